@@ -1,0 +1,161 @@
+import { builtinModules } from 'node:module';
+import js from '@eslint/js';
+import nx from '@nx/eslint-plugin';
+import prettier from 'eslint-config-prettier';
+import globals from 'globals';
+import tseslint from 'typescript-eslint';
+
+const specs = ['**/*.spec.ts', 'libs/ports/src/conformance/**'];
+
+// ---- Who may import whom. The tags are those of each project.json.
+
+/** Drivers of stores, brokers and hashes: the business of adapters and of the apps that compose them. */
+const drivers = ['@eventstore/*', 'argon2', 'bullmq', 'ioredis', 'kafkajs', 'libsql', 'mongodb', 'nodemailer'];
+
+const libs = ['domain', 'contracts', 'ports', 'platform', 'feature', 'feature-edge'];
+
+const arrows = (inSpecs) => [
+  arrow('domain', [], { allowedExternalImports: ['luxon', 'uuid', 'canonicalize', ...inSpecs] }),
+  arrow('contracts', ['domain'], { allowedExternalImports: ['zod', 'canonicalize', ...inSpecs] }),
+  arrow('ports', ['domain', 'contracts'], { bannedExternalImports: drivers }),
+  arrow('adapter', ['domain', 'contracts', 'ports']),
+  arrow('platform', ['domain', 'contracts', 'ports'], { bannedExternalImports: drivers }),
+  arrow('feature', ['domain', 'contracts', 'ports', 'platform'], { bannedExternalImports: drivers }),
+  arrow('feature-edge', ['domain', 'contracts', 'ports', 'platform', 'feature'], { bannedExternalImports: drivers }),
+  arrow('app', [...libs, 'adapter']),
+  arrow('bench', [...libs, 'adapter']),
+];
+
+function arrow(sourceTag, onlyDependOnLibsWithTags, more = {}) {
+  return { sourceTag, onlyDependOnLibsWithTags, ...more };
+}
+
+const boundaries = (inSpecs = []) => [
+  'error',
+  {
+    depConstraints: arrows(inSpecs),
+    banTransitiveDependencies: true,
+    // No lib here is loaded lazily for its size; an app may import the same lib either way.
+    checkDynamicDependenciesExceptions: ['.*'],
+  },
+];
+
+// ---- What only some places may touch.
+
+const environment = 'Only libs/platform and the config.ts of an app read the environment.';
+const noEnvironment = { object: 'process', property: 'env', message: environment };
+const noEnvironmentImport = ['process', 'node:process'].map((name) => ({
+  name,
+  importNames: ['env'],
+  message: environment,
+}));
+const noConformance = { name: '@rekey/ports/conformance', message: 'Conformance suites are for spec files.' };
+
+const pure = 'The domain is pure: time, ids, hashes and randomness arrive as data.';
+
+export default tseslint.config(
+  { ignores: ['**/dist/', '**/node_modules/', '.nx/', 'coverage/', 'data/'] },
+  { linterOptions: { reportUnusedDisableDirectives: 'error' } },
+
+  js.configs.recommended,
+  { files: ['**/*.{js,mjs,cjs}'], languageOptions: { globals: globals.node } },
+
+  {
+    files: ['**/*.ts', '**/*.tsx'],
+    extends: [tseslint.configs.recommended],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/await-thenable': 'error',
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/no-explicit-any': 'error',
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-misused-promises': 'error',
+      '@typescript-eslint/no-unnecessary-type-assertion': 'error',
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+      '@typescript-eslint/only-throw-error': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+      eqeqeq: ['error', 'always', { null: 'ignore' }],
+    },
+  },
+
+  { files: ['**/*.ts', '**/*.tsx', '**/*.mjs'], plugins: { '@nx': nx } },
+  { files: ['apps/**', 'libs/**', 'bench/**'], rules: { '@nx/enforce-module-boundaries': boundaries() } },
+  { files: specs, rules: { '@nx/enforce-module-boundaries': boundaries(['fast-check']) } },
+
+  {
+    files: ['libs/**', 'apps/**'],
+    ignores: [...specs, 'libs/platform/**', 'apps/*/src/config.ts', 'libs/domain/**'],
+    rules: {
+      'no-restricted-properties': ['error', noEnvironment],
+      'no-restricted-imports': ['error', { paths: [...noEnvironmentImport, noConformance] }],
+    },
+  },
+  {
+    files: ['libs/platform/**', 'apps/*/src/config.ts'],
+    ignores: specs,
+    rules: { 'no-restricted-imports': ['error', { paths: [noConformance] }] },
+  },
+  {
+    files: ['libs/domain/**/*.ts'],
+    ignores: specs,
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          paths: [
+            ...builtinModules.map((name) => ({ name, message: pure })),
+            { name: 'uuid', importNames: ['v1', 'v4', 'v6', 'v7'], message: pure },
+          ],
+          patterns: [{ regex: '^node:', message: pure }],
+        },
+      ],
+      'no-restricted-globals': [
+        'error',
+        ...['crypto', 'performance', 'process', 'fetch', 'setTimeout', 'setInterval', 'setImmediate'].map((name) => ({
+          name,
+          message: pure,
+        })),
+      ],
+      'no-restricted-properties': [
+        'error',
+        noEnvironment,
+        { object: 'Date', property: 'now', message: pure },
+        { object: 'Math', property: 'random', message: pure },
+        { object: 'DateTime', property: 'now', message: pure },
+        { object: 'globalThis', property: 'crypto', message: pure },
+      ],
+      'no-restricted-syntax': [
+        'error',
+        { selector: 'NewExpression[callee.name="Date"][arguments.length=0]', message: pure },
+        { selector: 'CallExpression[callee.name="Date"]', message: pure },
+        {
+          selector:
+            'CallExpression[callee.object.name="DateTime"][callee.property.name=/^(local|utc)$/][arguments.length=0]',
+          message: pure,
+        },
+      ],
+    },
+  },
+
+  {
+    files: ['libs/**/*.ts'],
+    ignores: specs,
+    // What is logged goes through the redacting logger of libs/platform.
+    rules: { 'no-console': 'error' },
+  },
+  {
+    files: ['**/*.{spec,test}.{ts,tsx}'],
+    ignores: ['**/*.{unit,int,e2e}.spec.ts'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: 'Program',
+          message: 'Nothing runs this file: name it *.unit.spec.ts, *.int.spec.ts or *.e2e.spec.ts.',
+        },
+      ],
+    },
+  },
+
+  prettier,
+);

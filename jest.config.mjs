@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs';
+
+const { paths } = JSON.parse(readFileSync(new URL('./tsconfig.base.json', import.meta.url), 'utf8')).compilerOptions;
+const moduleNameMapper = Object.fromEntries(
+  Object.entries(paths).map(([alias, [file]]) => [`^${alias}$`, file.replace(/^\./, '<rootDir>')]),
+);
+
+/** Packages that ship ES modules only; Jest loads CommonJS, so they are compiled like our own sources. */
+const esModules = ['jose', 'uuid'];
+
+const swc = {
+  jsc: {
+    target: 'es2022',
+    parser: { syntax: 'typescript', decorators: true },
+    transform: { legacyDecorator: true, useDefineForClassFields: false },
+    keepClassNames: true,
+  },
+  module: { type: 'commonjs' },
+};
+
+const level = (name, testTimeout, more = {}) => ({
+  displayName: name,
+  rootDir: import.meta.dirname,
+  roots: ['apps', 'libs', 'bench', 'tools'].map((folder) => `<rootDir>/${folder}`),
+  testMatch: [`**/*.${name}.spec.ts`],
+  testEnvironment: 'node',
+  testTimeout,
+  moduleNameMapper,
+  transform: { '^.+\\.[tj]s$': ['@swc/jest', swc] },
+  transformIgnorePatterns: [`/node_modules/(?!(${esModules.join('|')})/)`],
+  cacheDirectory: '<rootDir>/node_modules/.cache/jest',
+  ...more,
+});
+
+export default {
+  projects: [
+    level('unit', 5_000),
+    level('int', 30_000),
+    level('e2e', 120_000, { globalSetup: '<rootDir>/tools/e2e-setup.mjs' }),
+  ],
+  reporters: ['default', '<rootDir>/tools/summary-reporter.cjs'],
+  passWithNoTests: true,
+};

@@ -1,0 +1,4 @@
+// Before end-to-end tests: they run the built apps, so build those that are not current.
+import { buildOutdated } from './build.mjs';
+
+export default () => buildOutdated();
