@@ -1,1 +1,6 @@
-export {};
+export * from './access';
+export * from './commands';
+export * from './errors';
+export * from './events';
+export * from './primitives';
+export * from './views';

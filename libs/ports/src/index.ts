@@ -1,1 +1,9 @@
-export {};
+export * from './clock';
+export * from './command-bus';
+export * from './event-publisher';
+export * from './event-store';
+export * from './jobs';
+export * from './notifier';
+export * from './outcomes';
+export * from './read-models';
+export * from './secret-hasher';

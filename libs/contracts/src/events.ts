@@ -1,0 +1,128 @@
+import {
+  REVOCATION_REASONS,
+  type ApplicationEvent,
+  type EventMetadata,
+  type Recorded,
+  type SecurityDomainEvent,
+} from '@rekey/domain';
+import { z } from 'zod';
+import { applicationPolicySchema, durationSchema } from './primitives';
+
+/** The shape version that this code writes. A break of any shape counts up, and adds an upcast from the one before. */
+export const SCHEMA_VERSION = 1;
+
+const text = z.string();
+const instant = z.string().length(24);
+const ofDomain = { domainId: text };
+const ofApplication = { ...ofDomain, applicationId: text };
+const ofSecret = { ...ofApplication, secretId: text };
+const ofNotice = { ...ofSecret, version: z.int(), threshold: z.number(), channel: text };
+const verifier = { verifier: text, lookupId: text, hint: text.optional() };
+const source = z.enum(['command', 'secret', 'application', 'domain', 'none', 'domain-bound']);
+const domainPolicy = z.object({
+  expiry: z.union([z.object({ mode: z.literal('after'), after: durationSchema }), z.object({ mode: z.literal('never') })]).optional(),
+  minLifetime: durationSchema.optional(),
+  maxLifetime: durationSchema.optional(),
+}); // prettier-ignore
+
+/** The stored data of every event of an application stream. Unknown fields are let pass: newer code may write them. */
+const APPLICATION_EVENTS = {
+  ApplicationRegistered: z.object({ ...ofApplication, clientId: text, name: text, contacts: z.array(text) }),
+  SecretAdded: z.object({
+    ...ofSecret, version: z.literal(1), description: text, ...verifier, expiresAt: instant.optional(), notBefore: instant.optional(),
+    allowedCidrs: z.array(text).optional(), ownExpiresIn: durationSchema.optional(), expirySource: source,
+  }),
+  SecretRenewed: z.object({
+    ...ofSecret, version: z.int().min(2), ...verifier, expiresAt: instant.optional(), ownExpiresIn: durationSchema.optional(),
+    expirySource: source, previousValidUntil: instant.optional(),
+  }),
+  OverlapEnded: z.object({ ...ofSecret, version: z.int() }),
+  SecretRevoked: z.object({ ...ofSecret, reason: z.enum(REVOCATION_REASONS) }),
+  SecretSuspended: z.object({ ...ofSecret, reason: text.optional() }),
+  SecretResumed: z.object({ ...ofSecret, reason: text.optional() }),
+  SecretExpired: z.object({ ...ofSecret, version: z.int(), expiresAt: instant }),
+  ExpiryNoticeSent: z.object({ ...ofNotice, recipients: z.int() }),
+  ExpiryNoticeFailed: z.object({ ...ofNotice, cause: text }),
+  ExpiryNoticeRetried: z.object(ofNotice),
+  ExpiryNoticeAcknowledged: z.object(ofNotice),
+  PolicyChanged: z.object({ ...ofApplication, policy: applicationPolicySchema }),
+  SecretDescribed: z.object({ ...ofSecret, description: text }),
+  SecretRestricted: z.object({ ...ofSecret, allowedCidrs: z.array(text), notBefore: instant.optional() }),
+  ContactsChanged: z.object({ ...ofApplication, contacts: z.array(text) }),
+  ApplicationRenamed: z.object({ ...ofApplication, name: text }),
+  ApplicationDisabled: z.object(ofApplication),
+  ApplicationEnabled: z.object(ofApplication),
+  ApplicationDeleted: z.object(ofApplication),
+} as const satisfies Record<ApplicationEvent['type'], z.ZodType>; // prettier-ignore
+
+/** The stored data of every event of a domain stream. */
+const DOMAIN_EVENTS = {
+  DomainCreated: z.object({ ...ofDomain, name: text, contacts: z.array(text) }),
+  PolicyChanged: z.object({ ...ofDomain, policy: domainPolicy }),
+  ContactsChanged: z.object({ ...ofDomain, contacts: z.array(text) }),
+  DomainRenamed: z.object({ ...ofDomain, name: text }),
+  DomainDisabled: z.object(ofDomain),
+  DomainEnabled: z.object(ofDomain),
+  DomainDeleted: z.object(ofDomain),
+} as const satisfies Record<SecurityDomainEvent['type'], z.ZodType>;
+
+/** An event of one of the two aggregates, in today's shape, with its place. */
+export type FeedEvent = (
+  | ({ readonly aggregate: 'application' } & Recorded<ApplicationEvent>)
+  | ({ readonly aggregate: 'domain' } & Recorded<SecurityDomainEvent>)
+) & { readonly stream: string; readonly eventId: string; readonly position: string };
+
+/** What the codec reads: an event as a store holds it. */
+export interface EncodedEvent {
+  readonly stream: string;
+  readonly revision: number;
+  readonly position: string;
+  readonly eventId: string;
+  readonly type: string;
+  readonly data: Readonly<Record<string, unknown>>;
+  readonly metadata: EventMetadata;
+}
+
+type Data = Readonly<Record<string, unknown>>;
+
+/** From a shape version to the next one, by aggregate and type: `'application.SecretAdded': { 1: (data) => … }`. */
+export type Upcasts = Readonly<Record<string, Readonly<Record<number, (data: Data) => Data>>>>;
+
+/** Every break that there was. */
+const UPCASTS: Upcasts = {};
+
+/** Brings data of an older shape version to the newest, step by step. */
+export const upcast = (key: string, version: number, data: Data, upcasts: Upcasts = UPCASTS): Data => {
+  const steps = upcasts[key] ?? {};
+  const todo = Object.keys(steps)
+    .map(Number)
+    .filter((from) => from >= version)
+    .sort((left, right) => left - right);
+  return todo.reduce((current, from) => steps[from]?.(current) ?? current, data);
+};
+
+/** An event that this code cannot read: of an unknown type, or with data that does not fit. */
+export class UnreadableEvent extends Error {
+  constructor(
+    readonly stream: string,
+    readonly revision: number,
+    readonly eventType: string,
+    cause: string,
+  ) {
+    super(`Event ${eventType} at ${stream}/${revision} cannot be read: ${cause}`);
+    this.name = 'UnreadableEvent';
+  }
+}
+
+/** Reads a stored event into today's shape. Throws `UnreadableEvent`, whose text names fields and never values. */
+export const decodeEvent = (event: EncodedEvent): FeedEvent => {
+  const aggregate = event.stream.startsWith('domain-') ? 'domain' : 'application';
+  const schemas: Readonly<Record<string, z.ZodType>> = aggregate === 'domain' ? DOMAIN_EVENTS : APPLICATION_EVENTS;
+  const unreadable = (cause: string) => new UnreadableEvent(event.stream, event.revision, event.type, cause);
+  const schema = Object.hasOwn(schemas, event.type) ? schemas[event.type] : undefined;
+  if (!schema) throw unreadable('unknown type');
+  const data = upcast(`${aggregate}.${event.type}`, event.metadata.schemaVersion, event.data);
+  const parsed = schema.safeParse(data);
+  if (!parsed.success) throw unreadable(parsed.error.issues.map((issue) => issue.path.join('.')).join(', '));
+  return { ...event, aggregate, data: parsed.data } as FeedEvent;
+};

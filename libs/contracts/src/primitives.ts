@@ -1,0 +1,80 @@
+import { CLIENT_ID_PATTERN, DOMAIN_ID_PATTERN, DURATION_UNITS, LATEST } from '@rekey/domain';
+import ipaddr from 'ipaddr.js';
+import { z } from 'zod';
+
+/** RFC 3339 in UTC; any precision is taken, milliseconds are kept. Answers the 24-character form. */
+export const instantSchema = z.iso
+  .datetime({ error: 'An RFC 3339 instant in UTC, for example 2027-01-31T00:00:00Z.' })
+  .transform((text) => new Date(text).toISOString())
+  .refine((text) => text.length === 24 && text <= LATEST, 'An instant up to the year 9999.')
+  .meta({ type: 'string', format: 'date-time', examples: ['2027-01-31T00:00:00.000Z'] });
+
+/** A whole amount of at least 1 and a unit, kept as it was written. */
+export const durationSchema = z
+  .strictObject({ amount: z.int().min(1).max(1_000_000_000), unit: z.enum(DURATION_UNITS) })
+  .meta({ examples: [{ amount: 3, unit: 'months' }] });
+
+export const domainIdSchema = z.string().regex(DOMAIN_ID_PATTERN, 'A domain id fits [a-z0-9][a-z0-9-]{0,62}.');
+export const applicationIdSchema = z.uuid().refine((text) => text === text.toLowerCase(), 'Ids are lower-case.');
+export const secretIdSchema = applicationIdSchema;
+export const commandIdSchema = applicationIdSchema;
+
+/** RFC 6749 appendix A.1: VSCHAR. */
+export const clientIdSchema = z.string().regex(CLIENT_ID_PATTERN, 'A client id has 1 to 255 visible ASCII characters.');
+
+/** A display name, trimmed. */
+export const nameSchema = z.string().trim().min(1).max(128);
+
+/** A secret's description: trimmed, 1 to 128 characters. */
+export const descriptionSchema = z.string().trim().min(1).max(128);
+
+/** RFC 7591 §2 `contacts`: whom to tell; e-mail addresses. */
+export const contactsSchema = z.array(z.email().max(254)).max(20);
+
+/** A network, `10.0.0.0/8` or `2001:db8::/32`; an address alone counts as a network of its own. */
+export const cidrSchema = z
+  .string()
+  .max(64)
+  .transform((text, context) => {
+    const whole = text.includes('/') ? text : `${text}/${text.includes(':') ? 128 : 32}`;
+    if (ipaddr.isValidCIDR(whole)) {
+      const [address, prefix] = ipaddr.parseCIDR(whole);
+      const mapped = address.kind() === 'ipv6' && (address as ipaddr.IPv6).isIPv4MappedAddress();
+      if (mapped && prefix >= 96) return `${(address as ipaddr.IPv6).toIPv4Address().toString()}/${prefix - 96}`;
+      return `${address.toString()}/${prefix}`;
+    }
+    context.addIssue({ code: 'custom', message: 'A network in CIDR notation, for example 10.0.0.0/8.' });
+    return z.NEVER;
+  })
+  .meta({ type: 'string', examples: ['10.0.0.0/8'] });
+export const allowedCidrsSchema = z.array(cidrSchema).max(50);
+
+/** A public key to seal a value to: a JWK for ECDH-ES (RFC 7518 §4.6). */
+export const recipientKeySchema = z.union([
+  z.strictObject({
+    kty: z.literal('EC'), crv: z.enum(['P-256', 'P-384', 'P-521']), x: z.string().max(100), y: z.string().max(100),
+    kid: z.string().max(255).optional(), use: z.literal('enc').optional(), alg: z.literal('ECDH-ES+A256KW').optional(),
+  }),
+  z.strictObject({
+    kty: z.literal('OKP'), crv: z.literal('X25519'), x: z.string().max(100),
+    kid: z.string().max(255).optional(), use: z.literal('enc').optional(), alg: z.literal('ECDH-ES+A256KW').optional(),
+  }),
+]); // prettier-ignore
+export type RecipientKey = z.infer<typeof recipientKeySchema>;
+
+/** What a domain does with secrets that say nothing of their own, and the bounds that nobody may leave. */
+export const domainPolicySchema = z.strictObject({
+  expiry: z.discriminatedUnion('mode', [
+    z.strictObject({ mode: z.literal('after'), after: durationSchema }),
+    z.strictObject({ mode: z.literal('never') }),
+  ]),
+  minLifetime: durationSchema.optional(),
+  maxLifetime: durationSchema.optional(),
+});
+
+/** An application's own rule. */
+export const applicationPolicySchema = z.discriminatedUnion('mode', [
+  z.strictObject({ mode: z.literal('inherit') }),
+  z.strictObject({ mode: z.literal('never') }),
+  z.strictObject({ mode: z.literal('after'), after: durationSchema }),
+]);

@@ -1,0 +1,79 @@
+/**
+ * The text form of a secret: `rky_<lookupId:10>_<random:43><checksum:6>`, base62 after the prefix. URL-safe, without
+ * a character that HTTP Basic would escape, selected by one double click, and recognisable by a secret scanner.
+ */
+const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+const PREFIX = 'rky_';
+const LOOKUP_LENGTH = 10;
+const RANDOM_LENGTH = 43;
+const CHECKSUM_LENGTH = 6;
+const LOOKUP_SPACE = 62n ** BigInt(LOOKUP_LENGTH);
+
+/** How many random bytes make the secret part: 256 bits. */
+export const RANDOM_BYTES = 32;
+/** How many random bytes make a lookup id; more than 62^10 needs, so that the remainder is even. */
+export const LOOKUP_BYTES = 16;
+
+/** For secret scanners: matches every generated secret, and next to nothing else. */
+export const SECRET_PATTERN = /\brky_[0-9A-Za-z]{10}_[0-9A-Za-z]{49}\b/;
+const WHOLE = new RegExp(`^${SECRET_PATTERN.source}$`);
+
+/** A secret's text with the prefix of ours, taken apart. */
+export interface ParsedSecret {
+  readonly lookupId: string;
+  readonly hint: string;
+}
+
+/** What a presented value is: one of ours with a right checksum, one that pretends to be ours, or a foreign one. */
+export type Presented =
+  ({ readonly kind: 'generated' } & ParsedSecret) | { readonly kind: 'malformed' } | { readonly kind: 'foreign' };
+
+const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, index) => {
+  let value = index;
+  for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
+  return value;
+});
+
+/** CRC-32 (ISO-HDLC, as in zlib) of ASCII text, as an unsigned number. */
+export const crc32 = (text: string): number => {
+  let crc = 0xffffffff;
+  for (let index = 0; index < text.length; index++)
+    crc = (crc >>> 8) ^ (CRC_TABLE[(crc ^ text.charCodeAt(index)) & 0xff] ?? 0);
+  return (crc ^ 0xffffffff) >>> 0;
+};
+
+/** Base62, most significant digit first, padded with `0` to `length`. */
+export const base62 = (value: bigint, length: number): string => {
+  let text = '';
+  for (let rest = value; rest > 0n; rest /= 62n) text = (ALPHABET[Number(rest % 62n)] ?? '') + text;
+  return text.padStart(length, '0');
+};
+
+const asNumber = (bytes: Uint8Array): bigint => bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+
+/** A lookup id of ten characters from `LOOKUP_BYTES` bytes (random ones, or the start of an HMAC). */
+export const lookupIdFrom = (bytes: Uint8Array): string => base62(asNumber(bytes) % LOOKUP_SPACE, LOOKUP_LENGTH);
+
+/** The plain secret from its lookup id and `RANDOM_BYTES` bytes of the system's generator. */
+export const composeSecret = (lookupId: string, random: Uint8Array): string => {
+  const body = `${PREFIX}${lookupId}_${base62(asNumber(random), RANDOM_LENGTH)}`;
+  return body + base62(BigInt(crc32(body)), CHECKSUM_LENGTH);
+};
+
+/** The last four characters, which people may see to tell secrets apart. */
+export const hintOf = (secret: string): string => secret.slice(-4);
+
+const CHECKSUM_AT = PREFIX.length + LOOKUP_LENGTH + 1 + RANDOM_LENGTH;
+
+/** Reads a presented value without any I/O; a wrong checksum under our prefix is `malformed`. */
+export const parseSecret = (value: string): Presented => {
+  if (!value.startsWith(PREFIX)) return { kind: 'foreign' };
+  if (!WHOLE.test(value)) return { kind: 'malformed' };
+  const checksum = base62(BigInt(crc32(value.slice(0, CHECKSUM_AT))), CHECKSUM_LENGTH);
+  if (checksum !== value.slice(CHECKSUM_AT)) return { kind: 'malformed' };
+  return {
+    kind: 'generated',
+    lookupId: value.slice(PREFIX.length, PREFIX.length + LOOKUP_LENGTH),
+    hint: hintOf(value),
+  };
+};
