@@ -16,7 +16,7 @@ const libs = ['domain', 'contracts', 'ports', 'platform', 'feature', 'feature-ed
 
 const arrows = (inSpecs) => [
   arrow('domain', [], { allowedExternalImports: ['luxon', 'uuid', 'canonicalize', ...inSpecs] }),
-  arrow('contracts', ['domain'], { allowedExternalImports: ['zod', 'canonicalize', ...inSpecs] }),
+  arrow('contracts', ['domain'], { allowedExternalImports: ['zod', 'canonicalize', 'ipaddr.js', ...inSpecs] }),
   arrow('ports', ['domain', 'contracts'], { bannedExternalImports: drivers }),
   arrow('adapter', ['domain', 'contracts', 'ports']),
   arrow('platform', ['domain', 'contracts', 'ports'], { bannedExternalImports: drivers }),
