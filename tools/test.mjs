@@ -2,7 +2,7 @@
 // `npm test`: everything that must hold, by the very scripts of package.json, two at a time.
 // The last line is `N passed, N failed, N skipped`: the tests of all three levels, and each check that failed as one more.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { root } from './build.mjs';
@@ -33,15 +33,23 @@ function step(name, { flags = '', tests = false, live = false, limit }) {
   const output = [];
   child.stdout?.on('data', (chunk) => output.push(chunk));
   child.stderr?.on('data', (chunk) => output.push(chunk));
-  let late = false;
-  const timer = setTimeout(() => {
-    late = true;
+  let why = '';
+  const kill = (reason) => {
+    why = `, ended: ${reason}`;
     end(child, 'SIGKILL');
-  }, limit);
+  };
+  const timers = [setTimeout(() => kill(`not done after ${limit / minutes} minutes`), limit)];
+  // All tests are through and the process stays: something that a test opened is still open.
+  const watch = setInterval(() => {
+    if (!existsSync(summary)) return;
+    clearInterval(watch);
+    timers.push(setTimeout(() => kill('the tests were done, but something kept the process alive'), 20_000));
+  }, 1000);
   return new Promise((resolve) => {
     child.on('error', (error) => output.push(Buffer.from(String(error))));
     child.on('close', (code) => {
-      clearTimeout(timer);
+      clearInterval(watch);
+      timers.forEach(clearTimeout);
       running.delete(child);
       const counts = tests ? read(summary) : undefined;
       // What a check or a broken run has to say counts once; failed tests are counted by themselves.
@@ -51,7 +59,6 @@ function step(name, { flags = '', tests = false, live = false, limit }) {
       sum.failed += failed;
       if (failed) failures.push(name);
       const seconds = ((Date.now() - started) / 1000).toFixed(1);
-      const why = late ? `, ended after ${limit / minutes} minutes` : '';
       if (failed || tests) process.stdout.write(Buffer.concat(output));
       console.log(`${failed ? 'FAILED' : 'ok'}  ${name} (${seconds} s${why})`);
       resolve();
