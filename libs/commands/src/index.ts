@@ -1,1 +1,1 @@
-export {};
+export { CommandHandler, type CommandHandlerOptions } from './handler';

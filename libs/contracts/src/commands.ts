@@ -3,6 +3,7 @@ import {
   applicationStream,
   domainStream,
   type ApplicationCommand,
+  type ExpirySource,
   type SecurityDomainCommand,
 } from '@rekey/domain';
 import { z } from 'zod';
@@ -147,6 +148,10 @@ export interface CommandResult {
   /** The secret whose value was made. */
   readonly secretId?: string;
   readonly version?: number;
+  readonly hint?: string;
+  readonly expiresAt?: string;
+  readonly expirySource?: ExpirySource;
+  readonly previousValidUntil?: string;
   /** The value, sealed to `recipientKey`; null in a replay after its time. */
   readonly sealedSecret?: string | null;
   /** For commands of `REVOKING`: since when every check knows; absent with `effective: false` where the wait ran out. */

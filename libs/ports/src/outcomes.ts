@@ -10,6 +10,8 @@ export interface Outcome {
   readonly caller: string;
   readonly recordedAt: Instant;
   readonly reply: CommandReply;
+  /** The event whose verifier belongs to the value that the command made, where it made one. */
+  readonly valueEventId?: string;
 }
 
 /** A value sealed for its recipient (compact JWE), kept until the reply is sure to have been built. */
