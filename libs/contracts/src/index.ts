@@ -2,5 +2,6 @@ export * from './access';
 export * from './commands';
 export * from './errors';
 export * from './events';
+export * from './http';
 export * from './primitives';
 export * from './views';

@@ -1,0 +1,168 @@
+import {
+  RekeyError,
+  type Caller,
+  type CommandEnvelope,
+  type CommandReply,
+  type CommandType,
+  type ViewName,
+} from '@rekey/contracts';
+import { open, type ActiveView } from '@rekey/platform';
+import type { CommandBus } from '@rekey/ports';
+import type { FastifyRequest } from 'fastify';
+import type { JWK } from 'jose';
+import { randomUUID } from 'node:crypto';
+import { v5 as uuidV5 } from 'uuid';
+import type { Answer } from './route';
+
+/** Which views an answer to each command speaks of: the gateway waits for these before it says 200. */
+export const COMMAND_VIEWS: Readonly<Record<CommandType, readonly ViewName[]>> = {
+  CreateDomain: ['authentication', 'domains'],
+  UpdateDomain: ['authentication', 'domains'],
+  ChangeDomainPolicy: ['domains'],
+  DeleteDomain: ['authentication', 'domains'],
+  RegisterApplication: ['authentication', 'applications', 'secrets'],
+  UpdateApplication: ['authentication', 'applications', 'secrets'],
+  ChangeApplicationPolicy: ['applications', 'secrets'],
+  DeleteApplication: ['authentication', 'applications', 'secrets'],
+  AddSecret: ['authentication', 'secrets'],
+  RenewSecret: ['authentication', 'secrets'],
+  EndOverlap: ['authentication', 'secrets'],
+  RevokeSecret: ['authentication', 'secrets'],
+  SuspendSecret: ['authentication', 'secrets'],
+  ResumeSecret: ['authentication', 'secrets'],
+  UpdateSecret: ['authentication', 'secrets'],
+  ExpireSecret: ['secrets'],
+  RecordNoticeSent: ['notifications'],
+  RecordNoticeFailed: ['notifications'],
+  RetryNotice: ['notifications'],
+  AcknowledgeNotice: ['notifications'],
+};
+
+const IDEMPOTENCY_NAMESPACE = 'b1b0c6f2-6d5f-4c55-8a3e-0d5a7e0f4c11';
+const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
+
+export interface WritesOptions {
+  readonly bus: CommandBus;
+  readonly views: Readonly<Record<ViewName, Pick<ActiveView, 'waitFor'>>>;
+  /** The gateways' key pair that values are sealed to. */
+  readonly recipient: { readonly publicKey: JWK; readonly privateKey: JWK };
+  readonly commandTimeoutMs: number;
+  readonly waitTimeoutMs: number;
+}
+
+/** A command that was accepted. */
+export interface Sent {
+  readonly reply: CommandReply;
+  /** Whether all views that the answer speaks of are past the command. */
+  readonly visible: boolean;
+  /** The value in clear, once; null in a replay after its time; undefined where the command makes none. */
+  readonly value: string | null | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** What a command is made of, without what the request's headers say. */
+export type Draft<Type extends CommandType> = {
+  readonly type: Type;
+  readonly data: Extract<CommandEnvelope, { type: Type }>['data'];
+};
+
+/** Sends the commands of HTTP callers: ids, conditions, waiting, receipts. */
+export class Writes {
+  constructor(private readonly options: WritesOptions) {}
+
+  /**
+   * The command id of a write: uuid v5 of the caller's name and the idempotency key, else a random one. Ids that the
+   * command makes derive from it, so that a retry makes the same.
+   */
+  commandId(request: FastifyRequest, caller: Caller): string {
+    const key = request.headers['idempotency-key'];
+    if (key === undefined) return randomUUID();
+    if (typeof key !== 'string' || !IDEMPOTENCY_KEY.test(key))
+      throw new RekeyError('invalid_request', 'An idempotency key has 1 to 255 visible ASCII characters.', {
+        field: 'Idempotency-Key',
+      });
+    return uuidV5(JSON.stringify([caller.type, caller.name, key]), IDEMPOTENCY_NAMESPACE);
+  }
+
+  /** The id of a thing that a command makes. */
+  derivedId(commandId: string, what: string): string {
+    return uuidV5(what, commandId);
+  }
+
+  /**
+   * Sends a command and waits, bounded, until its answer can be read back. Throws the command's refusal, `timeout` or
+   * `unavailable`; the id that makes a retry safe stands in the error.
+   */
+  async send<Type extends CommandType>(
+    request: FastifyRequest,
+    caller: Caller,
+    id: string,
+    draft: Draft<Type>,
+    needsKey = false,
+  ): Promise<Sent> {
+    const { bus, recipient } = this.options;
+    const command = {
+      id,
+      ...draft,
+      ...(needsKey && { recipientKey: recipient.publicKey }),
+      ...ifMatch(request),
+    } as unknown as CommandEnvelope;
+    const reply = await bus
+      .send({ command, caller, correlationId: request.id }, this.options.commandTimeoutMs)
+      .catch((error: unknown) => {
+        if (error instanceof RekeyError && (error.code === 'timeout' || error.code === 'unavailable'))
+          throw new RekeyError(error.code, error.message, { ...error.details, commandId: id }, { cause: error });
+        throw error;
+      });
+    if (reply.status === 'rejected')
+      throw new RekeyError(reply.error?.code ?? 'internal', reply.error?.message ?? '', reply.error?.details);
+    const sealed = reply.result?.sealedSecret;
+    const value = typeof sealed === 'string' ? await open(sealed, recipient.privateKey) : sealed;
+    const waits = COMMAND_VIEWS[draft.type].map((view) =>
+      this.options.views[view].waitFor(reply.position, this.options.waitTimeoutMs),
+    );
+    const visible = !(await Promise.all(waits)).includes(false) && reply.result?.effective !== false;
+    return { reply, visible, value, headers: this.headersOf(command, reply, visible) };
+  }
+
+  private headersOf(command: CommandEnvelope, reply: CommandReply, visible: boolean): Record<string, string> {
+    return {
+      'rekey-command-id': command.id,
+      'rekey-position': reply.position,
+      ...(reply.replayed && { 'rekey-replayed': 'true' }),
+      ...(!visible && { location: `/api/v1/commands/${command.id}` }),
+    };
+  }
+}
+
+/** 202 where the wait for the views ran out: never a false 200. */
+export const answered = (sent: Sent, status: number, body?: unknown, headers?: Record<string, string>): Answer => ({
+  status: sent.visible ? status : 202,
+  headers: { ...sent.headers, ...headers, 'cache-control': 'no-store' },
+  ...(body !== undefined || !sent.visible
+    ? { body: body ?? { commandId: sent.reply.id, position: sent.reply.position } }
+    : {}),
+});
+
+/** The receipt of a command after which something stops working. */
+export const receipt = (sent: Sent): Record<string, unknown> => {
+  const { effective, effectiveAt } = sent.reply.result ?? {};
+  return {
+    position: sent.reply.position,
+    ...(effective === false ? { effective: false } : { effectiveAt }),
+    ...(sent.reply.replayed && { replayed: true }),
+  };
+};
+
+/** `If-Match` (RFC 9110 §13.1.1): one strong tag that we gave, or `*`. */
+const ifMatch = (request: FastifyRequest): { expectedRevision?: number } => {
+  const header = request.headers['if-match'];
+  if (header === undefined || header === '*') return {};
+  const revision = /^"(\d{1,15})"$/.exec(header)?.[1];
+  if (revision === undefined)
+    throw new RekeyError('invalid_request', 'Send one ETag that an answer gave you, or *.', { field: 'If-Match' });
+  return { expectedRevision: Number(revision) };
+};
+
+/** The ETag of a resource. */
+export const etag = (revision: number): string => `"${revision}"`;
