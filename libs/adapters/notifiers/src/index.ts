@@ -1,1 +1,4 @@
-export {};
+export * from './log-notifier';
+export * from './notice-text';
+export * from './ui-notifier';
+export * from './webhook-notifier';

@@ -1,1 +1,2 @@
 export * from './secret-hasher';
+export * from './notifier';
