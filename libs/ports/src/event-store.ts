@@ -96,8 +96,8 @@ export abstract class EventStore {
    */
   abstract append(stream: string, expectedRevision: number, events: readonly NewEvent[]): Promise<Appended>;
 
-  /** The events of a stream in order, from a revision on; none where there is no stream. */
-  abstract readStream(stream: string, fromRevision?: number): Promise<StoredEvent[]>;
+  /** The events of a stream in order, from a revision on, at most `limit`; none where there is no stream. */
+  abstract readStream(stream: string, fromRevision?: number, limit?: number): Promise<StoredEvent[]>;
 
   /** A page of the feed (`inFeed`) in store order. */
   abstract readFeed(query: HistoryQuery): Promise<StoredEvent[]>;
