@@ -1,4 +1,6 @@
-import type { ApplicationPolicy, Duration, ExpirySource, Instant } from '@rekey/domain';
+import type { Instant } from '@rekey/domain';
+
+export type { PolicySubject } from '@rekey/domain';
 
 /** Every view, its version and what is known of it by more than one process. A change of shape is a new version. */
 export const VIEW_VERSIONS = {
@@ -62,14 +64,4 @@ export interface ScheduledSecret extends Document {
   readonly expiredVersion?: number;
   /** State of each notice of the current version by `<threshold>.<channel>`. */
   readonly notices: Readonly<Record<string, 'sent' | 'failed' | 'retried' | 'acknowledged'>>;
-}
-
-/** What a policy preview needs to know of a secret. */
-export interface PolicySubject {
-  readonly valueCreatedAt: Instant;
-  readonly notBefore?: Instant;
-  readonly expiresAt?: Instant;
-  readonly ownExpiresIn?: Duration;
-  readonly expirySource: ExpirySource;
-  readonly applicationPolicy: ApplicationPolicy;
 }

@@ -3,7 +3,7 @@ import type { Decider, EventShape, Recorded } from './decider';
 import { sameJson, unreachable } from './decider';
 import { DomainError, invalid } from './errors';
 import type { ApplicationPolicy, Duration, ExpirySource, Instant, OwnExpiry, StatedExpiry } from './expiry-policy';
-import { addDuration, checkApplicationPolicy, earlier, expiryOf, later } from './expiry-policy';
+import { addDuration, checkApplicationPolicy, earlier, expiryOf, later, outOfBounds } from './expiry-policy';
 import type { SecurityDomainState } from './security-domain';
 
 // ── Stream ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -136,10 +136,15 @@ export interface RegisteredApplication {
   readonly contacts: readonly string[];
   readonly policy: ApplicationPolicy;
   readonly secrets: Readonly<Record<string, Secret>>;
+  /** Ids of the secrets of earlier lives on this stream: never given again. */
+  readonly formerSecretIds: readonly string[];
   readonly resourceRevision: number;
 }
 
-export type ApplicationState = { readonly status: 'none' } | { readonly status: 'deleted' } | RegisteredApplication;
+export type ApplicationState =
+  | { readonly status: 'none' }
+  | { readonly status: 'deleted'; readonly formerSecretIds: readonly string[] }
+  | RegisteredApplication;
 
 /**
  * Whether a secret can authenticate at an instant: the one predicate that every rule about live secrets uses. A value
@@ -174,8 +179,8 @@ const evolve = (state: ApplicationState, event: Recorded<ApplicationEvent>): App
   if (event.type === 'ApplicationRegistered') {
     const { applicationId, domainId, clientId, name, contacts } = event.data;
     return {
-      status: 'active', applicationId, domainId, clientId, name, contacts,
-      policy: { mode: 'inherit' }, secrets: {}, resourceRevision: revision,
+      status: 'active', applicationId, domainId, clientId, name, contacts, policy: { mode: 'inherit' }, secrets: {},
+      formerSecretIds: state.status === 'deleted' ? state.formerSecretIds : [], resourceRevision: revision,
     }; // prettier-ignore
   }
   if (state.status === 'none' || state.status === 'deleted') return state;
@@ -257,7 +262,7 @@ const evolve = (state: ApplicationState, event: Recorded<ApplicationEvent>): App
     case 'ApplicationEnabled':
       return { ...changed, status: 'active' };
     case 'ApplicationDeleted':
-      return { status: 'deleted' };
+      return { status: 'deleted', formerSecretIds: [...state.formerSecretIds, ...Object.keys(state.secrets)] };
     default:
       return unreachable(event);
   }
@@ -360,8 +365,9 @@ const decide = (
     case 'ChangeApplicationPolicy': {
       matches(context, state.resourceRevision);
       const { policy } = command.data;
+      if (sameJson(policy, state.policy)) return [];
       checkApplicationPolicy(policy, domain.policy, context.now);
-      return sameJson(policy, state.policy) ? [] : [{ type: 'PolicyChanged', data: { ...ids, policy } }];
+      return [{ type: 'PolicyChanged', data: { ...ids, policy } }];
     }
     case 'DeleteApplication':
       matches(context, state.resourceRevision);
@@ -501,7 +507,8 @@ const register = (
   };
   if (!firstSecret) return [registered];
   const blank: RegisteredApplication = {
-    status: 'active', ...ids, clientId, name, contacts: [], policy: { mode: 'inherit' }, secrets: {}, resourceRevision: 0,
+    status: 'active', ...ids, clientId, name, contacts: [], policy: { mode: 'inherit' }, secrets: {},
+    formerSecretIds: state.status === 'deleted' ? state.formerSecretIds : [], resourceRevision: 0,
   }; // prettier-ignore
   return [registered, add({ ...ids, ...firstSecret }, blank, context, domain)];
 };
@@ -520,6 +527,8 @@ const add = (
 ): ApplicationEvent => {
   const { applicationId, domainId, secretId, notBefore, allowedCidrs } = data;
   takesNewValues(domain, state);
+  if (state.secrets[secretId] || state.formerSecretIds.includes(secretId))
+    throw invalid('secretId', 'This secret id was used before.');
   const description = freeDescription(data.description, state);
   const unrevoked = Object.values(state.secrets).filter((secret) => secret.status !== 'revoked').length;
   if (unrevoked >= context.secretsMax)
@@ -590,22 +599,25 @@ const updateSecret = (
   const allowedCidrs = data.allowedCidrs ?? secret.allowedCidrs;
   const notBefore = data.notBefore === undefined ? secret.notBefore : (data.notBefore ?? undefined);
   if (sameJson(allowedCidrs, secret.allowedCidrs) && notBefore === secret.notBefore) return events;
-  if (notBefore !== secret.notBefore) refuseBadStart(notBefore, secret, domain);
+  if (notBefore !== secret.notBefore) refuseBadStart(notBefore, secret, context.now, domain);
   return [...events, { type: 'SecretRestricted', data: { ...ids, allowedCidrs, ...present({ notBefore }) } }];
 };
 
 /** An earlier start must not stretch a life past the domain's bound, nor a later one leave no life at all. */
-const refuseBadStart = (notBefore: Instant | undefined, secret: Secret, { policy }: ExistingDomain): void => {
-  const { expiresAt, valueCreatedAt } = secret;
+const refuseBadStart = (
+  notBefore: Instant | undefined,
+  secret: Secret,
+  now: Instant,
+  { policy: { maxLifetime } }: ExistingDomain,
+): void => {
+  const { expiresAt } = secret;
   if (expiresAt === undefined) return;
   if (notBefore !== undefined && notBefore >= expiresAt)
     throw invalid('notBefore', 'notBefore must lie before expiresAt.');
-  const latest = policy.maxLifetime && addDuration(later(valueCreatedAt, notBefore), policy.maxLifetime);
-  if (later(valueCreatedAt, notBefore) < later(valueCreatedAt, secret.notBefore) && latest && expiresAt > latest)
-    throw new DomainError('lifetime_out_of_bounds', "The lifetime would be outside the domain's maxLifetime.", {
-      field: 'notBefore',
-      bound: 'maxLifetime',
-    });
+  const start = later(now, notBefore);
+  if (maxLifetime === undefined || start >= later(now, secret.notBefore)) return;
+  const latest = addDuration(start, maxLifetime);
+  if (latest !== undefined && expiresAt > latest) throw outOfBounds('notBefore', 'maxLifetime', maxLifetime);
 };
 
 /** Revoking or suspending the only secret that can authenticate now cuts the application off: only with `force`. */

@@ -13,7 +13,8 @@ export interface Duration {
   readonly unit: DurationUnit;
 }
 
-/** The last instant that Rekey knows. */
+/** The first and the last instant that Rekey knows: within them every instant has 24 characters. */
+export const EARLIEST: Instant = '0000-01-01T00:00:00.000Z';
 export const LATEST: Instant = '9999-12-31T23:59:59.999Z';
 
 /** A domain's rule: what a secret gets where nobody says more, and the bounds that nobody may leave. */
@@ -64,15 +65,14 @@ export interface ExpiryQuestion {
  */
 export const addDuration = (start: Instant, duration: Duration): Instant | undefined => {
   const end = DateTime.fromISO(start, { zone: 'utc' }).plus({ [duration.unit]: duration.amount });
-  const text = end.isValid && end.year <= 9999 ? end.toISO() : null;
-  return text !== null && text <= LATEST ? text : undefined;
+  return end.isValid && end.year <= 9999 ? end.toISO() : undefined;
 };
 
-/** Takes a duration off an instant by the calendar in UTC, month ends clamped. */
-export const subtractDuration = (end: Instant, duration: Duration): Instant =>
-  DateTime.fromISO(end, { zone: 'utc' })
-    .minus({ [duration.unit]: duration.amount })
-    .toISO() ?? end;
+/** Takes a duration off an instant by the calendar in UTC, month ends clamped; not beyond `EARLIEST`. */
+export const subtractDuration = (end: Instant, duration: Duration): Instant => {
+  const start = DateTime.fromISO(end, { zone: 'utc' }).minus({ [duration.unit]: duration.amount });
+  return start.isValid && start.year >= 0 ? start.toISO() : EARLIEST;
+};
 
 /** The greater of two instants; one that is absent does not count. */
 export const later = (left: Instant, right: Instant | undefined): Instant =>
@@ -85,12 +85,18 @@ export const earlier = (left: Instant | undefined, right: Instant | undefined): 
   return left < right ? left : right;
 };
 
-const bounds = (start: Instant, policy: DomainPolicy) => ({
-  earliest: policy.minLifetime && (addDuration(start, policy.minLifetime) ?? LATEST),
-  latest: policy.maxLifetime && (addDuration(start, policy.maxLifetime) ?? LATEST),
-});
+/**
+ * The bounds as instants. Where they cross (a month and 30 days do so in January and not in February), the maximum
+ * counts, and is the one end that fits.
+ */
+const bounds = (start: Instant, { minLifetime, maxLifetime }: DomainPolicy) => {
+  const latest = maxLifetime && (addDuration(start, maxLifetime) ?? LATEST);
+  const earliest = minLifetime && earlier(addDuration(start, minLifetime) ?? LATEST, latest);
+  return { earliest, latest };
+};
 
-const outOfBounds = (field: string, bound: 'minLifetime' | 'maxLifetime', duration: Duration | undefined) =>
+/** Says which bound a field leaves, and what the bound is. */
+export const outOfBounds = (field: string, bound: 'minLifetime' | 'maxLifetime', duration: Duration | undefined) =>
   new DomainError('lifetime_out_of_bounds', `The lifetime is outside the domain's ${bound}.`, {
     field,
     bound,
@@ -119,7 +125,7 @@ const endOfLife = (field: string, start: Instant, duration: Duration): Instant =
  * the secret had an instant of its own and gets no new one, `invalid_request` for an end that is past.
  */
 export const expiryOf = (question: ExpiryQuestion): Expiry => {
-  const { now, notBefore, stated, own, applicationPolicy, domainPolicy } = question;
+  const { now, notBefore, stated, own, domainPolicy } = question;
   const start = later(now, notBefore);
   if (stated.expiresIn !== undefined || stated.expiresAt !== undefined) {
     const field = stated.expiresIn ? 'expiresIn' : 'expiresAt';
@@ -134,7 +140,10 @@ export const expiryOf = (question: ExpiryQuestion): Expiry => {
     throw new DomainError('expiry_required', 'This secret was given an instant to expire at; give it a new one.', {
       field: 'expiresAt',
     });
-  return withinBounds(start, inherited(start, own, applicationPolicy, domainPolicy), domainPolicy);
+  const expiry = withinBounds(start, inherited(start, own, question.applicationPolicy, domainPolicy), domainPolicy);
+  if (expiry.expiresAt !== undefined && expiry.expiresAt <= start)
+    throw invalid('notBefore', `No life is left between notBefore and ${LATEST}.`);
+  return expiry;
 };
 
 const inherited = (
@@ -189,4 +198,47 @@ const checkStatedPolicy = (
 ): void => {
   const end = policy.mode === 'after' ? endOfLife('expiry.after', now, policy.after) : undefined;
   refuseOutside(policy.mode === 'after' ? 'expiry.after' : 'expiry.mode', now, end, domain);
+};
+
+/** How the current value of a secret got its expiry: what a preview of a policy judges it by. */
+export interface PolicySubject {
+  readonly valueCreatedAt: Instant;
+  /** As it was when the value was made: a later change moves no expiry. */
+  readonly notBefore?: Instant | undefined;
+  /** Absent: never. */
+  readonly expiresAt?: Instant | undefined;
+  /** The secret's own `expiresIn`, the latest that was given to it. */
+  readonly ownExpiresIn?: Duration | undefined;
+  /** True where the secret was last given `expiresAt: null`. */
+  readonly ownNever?: boolean | undefined;
+  readonly expirySource: ExpirySource;
+  /** The application's policy that it is to be judged by: the present one, or the new one. */
+  readonly applicationPolicy: ApplicationPolicy;
+}
+
+export interface PolicyPreview extends Expiry {
+  /** True where the policy would have ended the value at another instant, or would have refused its stated end. */
+  readonly affected: boolean;
+}
+
+/**
+ * What a value's expiry would have been, had the policies been in force when it was made. An end that its command
+ * stated stays, and is affected where it lies outside the domain's bounds. Changes nothing, refuses nothing.
+ */
+export const previewExpiry = (subject: PolicySubject, domainPolicy: DomainPolicy): PolicyPreview => {
+  const { valueCreatedAt, notBefore, expiresAt, ownExpiresIn, ownNever, expirySource, applicationPolicy } = subject;
+  const start = later(valueCreatedAt, notBefore);
+  const bounded = (expiry: Expiry): Expiry => withinBounds(start, expiry, domainPolicy);
+  if (expirySource === 'command') {
+    const stated: Expiry = { ...(expiresAt === undefined ? {} : { expiresAt }), source: 'command' };
+    return { ...stated, affected: bounded(stated).source === 'domain-bound' };
+  }
+  const never = ownNever || (expirySource === 'secret' && ownExpiresIn === undefined);
+  const own: Exclude<OwnExpiry, { kind: 'at' }> = never
+    ? { kind: 'never' }
+    : ownExpiresIn
+      ? { kind: 'in', duration: ownExpiresIn }
+      : { kind: 'none' };
+  const expiry = bounded(inherited(start, own, applicationPolicy, domainPolicy));
+  return { ...expiry, affected: expiry.expiresAt !== expiresAt };
 };

@@ -19,13 +19,15 @@ export const RESERVED_DOMAIN_IDS: ReadonlySet<string> = new Set([
 
 /**
  * The URL name made from a display name: accents dropped, everything else that does not fit turned into a hyphen.
- * `attempt` 1 is the plain name, 2 and more put that number behind it; reserved and empty names always get a number.
+ * `attempt` 1 is the plain name, 2 and more put that number behind it; a reserved name always gets one. A name of which
+ * nothing is left becomes `domain`.
  */
 export const domainIdFromName = (name: string, attempt = 1): string => {
   const slug =
     name
       .normalize('NFKD')
       .toLowerCase()
+      .replace(/\p{Mark}+/gu, '')
       .replace(/[^a-z0-9]+/g, '-')
       .replace(/^-+|-+$/g, '') || 'domain';
   const suffix = attempt > 1 || RESERVED_DOMAIN_IDS.has(slug) ? `-${attempt}` : '';
@@ -148,8 +150,9 @@ const decide = (
     }
     case 'ChangeDomainPolicy': {
       const { policy } = command.data;
+      if (sameJson(policy, state.policy)) return [];
       checkDomainPolicy(policy, context.now);
-      return sameJson(policy, state.policy) ? [] : [{ type: 'PolicyChanged', data: { domainId, policy } }];
+      return [{ type: 'PolicyChanged', data: { domainId, policy } }];
     }
     case 'DeleteDomain':
       return [{ type: 'DomainDeleted', data: { domainId } }];
