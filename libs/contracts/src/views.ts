@@ -50,14 +50,22 @@ export interface DomainCredentials extends Document {
   readonly state: 'active' | 'disabled' | 'deleted';
 }
 
-/** View `expiry-schedule`, id = secret id: facts only; what is due follows from them, the configuration and the time. */
+/**
+ * The id of a secret's document in `secrets` and `expiry-schedule`. Both ids are needed: callers choose secret ids, and
+ * those of one application say nothing of another's.
+ */
+export const secretDocumentId = (applicationId: string, secretId: string): string => `${applicationId}.${secretId}`;
+
+/** View `expiry-schedule`, id by `secretDocumentId`: facts only; what is due follows from them, the configuration and the time. */
 export interface ScheduledSecret extends Document {
   readonly applicationId: string;
+  readonly secretId: string;
   readonly domainId: string;
   readonly version: number;
+  /** When the current version was made. */
   readonly createdAt: Instant;
   readonly expiresAt?: Instant;
-  /** `active` alone is watched. */
+  /** `active` alone is watched. The domain's own state is in the view `domains`. */
   readonly state: 'active' | 'suspended' | 'revoked' | 'disabled' | 'deleted';
   readonly suspended: boolean;
   /** The version whose expiry is on record. */
