@@ -1,1 +1,4 @@
-export {};
+export * from './permissions';
+export { open, seal } from './sealing';
+export { Access, type AccessOptions, type StaticToken } from './access';
+export type { OidcOptions } from './oidc';
