@@ -7,9 +7,7 @@ import type { z } from 'zod';
 import { PROBLEM_TYPE, problemOf } from './problem';
 import type { Answer, Route } from './route';
 
-export interface HttpOptions {
-  readonly access: Pick<Access, 'authenticate'>;
-  readonly views: Readonly<Record<ViewName, Pick<ActiveView, 'waitFor'>>>;
+export interface ServerOptions {
   readonly log: Logger;
   readonly metrics: Pick<Metrics, 'httpRequest'>;
   readonly http: {
@@ -18,6 +16,11 @@ export interface HttpOptions {
     readonly trustedProxies: readonly string[];
     readonly tls?: { readonly cert: Buffer; readonly key: Buffer } | undefined;
   };
+}
+
+export interface RoutingOptions extends ServerOptions {
+  readonly access: Pick<Access, 'authenticate'>;
+  readonly views: Readonly<Record<ViewName, Pick<ActiveView, 'waitFor'>>>;
   /** How long a read waits for the position that its caller has seen. */
   readonly waitTimeoutMs: number;
 }
@@ -27,11 +30,8 @@ const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 const POSITION = /^[\w.-]{1,128}$/;
 const GIVEN_REQUEST_ID = /^[\w.-]{1,64}$/;
 
-/**
- * The HTTP server for a list of routes: authentication, permission, validation, waiting for positions, problem
- * documents, metrics. Ready to `listen`, or to be handed to Nest's Fastify adapter.
- */
-export const createHttpServer = (routes: readonly Route[], options: HttpOptions): FastifyInstance => {
+/** An HTTP server without routes that answers whatever goes wrong with a problem document. */
+export const createHttpServer = (options: ServerOptions): FastifyInstance => {
   const { http } = options;
   const server = fastify({
     bodyLimit: http.bodyLimitBytes,
@@ -61,9 +61,13 @@ export const createHttpServer = (routes: readonly Route[], options: HttpOptions)
     );
     done();
   });
+  return server;
+};
+
+/** Adds a list of routes: authentication, permission, validation, waiting for positions. Before the server listens. */
+export const addRoutes = (server: FastifyInstance, routes: readonly Route[], options: RoutingOptions): void => {
   for (const route of routes) addRoute(server, route, options);
   refuseOtherMethods(server, routes, options);
-  return server;
 };
 
 /** `Content-Type: application/json` with nothing behind it counts as no body. */
@@ -76,7 +80,7 @@ const takeEmptyJson = (server: FastifyInstance): void => {
   });
 };
 
-const addRoute = (server: FastifyInstance, route: Route, options: HttpOptions): void => {
+const addRoute = (server: FastifyInstance, route: Route, options: RoutingOptions): void => {
   const { views = [] } = route;
   server.route({
     method: route.method,
@@ -128,7 +132,7 @@ const parsed = (schema: z.ZodType | undefined, input: unknown, prefix: string, r
   throw new RekeyError('invalid_request', message, { field });
 };
 
-const waitForViews = async (position: string, views: readonly ViewName[], options: HttpOptions): Promise<void> => {
+const waitForViews = async (position: string, views: readonly ViewName[], options: RoutingOptions): Promise<void> => {
   if (!POSITION.test(position))
     throw new RekeyError('invalid_request', 'Send a position that an answer gave you.', { field: 'Rekey-At-Least' });
   const waits = views.map((view) => options.views[view].waitFor(position, options.waitTimeoutMs));
@@ -137,7 +141,7 @@ const waitForViews = async (position: string, views: readonly ViewName[], option
 };
 
 /** Answers an error as a problem document; what is not known is `internal`, and only the log says why. */
-const refuse = (options: HttpOptions, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+const refuse = (options: ServerOptions, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
   const conditional = request.headers['if-match'] !== undefined;
   const { problem, headers } = problemOf(error, request.id, conditional);
   const line = {
@@ -158,7 +162,7 @@ const refuse = (options: HttpOptions, error: unknown, request: FastifyRequest, r
 };
 
 /** Every path of ours says which methods it takes (RFC 9110 §15.5.6). */
-const refuseOtherMethods = (server: FastifyInstance, routes: readonly Route[], options: HttpOptions): void => {
+const refuseOtherMethods = (server: FastifyInstance, routes: readonly Route[], options: ServerOptions): void => {
   for (const url of new Set(routes.map((route) => route.url))) {
     const taken = routes.filter((route) => route.url === url).map((route) => route.method as string);
     const others = METHODS.filter((method) => !taken.includes(method));

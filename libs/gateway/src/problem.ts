@@ -1,4 +1,5 @@
-import { ERRORS, publicErrorOf, type ErrorCode, type ErrorDetails } from '@rekey/contracts';
+import { ERRORS, publicErrorOf, type ErrorCode } from '@rekey/contracts';
+import type { ErrorDetails } from '@rekey/domain';
 import { EngineUnavailable } from '@rekey/ports';
 
 /** RFC 9457 problem document. */

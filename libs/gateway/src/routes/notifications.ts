@@ -1,0 +1,47 @@
+import { notificationAnswer, notificationsQuery, pageOf } from '@rekey/contracts';
+import { permit } from '@rekey/platform';
+import { z } from 'zod';
+import type { Reads } from '../reads';
+import { route, type Route } from '../route';
+import { answered, type Writes } from '../writes';
+
+const notificationPath = z.strictObject({ notificationId: z.string().min(1).max(200) });
+
+/** The inbox of expiry notices. */
+export const notificationRoutes = (writes: Writes, reads: Reads): Route[] => {
+  const change = (verb: 'acknowledge' | 'retry', type: 'AcknowledgeNotice' | 'RetryNotice', summary: string): Route =>
+    route({
+      method: 'POST',
+      url: `/api/v1/notifications/:notificationId/${verb}`,
+      summary,
+      tag: 'Notifications',
+      action: 'notice.read',
+      params: notificationPath,
+      writes: { ifMatch: false },
+      answers: { 200: { description: 'Done.', body: notificationAnswer }, 202: { description: 'Accepted; not visible yet.' } },
+      errors: ['not_found', 'secret_not_found'],
+      handle: async ({ params, request, caller }) => {
+        const { domainId, applicationId, secretId, version, threshold, channel } = await reads.notification(caller, params.notificationId);
+        permit(caller, 'notice.write', domainId);
+        const draft = { type, data: { domainId, applicationId, secretId, version, threshold, channel } };
+        const sent = await writes.send(request, caller, writes.commandId(request, caller), draft);
+        if (!sent.visible) return answered(sent, 200);
+        return answered(sent, 200, await reads.notification(caller, params.notificationId));
+      },
+    }); // prettier-ignore
+  return [
+    route({
+      method: 'GET',
+      url: '/api/v1/notifications',
+      summary: 'List expiry notices, newest first',
+      tag: 'Notifications',
+      action: 'notice.read',
+      query: notificationsQuery,
+      views: ['domains', 'notifications'],
+      answers: { 200: { description: 'A page of notices.', body: pageOf(notificationAnswer) } },
+      handle: async ({ query, caller }) => ({ status: 200, body: await reads.notifications(caller, query) }),
+    }),
+    change('acknowledge', 'AcknowledgeNotice', 'Mark a notice as seen'),
+    change('retry', 'RetryNotice', 'Send a notice again that failed'),
+  ];
+};
