@@ -2,3 +2,4 @@ export * from './permissions';
 export { open, seal } from './sealing';
 export { Access, type AccessOptions, type StaticToken } from './access';
 export type { OidcOptions } from './oidc';
+export * from './active-view';

@@ -1,0 +1,130 @@
+import { VIEW_VERSIONS } from '@rekey/contracts';
+import type { Actor, ApplicationPolicy, Instant } from '@rekey/domain';
+import type { Filter, ViewDocument } from '@rekey/ports';
+import { pageOf, type Page } from './paging';
+import type { Body, View, ViewReader } from './view';
+
+/** An application, id = application id. A deleted one stays as a tombstone until its client id is registered again. */
+export interface ApplicationDocument extends ViewDocument {
+  readonly broken?: true;
+  readonly domainId: string;
+  readonly clientId: string;
+  readonly name: string;
+  readonly contacts: readonly string[];
+  readonly policy: ApplicationPolicy;
+  readonly state: 'active' | 'disabled' | 'deleted';
+  readonly createdAt: Instant;
+  readonly createdBy: Actor;
+  readonly updatedAt: Instant;
+  readonly updatedBy: Actor;
+  /** Revision of the last event that changed the application, its secrets aside: its ETag. */
+  readonly resourceRevision: number;
+}
+
+const NOBODY: Actor = { type: 'system', id: '' };
+
+const noApplication = (stream: string): Body<ApplicationDocument> => ({
+  _id: stream.slice('application-'.length),
+  domainId: '', clientId: '', name: '', contacts: [], policy: { mode: 'inherit' }, state: 'deleted',
+  createdAt: '', createdBy: NOBODY, updatedAt: '', updatedBy: NOBODY, resourceRevision: -1,
+}); // prettier-ignore
+
+export const applicationsView: View<ApplicationDocument> = {
+  name: 'applications',
+  version: VIEW_VERSIONS.applications,
+  indexes: [
+    { name: 'domain', fields: ['domainId', 'state', 'name', '_id'] },
+    { name: 'clientId', fields: ['clientId', '_id'] },
+  ],
+  concerns: (event) => (event.aggregate === 'application' ? event.data.applicationId : undefined),
+  ofStream: (stream) => (stream.startsWith('application-') ? noApplication(stream) : undefined),
+  evolve: (document, event) => {
+    if (event.aggregate !== 'application') return document;
+    const { occurredAt, actor } = event.metadata;
+    if (event.type === 'ApplicationRegistered') {
+      const { applicationId, domainId, clientId, name, contacts } = event.data;
+      return {
+        _id: applicationId, domainId, clientId, name, contacts, policy: { mode: 'inherit' }, state: 'active',
+        createdAt: occurredAt, createdBy: actor, updatedAt: occurredAt, updatedBy: actor, resourceRevision: event.revision,
+      }; // prettier-ignore
+    }
+    const before = document ?? noApplication(event.stream);
+    if (before.state === 'deleted') return before;
+    const changed = { ...before, updatedAt: occurredAt, updatedBy: actor, resourceRevision: event.revision };
+    switch (event.type) {
+      case 'PolicyChanged':
+        return { ...changed, policy: event.data.policy };
+      case 'ContactsChanged':
+        return { ...changed, contacts: event.data.contacts };
+      case 'ApplicationRenamed':
+        return { ...changed, name: event.data.name };
+      case 'ApplicationDisabled':
+        return { ...changed, state: 'disabled' };
+      case 'ApplicationEnabled':
+        return { ...changed, state: 'active' };
+      case 'ApplicationDeleted':
+        return { ...changed, state: 'deleted' };
+      case 'SecretAdded':
+      case 'SecretRenewed':
+      case 'OverlapEnded':
+      case 'SecretRevoked':
+      case 'SecretSuspended':
+      case 'SecretResumed':
+      case 'SecretDescribed':
+      case 'SecretRestricted':
+      case 'SecretExpired':
+      case 'ExpiryNoticeSent':
+      case 'ExpiryNoticeFailed':
+      case 'ExpiryNoticeRetried':
+      case 'ExpiryNoticeAcknowledged':
+        return before;
+    }
+  },
+};
+
+/** An application of a domain, or null: none there, or deleted. Whether the domain is there is the caller's question. */
+export const getApplication = async (
+  applications: ViewReader,
+  domainId: string,
+  applicationId: string,
+): Promise<ApplicationDocument | null> => {
+  const [application] = await applications.read<ApplicationDocument>([applicationId]);
+  return application && application.domainId === domainId && application.state !== 'deleted' ? application : null;
+};
+
+export interface ApplicationsQuery {
+  readonly domainId: string;
+  /** Part of a name or client id, blind to case. */
+  readonly q?: string | undefined;
+  readonly after?: string | undefined;
+  readonly limit: number;
+}
+
+/** A page of a domain's applications by name. Throws `invalid_request` for a cursor that no page gave. */
+export const listApplications = (
+  applications: ViewReader,
+  query: ApplicationsQuery,
+): Promise<Page<ApplicationDocument>> => {
+  const filters: Filter[] = [there(query.domainId)];
+  if (query.q) filters.push(namedLike(query.q));
+  return pageOf(applications, { and: filters }, { field: 'name' }, query);
+};
+
+/** How many applications a domain has. */
+export const countApplications = (applications: ViewReader, domainId: string): Promise<number> =>
+  applications.count(there(domainId));
+
+const there = (domainId: string): Filter => ({
+  and: [
+    { field: 'domainId', op: 'eq', value: domainId },
+    { field: 'state', op: 'in', value: ['active', 'disabled'] },
+  ],
+});
+
+/** Applications whose name or client id holds a text, blind to case. */
+export const namedLike = (text: string): Filter => ({
+  or: [
+    { field: 'name', op: 'contains', value: text },
+    { field: 'clientId', op: 'contains', value: text },
+  ],
+});

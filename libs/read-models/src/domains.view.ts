@@ -1,0 +1,112 @@
+import { VIEW_VERSIONS } from '@rekey/contracts';
+import type { Actor, DomainPolicy, Instant } from '@rekey/domain';
+import type { Filter, ViewDocument } from '@rekey/ports';
+import { pageOf, type Page } from './paging';
+import type { Body, View, ViewReader } from './view';
+
+/** A domain, id = domain id. Deleted ones stay, for their ids are never used again. */
+export interface DomainDocument extends ViewDocument {
+  readonly broken?: true;
+  readonly name: string;
+  readonly contacts: readonly string[];
+  readonly policy: DomainPolicy;
+  readonly state: 'active' | 'disabled' | 'deleted';
+  readonly createdAt: Instant;
+  readonly createdBy: Actor;
+  readonly updatedAt: Instant;
+  readonly updatedBy: Actor;
+  /** Revision of the last event that changed the domain: its ETag. */
+  readonly resourceRevision: number;
+}
+
+const NOBODY: Actor = { type: 'system', id: '' };
+
+const noDomain = (stream: string): Body<DomainDocument> => ({
+  _id: stream.slice('domain-'.length),
+  name: '', contacts: [], policy: {}, state: 'deleted',
+  createdAt: '', createdBy: NOBODY, updatedAt: '', updatedBy: NOBODY, resourceRevision: -1,
+}); // prettier-ignore
+
+export const domainsView: View<DomainDocument> = {
+  name: 'domains',
+  version: VIEW_VERSIONS.domains,
+  indexes: [
+    { name: 'name', fields: ['name', '_id'] },
+    { name: 'state', fields: ['state', '_id'] },
+  ],
+  concerns: (event) => (event.aggregate === 'domain' ? event.data.domainId : undefined),
+  ofStream: (stream) => (stream.startsWith('domain-') ? noDomain(stream) : undefined),
+  evolve: (document, event) => {
+    if (event.aggregate !== 'domain') return document;
+    const { occurredAt, actor } = event.metadata;
+    if (event.type === 'DomainCreated') {
+      const { domainId, name, contacts } = event.data;
+      return {
+        _id: domainId, name, contacts, policy: {}, state: 'active',
+        createdAt: occurredAt, createdBy: actor, updatedAt: occurredAt, updatedBy: actor, resourceRevision: event.revision,
+      }; // prettier-ignore
+    }
+    const before = document ?? noDomain(event.stream);
+    if (before.state === 'deleted') return before;
+    const changed = { ...before, updatedAt: occurredAt, updatedBy: actor, resourceRevision: event.revision };
+    switch (event.type) {
+      case 'PolicyChanged':
+        return { ...changed, policy: event.data.policy };
+      case 'ContactsChanged':
+        return { ...changed, contacts: event.data.contacts };
+      case 'DomainRenamed':
+        return { ...changed, name: event.data.name };
+      case 'DomainDisabled':
+        return { ...changed, state: 'disabled' };
+      case 'DomainEnabled':
+        return { ...changed, state: 'active' };
+      case 'DomainDeleted':
+        return { ...changed, state: 'deleted' };
+    }
+  },
+};
+
+/** A domain, or null: none, or deleted. */
+export const getDomain = async (domains: ViewReader, domainId: string): Promise<DomainDocument | null> => {
+  const [domain] = await domains.read<DomainDocument>([domainId]);
+  return domain && domain.state !== 'deleted' ? domain : null;
+};
+
+export interface DomainsQuery {
+  /** Domains that the caller may see; empty: all. */
+  readonly visible: readonly string[];
+  /** Part of a name or id, blind to case. */
+  readonly q?: string | undefined;
+  readonly after?: string | undefined;
+  readonly limit: number;
+}
+
+/** A page of domains by name. Throws `invalid_request` for a cursor that no page gave. */
+export const listDomains = (domains: ViewReader, query: DomainsQuery): Promise<Page<DomainDocument>> => {
+  const filters: Filter[] = [{ field: 'state', op: 'ne', value: 'deleted' }];
+  if (query.visible.length > 0) filters.push({ field: '_id', op: 'in', value: query.visible });
+  if (query.q) {
+    const { q } = query;
+    filters.push({ or: [{ field: 'name', op: 'contains', value: q }, { field: '_id', op: 'contains', value: q }] });
+  } // prettier-ignore
+  return pageOf(domains, { and: filters }, { field: 'name' }, query);
+};
+
+/** The ids of all domains in certain states. */
+export const domainIdsIn = async (
+  domains: ViewReader,
+  states: readonly DomainDocument['state'][],
+): Promise<string[]> => {
+  const ids: string[] = [];
+  const limit = 1000;
+  for (;;) {
+    const last = ids.at(-1);
+    const found = await domains.find<DomainDocument>({
+      filter: { field: 'state', op: 'in', value: states },
+      ...(last !== undefined && { after: { value: last, id: last } }),
+      limit,
+    });
+    for (const { _id } of found) ids.push(_id);
+    if (found.length < limit) return ids;
+  }
+};

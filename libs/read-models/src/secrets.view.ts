@@ -1,0 +1,270 @@
+import { VIEW_VERSIONS, secretDocumentId, type FeedEvent } from '@rekey/contracts';
+import type { Actor, Duration, ExpirySource, Instant, NoticeKey, PolicySubject, RevocationReason } from '@rekey/domain';
+import type { ViewDocument } from '@rekey/ports';
+import type { ApplicationDocument } from './applications.view';
+import { pageOf, type Page } from './paging';
+import type { Body, View, ViewReader } from './view';
+
+/** A secret, id by `secretDocumentId`, with every instant and who did it. */
+export interface SecretDocument extends ViewDocument {
+  readonly secretId: string;
+  readonly applicationId: string;
+  readonly domainId: string;
+  readonly description: string;
+  readonly state: 'active' | 'suspended' | 'revoked';
+  /** Of its application; `deleted` for good: a client id that is registered again has new secrets. */
+  readonly applicationState: 'active' | 'disabled' | 'deleted';
+  /** Of the current value. */
+  readonly version: number;
+  readonly hint?: string;
+  readonly createdAt: Instant;
+  readonly createdBy: Actor;
+  /** When and by whom the current value was made, and what `notBefore` was then. */
+  readonly valueCreatedAt: Instant;
+  readonly valueCreatedBy: Actor;
+  readonly valueNotBefore?: Instant;
+  readonly renewals: number;
+  readonly expiresAt?: Instant;
+  /** For sorting: `expiresAt`, or a text after every instant. */
+  readonly expiryOrder: string;
+  readonly expirySource: ExpirySource;
+  /** What the secret was last given of its own: a duration, or never. */
+  readonly ownExpiresIn?: Duration;
+  readonly ownNever?: true;
+  readonly notBefore?: Instant;
+  readonly allowedCidrs: readonly string[];
+  /** Until when the value before the current one authenticates. */
+  readonly previousValidUntil?: Instant;
+  readonly overlapEndedAt?: Instant;
+  readonly overlapEndedBy?: Actor;
+  /** Of the latest suspension, while it lasts. */
+  readonly suspendedAt?: Instant;
+  readonly suspendedBy?: Actor;
+  readonly suspensionReason?: string;
+  /** Of the latest resumption. */
+  readonly resumedAt?: Instant;
+  readonly resumedBy?: Actor;
+  readonly revokedAt?: Instant;
+  readonly revokedBy?: Actor;
+  readonly revocationReason?: RevocationReason;
+  /** When the expiry of the current value was put on record. */
+  readonly expiredAt?: Instant;
+  /** The latest that happened to a notice of the current value. */
+  readonly lastNotice?: SecretNotice;
+  /** Values that were made, oldest first, the latest `VALUES_KEPT` of them. */
+  readonly values: readonly SecretValue[];
+  readonly updatedAt: Instant;
+  readonly updatedBy: Actor;
+  /** Revision of the last event that changed the secret, notices and recorded expiries aside: its ETag. */
+  readonly resourceRevision: number;
+}
+
+export interface SecretNotice {
+  readonly version: number;
+  readonly threshold: number;
+  readonly channel: string;
+  readonly at: Instant;
+  readonly outcome: 'sent' | 'failed' | 'retried' | 'acknowledged';
+}
+
+/** One value of a secret: facts about it, never itself nor its verifier. */
+export interface SecretValue {
+  readonly version: number;
+  readonly createdAt: Instant;
+  readonly createdBy: Actor;
+  readonly expiresAt?: Instant;
+}
+
+/** The history has them all. */
+export const VALUES_KEPT = 20;
+/** Sorts after every instant. */
+const NEVER = '~';
+
+type ApplicationEvent = Extract<FeedEvent, { aggregate: 'application' }>;
+type MadeValue = Extract<ApplicationEvent, { type: 'SecretAdded' | 'SecretRenewed' }>;
+
+export const secretsView: View<SecretDocument> = {
+  name: 'secrets',
+  version: VIEW_VERSIONS.secrets,
+  indexes: [
+    { name: 'application', fields: ['applicationId', 'applicationState', 'createdAt', '_id'] },
+    { name: 'domain', fields: ['domainId', 'applicationState', 'expiryOrder', '_id'] },
+    { name: 'expiry', fields: ['expiryOrder', '_id'] },
+    { name: 'expiresAt', fields: ['expiresAt', 'previousValidUntil', '_id'] },
+    { name: 'creation', fields: ['createdAt', '_id'] },
+    { name: 'description', fields: ['description', '_id'] },
+    { name: 'state', fields: ['state', 'notBefore', '_id'] },
+  ],
+  concerns: (event) => {
+    if (event.aggregate === 'domain') return undefined;
+    const { data } = event;
+    if ('secretId' in data) return secretDocumentId(data.applicationId, data.secretId);
+    return isOfAllSecrets(event) ? { applicationId: data.applicationId } : undefined;
+  },
+  evolve: (document, event) => (event.aggregate === 'application' ? evolve(document, event) : document),
+};
+
+/** Events of an application that change what all its secrets are worth. */
+export const isOfAllSecrets = ({ type }: ApplicationEvent): boolean =>
+  type === 'ApplicationDisabled' || type === 'ApplicationEnabled' || type === 'ApplicationDeleted';
+
+const evolve = (document: SecretDocument | null, event: ApplicationEvent): Body<SecretDocument> | null => {
+  if (event.type === 'SecretAdded') return added(event);
+  if (!document || document.applicationState === 'deleted') return document;
+  const { occurredAt: at, actor: by } = event.metadata;
+  const changed = { ...document, updatedAt: at, updatedBy: by, resourceRevision: event.revision };
+  const notice = (outcome: SecretNotice['outcome'], { version, threshold, channel }: NoticeKey) =>
+    version === document.version ? { ...document, lastNotice: { version, threshold, channel, at, outcome } } : document;
+  switch (event.type) {
+    case 'SecretRenewed': {
+      const { overlapEndedAt: _at, overlapEndedBy: _by, lastNotice: _notice, expiredAt: _expired, ...kept } = changed;
+      const { hint: _hint, expiresAt: _end, previousValidUntil: _until, valueNotBefore: _before, ...rest } = kept;
+      const { previousValidUntil } = event.data;
+      return {
+        ...withOwnExpiry(rest, event),
+        ...valueOf(event, document.notBefore),
+        ...(previousValidUntil !== undefined && { previousValidUntil }),
+        renewals: document.renewals + 1,
+        values: [...document.values, factsOf(event)].slice(-VALUES_KEPT),
+      };
+    }
+    case 'OverlapEnded': {
+      const { previousValidUntil: _until, ...rest } = changed;
+      return { ...rest, overlapEndedAt: at, overlapEndedBy: by };
+    }
+    case 'SecretRevoked':
+      return { ...changed, state: 'revoked', revokedAt: at, revokedBy: by, revocationReason: event.data.reason };
+    case 'SecretSuspended': {
+      const { reason } = event.data;
+      const { suspensionReason: _reason, ...rest } = changed;
+      const suspended = { ...rest, state: 'suspended', suspendedAt: at, suspendedBy: by } as const;
+      return reason === undefined ? suspended : { ...suspended, suspensionReason: reason };
+    }
+    case 'SecretResumed': {
+      const { suspendedAt: _at, suspendedBy: _by, suspensionReason: _reason, ...rest } = changed;
+      return { ...rest, state: 'active', resumedAt: at, resumedBy: by };
+    }
+    case 'SecretDescribed':
+      return { ...changed, description: event.data.description };
+    case 'SecretRestricted': {
+      const { allowedCidrs, notBefore } = event.data;
+      const { notBefore: _before, ...rest } = changed;
+      return { ...rest, allowedCidrs, ...(notBefore !== undefined && { notBefore }) };
+    }
+    case 'SecretExpired':
+      return event.data.version === document.version ? { ...document, expiredAt: at } : document;
+    case 'ExpiryNoticeSent':
+      return notice('sent', event.data);
+    case 'ExpiryNoticeFailed':
+      return notice('failed', event.data);
+    case 'ExpiryNoticeRetried':
+      return notice('retried', event.data);
+    case 'ExpiryNoticeAcknowledged':
+      return notice('acknowledged', event.data);
+    case 'ApplicationDisabled':
+      return { ...document, applicationState: 'disabled' };
+    case 'ApplicationEnabled':
+      return { ...document, applicationState: 'active' };
+    case 'ApplicationDeleted':
+      return { ...document, applicationState: 'deleted' };
+    case 'ApplicationRegistered':
+    case 'PolicyChanged':
+    case 'ContactsChanged':
+    case 'ApplicationRenamed':
+      return document;
+  }
+};
+
+const added = (event: Extract<ApplicationEvent, { type: 'SecretAdded' }>): Body<SecretDocument> => {
+  const { secretId, applicationId, domainId, description, notBefore, allowedCidrs } = event.data;
+  const { occurredAt, actor } = event.metadata;
+  return withOwnExpiry(
+    {
+      _id: secretDocumentId(applicationId, secretId),
+      secretId,
+      applicationId,
+      domainId,
+      description,
+      state: 'active',
+      applicationState: 'active',
+      createdAt: occurredAt,
+      createdBy: actor,
+      updatedAt: occurredAt,
+      updatedBy: actor,
+      resourceRevision: event.revision,
+      renewals: 0,
+      allowedCidrs: allowedCidrs ?? [],
+      values: [factsOf(event)],
+      ...(notBefore !== undefined && { notBefore }),
+      ...valueOf(event, notBefore),
+    },
+    event,
+  );
+};
+
+const valueOf = ({ data, metadata }: MadeValue, notBefore: Instant | undefined) => ({
+  version: data.version,
+  valueCreatedAt: metadata.occurredAt,
+  valueCreatedBy: metadata.actor,
+  expirySource: data.expirySource,
+  expiryOrder: data.expiresAt ?? NEVER,
+  ...(data.hint !== undefined && { hint: data.hint }),
+  ...(data.expiresAt !== undefined && { expiresAt: data.expiresAt }),
+  ...(notBefore !== undefined && { valueNotBefore: notBefore }),
+});
+
+const factsOf = ({ data, metadata }: MadeValue): SecretValue => ({
+  version: data.version,
+  createdAt: metadata.occurredAt,
+  createdBy: metadata.actor,
+  ...(data.expiresAt !== undefined && { expiresAt: data.expiresAt }),
+});
+
+/** What a value's command says of the expiry is the secret's own from then on; where it says nothing, the old stays. */
+const withOwnExpiry = <T extends object>(secret: T, { data }: MadeValue): T => {
+  if (data.ownExpiresIn === undefined && data.expirySource !== 'command') return secret;
+  const { ownExpiresIn: _in, ownNever: _never, ...rest } = secret as T & Pick<SecretDocument, 'ownExpiresIn' | 'ownNever'>;
+  if (data.ownExpiresIn !== undefined) return { ...rest, ownExpiresIn: data.ownExpiresIn } as never;
+  return (data.expiresAt === undefined ? { ...rest, ownNever: true } : rest) as never;
+}; // prettier-ignore
+
+/** A secret of an application that is there, or null. */
+export const getSecret = async (
+  secrets: ViewReader,
+  applicationId: string,
+  secretId: string,
+): Promise<SecretDocument | null> => {
+  const [secret] = await secrets.read<SecretDocument>([secretDocumentId(applicationId, secretId)]);
+  return secret && secret.applicationState !== 'deleted' ? secret : null;
+};
+
+/** A page of an application's secrets, revoked ones included, oldest first. */
+export const listSecrets = (
+  secrets: ViewReader,
+  query: { readonly applicationId: string; readonly after?: string | undefined; readonly limit: number },
+): Promise<Page<SecretDocument>> =>
+  pageOf(secrets, { and: ofApplication(query.applicationId) }, { field: 'createdAt' }, query);
+
+/** How many unrevoked secrets an application has. */
+export const countSecrets = (secrets: ViewReader, applicationId: string): Promise<number> =>
+  secrets.count({ and: [...ofApplication(applicationId), { field: 'state', op: 'ne', value: 'revoked' }] });
+
+const ofApplication = (applicationId: string) =>
+  [
+    { field: 'applicationId', op: 'eq', value: applicationId },
+    { field: 'applicationState', op: 'ne', value: 'deleted' },
+  ] as const;
+
+/** What a preview of a policy judges a secret by; `applicationPolicy` is the one in force, or the new one. */
+export const policySubjectOf = (
+  secret: SecretDocument,
+  applicationPolicy: ApplicationDocument['policy'],
+): PolicySubject => ({
+  valueCreatedAt: secret.valueCreatedAt,
+  notBefore: secret.valueNotBefore,
+  expiresAt: secret.expiresAt,
+  ownExpiresIn: secret.ownExpiresIn,
+  ownNever: secret.ownNever,
+  expirySource: secret.expirySource,
+  applicationPolicy,
+});
