@@ -3,3 +3,4 @@ export { open, seal } from './sealing';
 export { Access, type AccessOptions, type StaticToken } from './access';
 export type { OidcOptions } from './oidc';
 export * from './active-view';
+export { CLIENT_VARIABLES, ConfigError, loadConfig, type Config, type ConfigSource, type Secrets } from './config';

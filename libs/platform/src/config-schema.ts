@@ -1,0 +1,181 @@
+import { cidrSchema, domainIdSchema, roleSchema } from '@rekey/contracts';
+import { CronPattern } from 'croner';
+import { z } from 'zod';
+
+const filePath = z.string().trim().min(1);
+const milliseconds = (min: number, max = 3_600_000) => z.int().min(min).max(max);
+const webUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' });
+
+const section = <Shape extends z.core.$ZodLooseShape>(shape: Shape) => z.strictObject(shape).prefault({} as never);
+
+const unique = <T>(values: readonly T[]): boolean => new Set(values).size === values.length;
+
+const isCronExpression = (text: string): boolean => {
+  try {
+    return text.trim().split(/\s+/).length === 6 && Boolean(new CronPattern(text));
+  } catch {
+    return false;
+  }
+};
+
+const isTimezone = (name: string): boolean => {
+  try {
+    return Boolean(new Intl.DateTimeFormat('en', { timeZone: name }));
+  } catch {
+    return false;
+  }
+};
+
+const tokenSchema = z.strictObject({
+  name: z.string().regex(/^[\x21-\x7e]{1,64}$/, 'must have 1 to 64 visible ASCII characters'),
+  sha256: z
+    .string('must be text; put quotes around it')
+    .regex(/^[0-9a-fA-F]{64}$/, 'must be a SHA-256 in 64 hexadecimal digits')
+    .transform((text) => text.toLowerCase()),
+  roles: z.array(roleSchema).min(1),
+  domains: z.array(domainIdSchema).default([]),
+});
+
+const oidcSchema = z.strictObject({
+  issuer: webUrl,
+  audience: z.string().min(1),
+  rolesClaim: z.string().min(1).default('roles'),
+  domainsClaim: z.string().min(1).optional(),
+  roleMap: z.record(z.string(), roleSchema).default({}),
+});
+
+const argon2Schema = (least: { memoryKiB: number; iterations: number }, usual: typeof least) =>
+  section({
+    memoryKiB: z.int().min(least.memoryKiB).max(4_194_304).default(usual.memoryKiB),
+    iterations: z.int().min(least.iterations).max(1_000).default(usual.iterations),
+    parallelism: z.int().min(1).max(255).default(1),
+  }).refine(({ memoryKiB, parallelism }) => memoryKiB >= 8 * parallelism, {
+    path: ['memoryKiB'],
+    error: 'must be at least 8 times the parallelism',
+  });
+
+/** OWASP's minimum for values of unknown entropy (Password Storage Cheat Sheet, Argon2id). */
+const OWASP_MINIMUM = { memoryKiB: 19_456, iterations: 2 };
+
+const webhookSchema = section({
+  enabled: z.boolean().default(false),
+  url: webUrl.optional(),
+  secretFile: filePath.optional(),
+}).superRefine(({ enabled, url, secretFile }, context) => {
+  for (const [name, value] of Object.entries({ url, secretFile }))
+    if (enabled && value === undefined)
+      context.addIssue({ code: 'custom', path: [name], message: 'is needed where the webhook is enabled' });
+});
+
+/**
+ * Every key of the configuration, its bounds and its default; `rekey.example.yml` explains them. Messages name what is
+ * allowed and never hold what was given.
+ */
+export const configSchema = z.strictObject({
+  applications: section({
+    secretsMax: z.int().min(1).max(1_000).default(10),
+  }),
+  http: section({
+    host: z.string().min(1).default('127.0.0.1'),
+    port: z.int().min(0).max(65_535).default(8080),
+    tls: z.strictObject({ certFile: filePath, keyFile: filePath }).optional(),
+    publicUrl: webUrl.optional(),
+    trustedProxies: z.array(cidrSchema).default([]),
+    forwardAuthFrom: z.array(cidrSchema).default([]),
+    bodyLimitBytes: z.int().min(1_024).max(67_108_864).default(262_144),
+    requestTimeoutMs: milliseconds(1_000).default(30_000),
+  }),
+  access: section({
+    tokens: z
+      .array(tokenSchema)
+      .refine((tokens) => unique(tokens.map(({ name }) => name)), 'must have different names')
+      .refine((tokens) => unique(tokens.map(({ sha256 }) => sha256)), 'must have different digests')
+      .default([]),
+    oidc: oidcSchema.optional(),
+    sealingKeyFile: filePath.optional(),
+    commandSealKeyFile: filePath.optional(),
+    indexKeyFile: filePath.optional(),
+  }),
+  storage: section({
+    kind: z.enum(['embedded']).default('embedded'),
+    path: filePath.default('./data'),
+  }),
+  hashing: section({
+    generated: argon2Schema({ memoryKiB: 8, iterations: 1 }, { memoryKiB: 1_024, iterations: 1 }),
+    imported: argon2Schema(OWASP_MINIMUM, OWASP_MINIMUM),
+    pepperFile: filePath.optional(),
+  }),
+  authentication: section({
+    rememberedMax: z.int().min(1).max(10_000_000).default(100_000),
+    failuresPerMinuteMax: z.int().min(1).max(1_000_000).default(10),
+    failurePairsMax: z.int().min(1).max(10_000_000).default(50_000),
+    slowChecksPerClientMax: z.int().min(1).max(64).default(2),
+  }),
+  commands: section({
+    timeoutMs: milliseconds(100).default(10_000),
+    waitTimeoutMs: milliseconds(0).default(5_000),
+    outcomesKeptDays: z.int().min(1).max(3_650).default(30),
+  }),
+  notifications: section({
+    enabled: z.boolean().default(true),
+    cronExpression: z
+      .string()
+      .refine(isCronExpression, 'must be a cron expression of six fields, seconds first')
+      .default('0 0 5 * * *'),
+    timezone: z.string().refine(isTimezone, 'must be a time zone of the IANA database').default('UTC'),
+    expiryThresholds: z
+      .array(z.number().gt(0).max(3_650))
+      .max(20)
+      .refine(unique, 'must be different from each other')
+      .default([20, 15, 10, 5, 1]),
+  }),
+  notifiers: section({
+    ui: section({ enabled: z.boolean().default(true) }),
+    log: section({ enabled: z.boolean().default(true) }),
+    webhook: webhookSchema,
+  }),
+  logging: section({
+    level: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  }),
+});
+
+export type Settings = Readonly<z.output<typeof configSchema>>;
+
+/** What is known of a key: enough to read it from a variable. */
+export interface ConfigKey {
+  readonly path: readonly string[];
+  readonly kind: 'section' | 'map' | 'list' | 'number' | 'boolean' | 'text';
+  /** Of the elements, where it is a list. */
+  readonly of?: 'number' | 'text' | 'object';
+}
+
+interface JsonSchema {
+  readonly type?: string;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly items?: JsonSchema;
+}
+
+const kindOf = ({ type, properties }: JsonSchema): ConfigKey['kind'] => {
+  if (type === 'object') return properties ? 'section' : 'map';
+  if (type === 'array') return 'list';
+  if (type === 'boolean') return 'boolean';
+  return type === 'integer' || type === 'number' ? 'number' : 'text';
+};
+
+const keysOf = (schema: JsonSchema, path: readonly string[]): ConfigKey[] =>
+  Object.entries(schema.properties ?? {}).flatMap(([name, each]) => {
+    const kind = kindOf(each);
+    const itemKind = each.items && kindOf(each.items);
+    const of = itemKind === 'number' || itemKind === 'text' ? itemKind : 'object';
+    const key: ConfigKey = { path: [...path, name], kind, ...(kind === 'list' && { of }) };
+    return [key, ...keysOf(each, key.path)];
+  });
+
+/** Every key of the schema, sections before what is in them; taken from the schema, so that none can be missing. */
+export const CONFIG_KEYS: readonly ConfigKey[] = keysOf(
+  z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any' }) as JsonSchema,
+  [],
+);
+
+/** The environment variable of a key: `applications.secretsMax` is `REKEY_APPLICATIONS_SECRETSMAX`. */
+export const variableOf = (path: readonly string[]): string => ['rekey', ...path].join('_').toUpperCase();
