@@ -58,8 +58,8 @@ export interface Admitted {
   readonly applicationId: string;
   readonly secretId: string;
   readonly version: number;
-  /** Until when the value that was shown is valid; absent: without end. */
-  readonly expiresAt?: Instant;
+  /** Until when the value that was shown is valid; undefined: without end. */
+  readonly expiresAt: Instant | undefined;
 }
 
 export interface Refused {
@@ -76,12 +76,12 @@ export interface CheckOutcome {
   readonly outcome: 'valid' | 'unavailable' | RefusalCause;
   /** The refusal was told as `rate_limited`. */
   readonly limited: boolean;
-  readonly domainId?: string;
-  readonly clientId?: string;
-  readonly applicationId?: string;
-  readonly secretId?: string;
-  readonly version?: number;
-  readonly source?: string;
+  readonly domainId?: string | undefined;
+  readonly clientId?: string | undefined;
+  readonly applicationId?: string | undefined;
+  readonly secretId?: string | undefined;
+  readonly version?: number | undefined;
+  readonly source?: string | undefined;
 }
 
 /** The read side of the `authentication` view: throws `RekeyError` `unavailable` whenever it may not be trusted. */
@@ -110,10 +110,12 @@ const SECRET_LENGTH_MAX = 1024;
 // One error for all refusals: where it was made tells nothing, and capturing a stack costs more than the check.
 const REFUSED = new RekeyError('invalid_client_credentials', 'The client credentials are not valid.');
 
-/** What is known of whom a refusal is about. */
+/** What is known of whom a check is about. */
 type Subject = Omit<CheckOutcome, 'outcome' | 'limited' | 'source'>;
-type Verdict =
-  { readonly admitted: Admitted; readonly at: Instant } | { readonly cause: RefusalCause; readonly subject: Subject };
+const NOBODY: Subject = {};
+type Refusal = { readonly cause: RefusalCause; readonly subject: Subject };
+type Verdict = { readonly admitted: Admitted; readonly at: Instant } | Refusal;
+const MALFORMED: Refusal = { cause: 'malformed', subject: NOBODY };
 
 /** Where a request comes from. */
 type Origin = Pick<CheckRequest, 'remoteAddress' | 'limiterSource'>;
@@ -149,7 +151,7 @@ export class Authenticator {
   }
 
   private async checkAny(readings: readonly CheckRequest[], origin: Origin): Promise<CheckResult> {
-    let refusal: Exclude<Verdict, { admitted: Admitted }> = { cause: 'malformed', subject: {} };
+    let refusal = MALFORMED;
     try {
       for (const reading of readings) {
         const verdict = await this.judge(reading);
@@ -158,30 +160,33 @@ export class Authenticator {
         if (refusal.subject.clientId === undefined || verdict.cause === 'broken') refusal = verdict;
       }
     } catch (error) {
-      this.tell({ outcome: 'unavailable', limited: false }, origin);
+      this.tell('unavailable', false, NOBODY, origin);
       throw error;
     }
-    return this.refuse(refusal.cause, refusal.subject, origin);
+    return this.refuse(refusal, origin);
   }
 
   private async judge(request: CheckRequest): Promise<Verdict> {
     const { domainId, clientId, clientSecret } = request;
     const presented = parseSecret(clientSecret);
-    if (presented.kind === 'malformed' || !isPossible(request)) return { cause: 'malformed', subject: {} };
-    const idKey = `${domainId}:${clientId}`;
-    const applicationId = this.applicationIds.get(idKey) ?? applicationIdOf(domainId, clientId);
+    if (presented.kind === 'malformed' || !isPossible(clientSecret)) return MALFORMED;
+    const name = `${domainId}:${clientId}`;
+    const known = this.applicationIds.get(name);
+    if (known === undefined && !(CLIENT_ID_PATTERN.test(clientId) && DOMAIN_ID_PATTERN.test(domainId)))
+      return MALFORMED;
+    const applicationId = known ?? applicationIdOf(domainId, clientId);
     const [application, domain] = (await this.options.view.read([
       applicationStream(applicationId),
       domainStream(domainId),
     ])) as [ApplicationCredentials | null, DomainCredentials | null];
 
     if (domain?.broken || application?.broken) return { cause: 'broken', subject: { applicationId } };
-    if (!domain || domain.state === 'deleted') return { cause: 'unknown_domain', subject: {} };
+    if (!domain || domain.state === 'deleted') return { cause: 'unknown_domain', subject: NOBODY };
     if (domain.state === 'disabled') return { cause: 'domain_disabled', subject: { domainId } };
     // The id stands for domain and client id; held against both all the same, as it is a hash.
     const named = application?.domainId === domainId && application.clientId === clientId;
     if (!named || application.state === 'deleted') return { cause: 'unknown_client', subject: { domainId } };
-    this.applicationIds.set(idKey, applicationId);
+    if (known === undefined) this.applicationIds.set(name, applicationId);
     const subject = { domainId, clientId, applicationId };
     if (application.state === 'disabled') return { cause: 'application_disabled', subject };
 
@@ -194,19 +199,19 @@ export class Authenticator {
     for (const secret of application.secrets) {
       for (const value of secret.values) {
         if (!sameText(value.lookupId, lookupId)) continue;
+        let cause = this.unusable(secret, value, now, request.remoteAddress);
+        if (cause === undefined) {
+          const mismatch = this.mismatch(value.verifier, clientSecret, imported, applicationId);
+          // Not awaiting what is there already spares a turn of the queue.
+          cause = mismatch && (await mismatch);
+        }
         const { secretId } = secret;
-        const { version, verifier, validUntil } = value;
-        const cause =
-          this.unusable(secret, value, now, request.remoteAddress) ??
-          ((await this.fits(verifier, clientSecret, imported, applicationId)) ? undefined : 'wrong_value');
+        const { version, validUntil } = value;
         if (cause === undefined)
           return {
-            admitted: {
-              valid: true, domainId, clientId, applicationId, secretId, version,
-              ...(validUntil !== undefined && { expiresAt: validUntil }),
-            },
+            admitted: { valid: true, domainId, clientId, applicationId, secretId, version, expiresAt: validUntil },
             at: now,
-          }; // prettier-ignore
+          };
         refusal = { cause, subject: { ...subject, secretId, version } };
       }
     }
@@ -229,28 +234,34 @@ export class Authenticator {
     return this.networks.anyContains(secret.allowedCidrs, address) ? undefined : 'address';
   }
 
-  private fits(verifier: string, value: string, imported: boolean, client: string): Promise<boolean> {
+  /** Undefined where a value fits a verifier; at once where that is remembered. */
+  private mismatch(
+    verifier: string,
+    value: string,
+    imported: boolean,
+    client: string,
+  ): undefined | Promise<'wrong_value' | undefined> {
     const { hasher, limiter } = this.options;
-    return this.remembered.fits(verifier, value, () =>
+    const fits = this.remembered.fits(verifier, value, () =>
       imported ? limiter.inTurn(client, () => hasher.verify(verifier, value)) : hasher.verify(verifier, value),
     );
+    return fits === true ? undefined : fits.then((right) => (right ? undefined : 'wrong_value'));
   }
 
   private admit(admitted: Admitted, at: Instant, origin: Origin): Admitted {
-    const { domainId, clientId, applicationId, secretId, version } = admitted;
-    this.options.usage?.record(secretId, at, origin.remoteAddress);
-    this.tell({ outcome: 'valid', limited: false, domainId, clientId, applicationId, secretId, version }, origin);
+    this.options.usage?.record(admitted.secretId, at, origin.remoteAddress);
+    this.tell('valid', false, admitted, origin);
     return admitted;
   }
 
-  private refuse(cause: RefusalCause, subject: Subject, origin: Origin): Refused {
+  private refuse({ cause, subject }: Refusal, origin: Origin): Refused {
     if (cause === 'broken') {
-      this.tell({ outcome: cause, limited: false, ...subject }, origin);
+      this.tell(cause, false, subject, origin);
       return { valid: false, cause, error: new RekeyError('unavailable', 'This cannot be checked now; try again.') };
     }
     const client = subject.clientId === undefined ? undefined : subject.applicationId;
     const retryAfterSeconds = this.options.limiter.failed(client, origin.limiterSource ?? origin.remoteAddress);
-    this.tell({ outcome: cause, limited: retryAfterSeconds !== undefined, ...subject }, origin);
+    this.tell(cause, retryAfterSeconds !== undefined, subject, origin);
     const error =
       retryAfterSeconds === undefined
         ? REFUSED
@@ -258,18 +269,15 @@ export class Authenticator {
     return { valid: false, cause, error };
   }
 
-  private tell(outcome: CheckOutcome, origin: Origin): void {
+  private tell(outcome: CheckOutcome['outcome'], limited: boolean, subject: Subject, origin: Origin): void {
+    const { domainId, clientId, applicationId, secretId, version } = subject;
     const source = origin.limiterSource ?? origin.remoteAddress;
-    this.options.onChecked?.(source === undefined ? outcome : { ...outcome, source });
+    this.options.onChecked?.({ outcome, limited, domainId, clientId, applicationId, secretId, version, source });
   }
 }
 
-/** Whether credentials could exist at all; what could not is refused without a look at any store. */
-const isPossible = ({ domainId, clientId, clientSecret }: CheckRequest): boolean =>
-  clientSecret.length >= 1 &&
-  clientSecret.length <= SECRET_LENGTH_MAX &&
-  CLIENT_ID_PATTERN.test(clientId) &&
-  DOMAIN_ID_PATTERN.test(domainId);
+/** Whether a value could exist at all; what could not is refused without a look at any store. */
+const isPossible = (value: string): boolean => value.length >= 1 && value.length <= SECRET_LENGTH_MAX;
 
 /** Equality of two texts in a time that depends on their lengths alone. */
 const sameText = (left: string, right: string): boolean => {

@@ -19,22 +19,22 @@ export class RememberedMatches {
 
   /**
    * Whether a value fits a verifier (a PHC string): remembered, or as `compute` says. Callers that ask for the same at
-   * the same time share one computation. A mismatch is not remembered, nor is a failure to compute, which is thrown.
+   * the same time share one computation; no promise is made for what is known. A mismatch is not remembered, nor is a failure to compute, which is thrown.
    */
-  async fits(verifier: string, value: string, compute: () => Promise<boolean>): Promise<boolean> {
+  fits(verifier: string, value: string, compute: () => Promise<boolean>): true | Promise<boolean> {
     const digest = this.digest(verifier, value);
-    if (this.matches.get(digest)) return true;
-    const shared = this.computing.get(digest);
-    if (shared) return shared;
-    const computation = compute();
+    return this.matches.get(digest) ?? this.computing.get(digest) ?? this.compute(digest, compute);
+  }
+
+  private compute(digest: string, compute: () => Promise<boolean>): Promise<boolean> {
+    const computation = compute()
+      .then((fits) => {
+        if (fits) this.matches.set(digest, true);
+        return fits;
+      })
+      .finally(() => this.computing.delete(digest));
     this.computing.set(digest, computation);
-    try {
-      const fits = await computation;
-      if (fits) this.matches.set(digest, true);
-      return fits;
-    } finally {
-      this.computing.delete(digest);
-    }
+    return computation;
   }
 
   /** How many matches are remembered. */

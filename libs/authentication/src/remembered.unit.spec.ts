@@ -64,7 +64,7 @@ describe('RememberedMatches', () => {
       computed += 1;
       throw new Error('No memory for Argon2.');
     };
-    const both = await Promise.allSettled([1, 2].map(() => remembered.fits(VERIFIER, 'value', failing)));
+    const both = await Promise.allSettled([1, 2].map(async () => remembered.fits(VERIFIER, 'value', failing)));
     expect(both.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
     expect(computed).toBe(1);
   });
