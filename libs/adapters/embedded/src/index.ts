@@ -1,1 +1,2 @@
 export * from './sqlite-database';
+export * from './sqlite-read-models';

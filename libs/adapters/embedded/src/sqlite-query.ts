@@ -1,0 +1,106 @@
+import { invalid } from '@rekey/domain';
+import type { Filter, Query } from '@rekey/ports';
+import type { SqlValue } from './sqlite-database';
+
+/** A piece of SQL with what is bound to its question marks, in order. Values never become a part of the text. */
+export interface Sql {
+  readonly text: string;
+  readonly params: readonly SqlValue[];
+}
+
+/** Quoted column of a declared field; throws `invalid_request` for any other. */
+export type ColumnOf = (field: string) => string;
+
+type Scalar = string | number | boolean | null;
+
+/** Longer ones would not fit into a pattern of SQLite (50,000 bytes), of which each character takes up to 10. */
+const CONTAINS_LENGTH_MAX = 1_000;
+
+/** JSON's booleans are 1 and 0 in SQLite. */
+const bound = (value: Scalar): SqlValue => (typeof value === 'boolean' ? Number(value) : value);
+
+const COMPARISONS = { eq: 'IS', ne: 'IS NOT', lt: '<', lte: '<=', gt: '>', gte: '>=' } as const;
+
+/** A condition as SQL. */
+export const conditionOf = (filter: Filter, column: ColumnOf): Sql => {
+  if ('and' in filter) return joined(filter.and, 'AND', 'TRUE', column);
+  if ('or' in filter) return joined(filter.or, 'OR', 'FALSE', column);
+  const name = column(filter.field);
+  if (filter.op === 'in') return oneOf(name, filter.value);
+  if (filter.op === 'contains') {
+    if (filter.value.length > CONTAINS_LENGTH_MAX)
+      throw invalid(filter.field, `At most ${CONTAINS_LENGTH_MAX} characters can be searched for.`);
+    return { text: `(typeof(${name}) = 'text' AND ${name} GLOB ?)`, params: [blindPattern(filter.value)] };
+  }
+  return { text: `${name} ${COMPARISONS[filter.op]} ?`, params: [bound(filter.value)] };
+};
+
+const joined = (filters: readonly Filter[], word: string, none: string, column: ColumnOf): Sql => {
+  const parts = filters.map((filter) => conditionOf(filter, column));
+  if (parts.length === 0) return { text: none, params: [] };
+  return {
+    text: `(${parts.map(({ text }) => text).join(` ${word} `)})`,
+    params: parts.flatMap(({ params }) => params),
+  };
+};
+
+const oneOf = (name: string, values: readonly Scalar[]): Sql => {
+  const present = `${name} IN (SELECT value FROM json_each(?))`;
+  const params = [JSON.stringify(values.filter((value) => value !== null))];
+  return { text: values.includes(null) ? `(${present} OR ${name} IS NULL)` : present, params };
+};
+
+/**
+ * A GLOB pattern for texts that hold another one, blind to case in any script (SQLite's LIKE knows ASCII only): each
+ * character that has two cases becomes a class of both.
+ */
+const blindPattern = (text: string): string => {
+  const part = (character: string): string => {
+    const lower = character.toLowerCase();
+    const upper = character.toUpperCase();
+    const cases = [...new Set([character, lower, upper])].filter((form) => [...form].length === 1);
+    return cases.length > 1 || '*?['.includes(character) ? `[${cases.join('')}]` : character;
+  };
+  return `*${[...text].map(part).join('')}*`;
+};
+
+/**
+ * A page of documents as SQL with the one column `document`. Behind a cursor, the rows are those of one or two ranges
+ * of the index (missing values are a range of their own), so that a late page costs no more than an early one.
+ */
+export const pageOf = (table: string, { filter, sort, after, limit }: Query, column: ColumnOf): Sql => {
+  if (!Number.isSafeInteger(limit) || limit < 0) throw invalid('limit', 'Must be a whole number.');
+  const by = column(sort?.field ?? '_id');
+  const way = sort?.descending ? 'DESC' : 'ASC';
+  const ranges = after ? rangesAfter(by, sort?.descending ?? false, after) : [{ text: 'TRUE', params: [] }];
+  const condition = filter ? conditionOf(filter, column) : { text: 'TRUE', params: [] };
+  const rowsOf = (range: Sql, columns: string): Sql => ({
+    text:
+      `SELECT ${columns} FROM ${table} WHERE id <> '' AND ${range.text} AND ${condition.text} ` +
+      `ORDER BY ${by} ${way}, id ${way} LIMIT ?`,
+    params: [...range.params, ...condition.params, limit],
+  });
+  const [first, second] = ranges as [Sql, Sql?];
+  if (!second) return rowsOf(first, 'document');
+  const parts = [first, second].map((range, index) => rowsOf(range, `document, ${index} AS part, ${by} AS value, id`));
+  return {
+    text:
+      `SELECT document FROM (${parts.map(({ text }) => `SELECT * FROM (${text})`).join(' UNION ALL ')}) ` +
+      `ORDER BY part, value ${way}, id ${way} LIMIT ?`,
+    params: [...parts.flatMap(({ params }) => params), limit],
+  };
+};
+
+/** The ranges of (value, id) behind a cursor, in their order. NULL sorts before every value. */
+const rangesAfter = (by: string, descending: boolean, after: { value: Scalar; id: string }): Sql[] => {
+  const beyond = descending ? '<' : '>';
+  if (by === 'id') return [{ text: `id ${beyond} ?`, params: [after.id] }];
+  const missing = `${by} IS NULL`;
+  if (after.value === null) {
+    const rest = { text: `(${missing} AND id ${beyond} ?)`, params: [after.id] };
+    // Minus infinity instead of IS NOT NULL, which the planner does not take for a range of the index.
+    return descending ? [rest] : [rest, { text: `${by} >= -9e999`, params: [] }];
+  }
+  const rest = { text: `(${by}, id) ${beyond} (?, ?)`, params: [bound(after.value), after.id] };
+  return descending ? [rest, { text: missing, params: [] }] : [rest];
+};
