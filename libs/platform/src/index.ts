@@ -4,3 +4,4 @@ export { Access, type AccessOptions, type StaticToken } from './access';
 export type { OidcOptions } from './oidc';
 export * from './active-view';
 export { CLIENT_VARIABLES, ConfigError, loadConfig, type Config, type ConfigSource, type Secrets } from './config';
+export { KeyError, ensureKeys, type KeyFiles, type Keys, type SealingKeys } from './keys';
