@@ -1,4 +1,5 @@
 export * from './access';
+export * from './cloud-events';
 export * from './commands';
 export * from './errors';
 export * from './events';

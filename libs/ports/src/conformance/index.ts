@@ -1,3 +1,6 @@
+export * from './command-bus';
+export * from './event-store';
+export * from './outcomes';
 export * from './secret-hasher';
 export * from './notifier';
 export * from './read-models';

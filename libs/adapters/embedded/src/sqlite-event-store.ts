@@ -1,0 +1,304 @@
+import { type EventMetadata, chain } from '@rekey/domain';
+import {
+  type Appended,
+  type Clock,
+  EngineUnavailable,
+  type EventBatch,
+  EventStore,
+  type HistoryQuery,
+  NO_STREAM,
+  type NewEvent,
+  type Position,
+  START,
+  type StoredEvent,
+  type SubscriptionOptions,
+  WrongRevision,
+  inFeed,
+} from '@rekey/ports';
+import { createHash, randomUUID } from 'node:crypto';
+import { setImmediate, setTimeout } from 'node:timers/promises';
+import { ExpectationFailed, type Query, type SqliteDatabase, type Step } from './sqlite-database';
+
+/** The stream that names the store and records every restore. */
+export const SYSTEM_STREAM = 'rekey-system';
+
+const PART = 'events';
+const SCHEMA = [
+  [
+    // AUTOINCREMENT: a position is never given twice, also where the last events were taken away by a restore.
+    `CREATE TABLE events (
+      position INTEGER PRIMARY KEY AUTOINCREMENT,
+      stream TEXT NOT NULL,
+      revision INTEGER NOT NULL,
+      event_id TEXT NOT NULL UNIQUE,
+      type TEXT NOT NULL,
+      data TEXT NOT NULL,
+      metadata TEXT NOT NULL,
+      feed INTEGER NOT NULL,
+      UNIQUE (stream, revision)
+    ) STRICT`,
+    'CREATE INDEX events_feed ON events (position) WHERE feed = 1',
+  ],
+];
+
+const COLUMNS = 'position, stream, revision, event_id, type, data, metadata';
+const INSERT = 'INSERT INTO events (stream, revision, event_id, type, data, metadata, feed)';
+const LAST_REVISION = 'SELECT coalesce(max(revision), -1) AS revision FROM events WHERE stream =';
+
+/** How long a subscription waits before it asks a store again that was away. */
+const RETRY_MS = 100;
+const POSITION_DIGITS = 20;
+
+interface EventRow {
+  readonly position: number;
+  readonly stream: string;
+  readonly revision: number;
+  readonly event_id: string;
+  readonly type: string;
+  readonly data: string;
+  readonly metadata: string;
+}
+
+/**
+ * Events in one table. A transaction holds the file's only write lock from its first insert to its commit, whatever
+ * process it is of, so positions become visible in their order and a reader that has seen one has seen all before it.
+ */
+export class SqliteEventStore extends EventStore {
+  private readonly ending = new AbortController();
+  private readonly stream: Query<EventRow>;
+  private readonly feed: Query<EventRow>;
+  private readonly lastOfFeed: Query<{ position: number }>;
+  private readonly lastRevision: Query<{ revision: number }>;
+  private readonly byId: Query<Pick<EventRow, 'position' | 'stream' | 'revision'>>;
+  private readonly lastId: Query<{ event_id: string }>;
+
+  private constructor(
+    private readonly database: SqliteDatabase,
+    private readonly clock: Clock,
+  ) {
+    super();
+    this.stream = database.prepare(
+      `SELECT ${COLUMNS} FROM events WHERE stream = ? AND revision >= ? ORDER BY revision`,
+    );
+    this.feed = database.prepare(
+      `SELECT ${COLUMNS} FROM events WHERE feed = 1 AND position > ? ORDER BY position LIMIT ?`,
+    );
+    this.lastOfFeed = database.prepare('SELECT position FROM events WHERE feed = 1 ORDER BY position DESC LIMIT 1');
+    this.lastRevision = database.prepare(`${LAST_REVISION} ?`);
+    this.byId = database.prepare('SELECT position, stream, revision FROM events WHERE event_id = ?');
+    this.lastId = database.prepare('SELECT event_id FROM events WHERE stream = ? ORDER BY revision DESC LIMIT 1');
+  }
+
+  /** The events of an opened file, which the caller closes after the store. `clock` dates the store's beginning. */
+  static async open(database: SqliteDatabase, clock: Clock): Promise<SqliteEventStore> {
+    await database.migrate(PART, SCHEMA);
+    return new SqliteEventStore(database, clock);
+  }
+
+  async append(stream: string, expectedRevision: number, events: readonly NewEvent[]): Promise<Appended> {
+    if (events.length === 0) throw new RangeError('Nothing to append.');
+    this.refuseIfClosed();
+    try {
+      const results = await this.database.write(appendSteps(stream, expectedRevision, events));
+      const position = positionOf(results.at(-1)?.lastRowId ?? 0);
+      return { revision: expectedRevision + events.length, position };
+    } catch (error) {
+      if (!(error instanceof ExpectationFailed)) throw error;
+      const before = this.appendedBefore(stream, expectedRevision, events);
+      if (before) return before;
+      throw new WrongRevision(stream, expectedRevision, this.lastRevision.get([stream])?.revision ?? NO_STREAM);
+    }
+  }
+
+  async readStream(stream: string, fromRevision = 0): Promise<StoredEvent[]> {
+    this.refuseIfClosed();
+    return this.stream.all([stream, fromRevision]).map(storedEvent);
+  }
+
+  async readFeed({ after = START, limit }: HistoryQuery): Promise<StoredEvent[]> {
+    this.refuseIfClosed();
+    return this.feed.all([rowIdOf(after), limit]).map(storedEvent);
+  }
+
+  async *subscribe({ after, batchSize, signal }: SubscriptionOptions): AsyncGenerator<EventBatch> {
+    const ended = AbortSignal.any([signal, this.ending.signal]);
+    const bell = new Bell(this.database, ended);
+    try {
+      let place = rowIdOf(after);
+      let announced = false;
+      while (!ended.aborted) {
+        bell.reset();
+        const rows = this.readOrUndefined(place, batchSize + 1);
+        if (!rows) {
+          await pause(RETRY_MS, ended);
+          continue;
+        }
+        const caughtUp = rows.length <= batchSize;
+        if (rows.length > 0 || !announced) {
+          const events = rows.slice(0, batchSize).map(storedEvent);
+          yield { events, caughtUp };
+          place = rows[events.length - 1]?.position ?? place;
+          announced = caughtUp;
+        }
+        if (caughtUp) await bell.rung();
+        // A long stretch is read synchronously, batch by batch: others get their turn in between.
+        else await setImmediate();
+      }
+    } finally {
+      bell.remove();
+    }
+  }
+
+  async head(): Promise<Position> {
+    this.refuseIfClosed();
+    const last = this.lastOfFeed.get();
+    return last ? positionOf(last.position) : START;
+  }
+
+  /** Asked afresh each time, as another process may put a backup back. */
+  async identity(): Promise<string> {
+    this.refuseIfClosed();
+    for (;;) {
+      const last = this.lastId.get([SYSTEM_STREAM]);
+      if (last) return last.event_id;
+      const created = systemEvent('StoreCreated', { storeId: randomUUID() }, this.clock.now(), {
+        revision: 0,
+        hash: '',
+      });
+      try {
+        await this.append(SYSTEM_STREAM, NO_STREAM, [created]);
+      } catch (error) {
+        if (!(error instanceof WrongRevision)) throw error;
+      }
+    }
+  }
+
+  /** Ends subscriptions. The database stays open: others use it too. */
+  async close(): Promise<void> {
+    this.ending.abort();
+  }
+
+  private refuseIfClosed(): void {
+    if (this.ending.signal.aborted) throw new EngineUnavailable('event store');
+  }
+
+  private readOrUndefined(after: number, limit: number): EventRow[] | undefined {
+    try {
+      return this.feed.all([after, limit]);
+    } catch (error) {
+      if (error instanceof EngineUnavailable) return undefined;
+      throw error;
+    }
+  }
+
+  /** Where these very events were appended by an earlier call, whose answer may have been lost. */
+  private appendedBefore(stream: string, expected: number, events: readonly NewEvent[]): Appended | undefined {
+    let position = 0;
+    for (const [index, { eventId }] of events.entries()) {
+      const row = this.byId.get([eventId]);
+      if (row?.stream !== stream || row.revision !== expected + 1 + index) return undefined;
+      position = row.position;
+    }
+    return { revision: expected + events.length, position: positionOf(position) };
+  }
+}
+
+const appendSteps = (stream: string, expected: number, events: readonly NewEvent[]): Step[] =>
+  events.map((event, index) => {
+    const { eventId, type, data, metadata } = event;
+    const values = [stream, expected + 1 + index, eventId, type, JSON.stringify(data), JSON.stringify(metadata)];
+    const params = [...values, inFeed(stream) ? 1 : 0];
+    if (index > 0) return { kind: 'run', sql: `${INSERT} VALUES (?, ?, ?, ?, ?, ?, ?)`, params };
+    return {
+      kind: 'run',
+      sql: `${INSERT} SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE (${LAST_REVISION} ?1) = ?2 - 1`,
+      params,
+      expectChanges: 1,
+    };
+  });
+
+const positionOf = (rowId: number): Position => String(rowId).padStart(POSITION_DIGITS, '0');
+
+const rowIdOf = (position: Position): number => {
+  if (position === START) return 0;
+  if (!/^\d{20}$/.test(position)) throw new RangeError('Not a position of this store.');
+  return Number(position);
+};
+
+const storedEvent = (row: EventRow): StoredEvent => ({
+  stream: row.stream,
+  revision: row.revision,
+  position: positionOf(row.position),
+  eventId: row.event_id,
+  type: row.type,
+  data: JSON.parse(row.data) as Record<string, unknown>,
+  metadata: JSON.parse(row.metadata) as EventMetadata,
+});
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** An event of the stream `rekey-system`, chained like all others. `place` is where it will stand. */
+export const systemEvent = (
+  type: 'StoreCreated' | 'StoreRestored',
+  data: Readonly<Record<string, unknown>>,
+  occurredAt: string,
+  place: { readonly revision: number; readonly hash: string },
+): NewEvent => {
+  const eventId = randomUUID();
+  const { metadata } = chain(
+    { stream: SYSTEM_STREAM, revision: place.revision, eventId, type, data },
+    {
+      commandId: eventId,
+      correlationId: eventId,
+      causationId: eventId,
+      actor: { type: 'system', id: 'rekey' },
+      occurredAt,
+      schemaVersion: 1,
+    },
+    place.hash,
+    sha256,
+  );
+  return { eventId, type, data, metadata };
+};
+
+const pause = async (delayMs: number, ended: AbortSignal): Promise<void> => {
+  try {
+    await setTimeout(delayMs, undefined, { signal: ended });
+  } catch (error) {
+    if (!ended.aborted) throw error;
+  }
+};
+
+/** Rings at every commit. One that rings between `reset` and `rung` is not missed. */
+class Bell {
+  private rang = false;
+  private wake: (() => void) | undefined;
+  private readonly unwatch: () => void;
+
+  constructor(
+    database: SqliteDatabase,
+    private readonly ended: AbortSignal,
+  ) {
+    this.unwatch = database.watch(this.ring);
+    ended.addEventListener('abort', this.ring);
+  }
+
+  private readonly ring = (): void => {
+    this.rang = true;
+    this.wake?.();
+  };
+
+  reset(): void {
+    this.rang = false;
+  }
+
+  rung(): Promise<void> {
+    if (this.rang || this.ended.aborted) return Promise.resolve();
+    return new Promise((resolve) => (this.wake = resolve));
+  }
+
+  remove(): void {
+    this.unwatch();
+    this.ended.removeEventListener('abort', this.ring);
+  }
+}
