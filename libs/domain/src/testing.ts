@@ -48,6 +48,7 @@ export const specification = <State, Command, Event extends EventShape, Context 
         return decider.decide(frozen(command), state, { now, ...context, ...more } as Context);
       };
       return {
+        events: () => decide([]),
         then: (...expected: Event[]) => expect(decide([])).toEqual(expected),
         /** These events; and the same command again leads to nothing. */
         thenOnce: (...expected: Event[]) => {
