@@ -1,0 +1,129 @@
+import { historyEventAnswer, verifyAnswer } from '@rekey/contracts';
+import type { Command } from 'commander';
+import type { z } from 'zod';
+import { path, type Call } from '../client';
+import { EXIT, Failure } from '../failure';
+import { instantOrAgo } from '../input';
+import { applicationIn, ofApplication, paged, type ApplicationOptions } from '../options';
+import type { Paper } from '../output';
+import { action, fits, type Io, type PageOptions, type Session } from '../session';
+import { Option } from 'commander';
+
+type HistoryEvent = z.infer<typeof historyEventAnswer>;
+
+interface HistoryOptions extends ApplicationOptions, PageOptions {
+  readonly stream?: string;
+  readonly type?: string;
+  readonly actor?: string;
+  readonly from?: string;
+  readonly until?: string;
+  readonly ndjson?: boolean;
+}
+
+const NDJSON = 'application/x-ndjson';
+
+export const addHistoryCommands = (program: Command, io: Io): void => {
+  const ago = (text: string): string => instantOrAgo(text, io.now());
+
+  paged(ofApplication(program.command('history')))
+    .description(
+      'show what happened, and who did it: to everything, with --client-id or --app to one application, with ' +
+        '--domain alone to the domain itself',
+    )
+    .option('--stream <name>', 'only of this stream, application-<id> or domain-<id>')
+    .option('--type <event>', 'only events of this type, for example SecretRenewed')
+    .option('--actor <name>', 'only what this caller did')
+    .option('--from <when>', 'from an instant on, or from so long ago: 7d', ago)
+    .option('--until <when>', 'before an instant, or before so long ago', ago)
+    .addOption(
+      new Option('--ndjson', 'all of it, one JSON document a line; rekey verify --file reads it').conflicts([
+        'json',
+        'limit',
+        'after',
+        'all',
+      ]),
+    )
+    .action(action<HistoryOptions>(io, history));
+
+  program
+    .command('verify')
+    .description('walk the hash chains of the history, at the server or in an export; exit code 6 where one is broken')
+    .option('--stream <name>', 'only this stream')
+    .addOption(new Option('--file <export>', 'an export of `history --ndjson`, without the server').conflicts('stream'))
+    .action(action<{ stream?: string; file?: string }>(io, verify));
+};
+
+const history = async (session: Session, options: HistoryOptions): Promise<void> => {
+  const call = historyCall(session, options);
+  if (!options.ndjson)
+    return session.list(call, options, historyEventAnswer, (items) => table(session.paper, items));
+  const { chunks } = await session.client.stream({ ...call, accept: NDJSON });
+  for await (const chunk of chunks) await session.out(chunk);
+}; // prettier-ignore
+
+const historyCall = (session: Session, options: HistoryOptions): Call => {
+  const { type, actor, from, until, domain } = options;
+  const query = { type, actor, from, until };
+  if (options.app === undefined && options.clientId === undefined) {
+    const stream = options.stream ?? (domain === undefined ? undefined : `domain-${domain}`);
+    return { method: 'GET', path: '/api/v1/history', query: { ...query, stream } };
+  }
+  const { domain: owner, application } = applicationIn(session, options);
+  return { method: 'GET', path: path`/api/v1/domains/${owner}/applications/${application}/history`, query };
+};
+
+/** What a reader of a history looks for first; the rest is for `--json`. */
+const table = (paper: Paper, events: HistoryEvent[]): string =>
+  paper.table(
+    ['AT', 'EVENT', 'STREAM', 'REVISION', 'BY', 'ABOUT'],
+    events.map((event) => [
+      text(event.metadata['occurredAt']),
+      event.type,
+      event.stream,
+      String(event.revision),
+      actorOf(event),
+      about(event.data),
+    ]),
+  );
+
+const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+
+const actorOf = ({ metadata }: HistoryEvent): string | undefined =>
+  text((metadata['actor'] as { id?: unknown } | undefined)?.id);
+
+const TOLD = [
+  'name',
+  'clientId',
+  'description',
+  'version',
+  'expiresAt',
+  'previousValidUntil',
+  'reason',
+  'threshold',
+  'channel',
+];
+
+const about = (data: Readonly<Record<string, unknown>>): string =>
+  TOLD.filter((name) => data[name] !== undefined && data[name] !== null)
+    .map((name) => `${name}=${String(data[name])}`)
+    .join(' '); // prettier-ignore
+
+const verify = async (session: Session, options: { stream?: string; file?: string }): Promise<void> => {
+  const body = options.stream === undefined ? {} : { stream: options.stream };
+  const answer = await session.client.send({ method: 'POST', path: '/api/v1/history/verify', body });
+  await session.show(answer, verifyAnswer, (found) => verdict(session.paper, found));
+  conclude(fits(verifyAnswer, answer.body));
+};
+
+type Verified = z.infer<typeof verifyAnswer>;
+
+const verdict = (paper: Paper, { streams, events, broken }: Verified): string => {
+  const walked = `${events} events in ${streams} streams`;
+  if (broken.length === 0) return `Nothing was altered, moved or taken out: ${walked}.`;
+  const rows = broken.map((link) => [link.stream, String(link.revision), link.eventId, link.cause]);
+  return `${walked}, and these are not as they were written:\n\n${paper.table(['STREAM', 'REVISION', 'EVENT', 'CAUSE'], rows)}`;
+};
+
+const conclude = ({ broken }: Verified): void => {
+  if (broken.length > 0) throw new Failure(EXIT.broken, 'The history is broken.');
+};

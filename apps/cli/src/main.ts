@@ -1,0 +1,35 @@
+import { CommanderError } from 'commander';
+import { readEnvironment, readVersion } from './config';
+import { EXIT, Failure, withoutSecrets } from './failure';
+import { programOf } from './program';
+import type { Io } from './session';
+
+const io: Io = {
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  environment: readEnvironment(),
+  version: readVersion(),
+  now: () => new Date().toISOString(),
+};
+
+/** Says why, in words or for `--json` as the server said it, and answers the exit code. Never a stack. */
+const failed = (error: unknown): number => {
+  // Commander has said what there is to say.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  const problem = error instanceof Failure && process.argv.includes('--json') ? error.problem : undefined;
+  const words = error instanceof Error ? error.message : String(error);
+  io.stderr.write(problem === undefined ? `rekey: ${withoutSecrets(words)}\n` : `${problem}\n`);
+  return error instanceof Failure ? error.exit : EXIT.refused;
+};
+
+// Whoever reads our output may have seen enough: `rekey history --ndjson | head`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) =>
+  process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.refused),
+);
+
+programOf(io)
+  .parseAsync(process.argv)
+  .catch((error: unknown) => {
+    process.exitCode = failed(error);
+  });

@@ -1,0 +1,100 @@
+import type { Duration, Instant } from '@rekey/domain';
+import Table from 'cli-table3';
+
+const UNITS = [
+  ['year', 365.25 * 86_400_000, 2],
+  ['month', 30.4375 * 86_400_000, 3],
+  ['day', 86_400_000, 2],
+  ['hour', 3_600_000, 2],
+  ['minute', 60_000, 2],
+  ['second', 1_000, 0],
+] as const;
+
+/** How far an instant is from now, in whole units that have passed or are left: `in 5 days`, `2 hours ago`. */
+export const distance = (instant: Instant, now: Instant): string => {
+  const ahead = Date.parse(instant) - Date.parse(now);
+  const apart = Math.abs(ahead);
+  const [name, length] = UNITS.find(([, size, least]) => apart >= size * least) ?? UNITS[5];
+  const amount = Math.floor(apart / length);
+  if (amount === 0) return 'now';
+  const words = `${amount} ${name}${amount === 1 ? '' : 's'}`;
+  return ahead > 0 ? `in ${words}` : `${words} ago`;
+};
+
+/** The exact instant, and its distance for people. */
+export const when = (instant: Instant, now: Instant): string => `${instant} (${distance(instant, now)})`;
+
+/** `3 months`, `1 day`. */
+export const words = ({ amount, unit }: Duration): string => `${amount} ${amount === 1 ? unit.slice(0, -1) : unit}`;
+
+// What steers a terminal or hides text: C0, C1, and Unicode's marks of direction.
+// eslint-disable-next-line no-control-regex
+const STEERING = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/** Text that others chose, fit for a terminal. */
+export const plain = (text: string): string => text.replace(STEERING, '\ufffd');
+
+const BARE = Object.fromEntries(
+  ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right',
+    'left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid', 'middle'].map((name) => [name, '']),
+); // prettier-ignore
+
+const COLOURS = { bold: 1, red: 31, green: 32, yellow: 33, grey: 90 } as const;
+export type Colour = keyof typeof COLOURS;
+
+const STATUS_COLOURS: Readonly<Record<string, Colour>> = {
+  active: 'green',
+  enabled: 'green',
+  sent: 'green',
+  expiring: 'yellow',
+  pending: 'yellow',
+  suspended: 'yellow',
+  retried: 'yellow',
+  expired: 'red',
+  failed: 'red',
+  disabled: 'red',
+  revoked: 'grey',
+  acknowledged: 'grey',
+};
+
+/** What stands in one place of a table: text, or text in a colour. */
+export type Cell = string | { readonly text: string; readonly colour: Colour } | undefined;
+
+/** A status word in its colour. */
+export const status = (word: string): Cell => {
+  const colour = STATUS_COLOURS[word];
+  return colour ? { text: word, colour } : word;
+};
+
+/** Tables and texts for people; colours only where they are wanted, and nothing of others' that steers the terminal. */
+export class Paper {
+  constructor(private readonly colour: boolean) {}
+
+  write(cell: Cell): string {
+    if (cell === undefined) return '-';
+    if (typeof cell === 'string') return plain(cell);
+    const text = plain(cell.text);
+    return this.colour && text !== '' ? `\u001b[${COLOURS[cell.colour]}m${text}\u001b[0m` : text;
+  }
+
+  /** Columns without lines around them, so that a row can be cut, searched and pasted. */
+  table(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
+    return this.columns([head.map((text) => ({ text, colour: 'bold' as const })), ...rows]);
+  }
+
+  /** Names and values, one a line; what is not there is left out. */
+  record(entries: readonly (readonly [name: string, value: Cell])[]): string {
+    const known = entries.filter(([, value]) => value !== undefined);
+    return this.columns(known.map(([name, value]) => [{ text: name, colour: 'bold' as const }, value]));
+  }
+
+  private columns(rows: readonly (readonly Cell[])[]): string {
+    const table = new Table({ chars: BARE, style: { 'padding-left': 0, 'padding-right': 2, head: [], border: [] } });
+    table.push(...rows.map((row) => row.map((cell) => this.write(cell))));
+    return table
+      .toString()
+      .split('\n')
+      .map((line) => line.trimEnd())
+      .join('\n');
+  }
+}

@@ -1,0 +1,69 @@
+import { Command, InvalidArgumentError } from 'commander';
+import { addApplicationCommands } from './commands/applications';
+import { addCheckCommand } from './commands/check';
+import { addDomainCommands } from './commands/domains';
+import { addHistoryCommands } from './commands/history';
+import { addInventoryCommand } from './commands/inventory';
+import { addLocalCommands } from './commands/local';
+import { addNotificationCommands } from './commands/notifications';
+import { addOperationCommands } from './commands/operations';
+import { addPolicyCommands } from './commands/policies';
+import { addSecretCommands } from './commands/secrets';
+import { withoutSecrets } from './failure';
+import { duration } from './input';
+import type { Io } from './session';
+
+const TIMEOUT_MAX_MS = 24 * 3_600_000;
+const MILLISECONDS: Readonly<Record<string, number>> = { seconds: 1_000, minutes: 60_000, hours: 3_600_000 };
+
+const HELP = `
+Where the server is, and who asks: --url and --token-file, or REKEY_URL and REKEY_TOKEN_FILE (or REKEY_TOKEN), or
+url and tokenFile in ~/.config/rekey/cli.yml. On the machine of \`npm start\`, in its folder, neither is needed.
+
+Exit codes: 0 done; 1 refused; 2 wrong command line; 3 no answer, worth another try; 4 check: not valid;
+5 accepted, not in effect everywhere yet; 6 verify: history broken.`;
+
+/** All commands. Throws commander's errors in place of ending the process. */
+export const programOf = (io: Io): Command => {
+  const program = new Command('rekey');
+  program
+    .description('Client secrets: many live ones per application, rotation without downtime, expiry by policy.')
+    .version(io.version, '-V, --version')
+    .option('--url <address>', 'where the server is (default: http://127.0.0.1:8080)')
+    .option('--token-file <file>', 'the file that holds your token')
+    .option('--token <token>', 'your token itself; other processes of this machine can read it, a file is better')
+    .option('--config <file>', 'the settings file (default: ~/.config/rekey/cli.yml)')
+    .option('--json', 'print what the server answered, for scripts')
+    .option('--timeout <duration>', 'how long to wait for an answer (default: 30s)', milliseconds)
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: (text) => void io.stderr.write(text),
+      outputError: (text, write) => write(withoutSecrets(text)),
+      getOutHasColors: () => io.stdout.isTTY && io.environment.colour,
+    })
+    .showHelpAfterError('(--help says how)')
+    .allowExcessArguments(false)
+    .exitOverride()
+    .addHelpText('after', HELP);
+
+  addDomainCommands(program, io);
+  addApplicationCommands(program, io);
+  const secret = program.command('secret').description("secrets: an application's credentials");
+  addSecretCommands(secret, io);
+  addInventoryCommand(secret, io);
+  addPolicyCommands(program, io);
+  addCheckCommand(program, io);
+  addHistoryCommands(program, io);
+  addNotificationCommands(program, io);
+  addOperationCommands(program, io);
+  addLocalCommands(program, io);
+  return program;
+};
+
+const milliseconds = (text: string): number => {
+  const { amount, unit } = duration(text);
+  const length = amount * (MILLISECONDS[unit] ?? NaN);
+  if (length <= TIMEOUT_MAX_MS) return length;
+  throw new InvalidArgumentError('At most 24h.');
+};
