@@ -1,3 +1,4 @@
+export * from './backup';
 export * from './local-command-bus';
 export * from './sqlite-database';
 export * from './sqlite-read-models';

@@ -60,7 +60,7 @@ export class LocalCommandBus extends CommandBus {
         request,
         stream: streamOf(request.command),
         resolve: (reply) => (cancel(), resolve(reply)),
-        reject: (error) => (cancel(), reject(error as Error)),
+        reject: (error) => (cancel(), reject(error)),
       };
       this.enqueue(entry);
     });

@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 /** Name of the store's file in its folder. */
 export const STORE_FILE = 'rekey.db';
 /** Marks the file as ours (`PRAGMA application_id`): "RKEY". */
-const APPLICATION_ID = 0x524b4559;
+export const APPLICATION_ID = 0x524b4559;
 
 const ENGINE = 'embedded store';
 /** How soon a commit of another process is noticed, at the latest. */

@@ -217,7 +217,7 @@ const appendSteps = (stream: string, expected: number, events: readonly NewEvent
     };
   });
 
-const positionOf = (rowId: number): Position => String(rowId).padStart(POSITION_DIGITS, '0');
+export const positionOf = (rowId: number): Position => String(rowId).padStart(POSITION_DIGITS, '0');
 
 const rowIdOf = (position: Position): number => {
   if (position === START) return 0;
