@@ -1,6 +1,11 @@
 import { ERRORS, RekeyError, type Caller, type ErrorCode, type ViewName } from '@rekey/contracts';
 import { permit, type Access, type ActiveView, type Metrics } from '@rekey/platform';
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+} from 'fastify';
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
@@ -33,7 +38,7 @@ const GIVEN_REQUEST_ID = /^[\w.-]{1,64}$/;
 /** An HTTP server without routes that answers whatever goes wrong with a problem document. */
 export const createHttpServer = (options: ServerOptions): FastifyInstance => {
   const { http } = options;
-  const server = fastify({
+  const settings: FastifyServerOptions = {
     bodyLimit: http.bodyLimitBytes,
     requestTimeout: http.requestTimeoutMs,
     trustProxy: http.trustedProxies.length > 0 ? [...http.trustedProxies] : false,
@@ -44,8 +49,8 @@ export const createHttpServer = (options: ServerOptions): FastifyInstance => {
     routerOptions: { maxParamLength: 512 },
     forceCloseConnections: 'idle',
     frameworkErrors: (error, request, reply) => void refuse(options, error, request, reply),
-    ...(http.tls ? { https: { cert: http.tls.cert, key: http.tls.key } } : {}),
-  } as Parameters<typeof fastify>[0]) as unknown as FastifyInstance;
+  };
+  const server = fastify({ ...settings, ...(http.tls && { https: http.tls }) } as FastifyServerOptions);
   server.removeContentTypeParser('text/plain');
   takeEmptyJson(server);
   server.setErrorHandler((error, request, reply) => refuse(options, error, request, reply));

@@ -1,0 +1,3 @@
+import { main } from './standalone';
+
+void main(process.argv.slice(2));
