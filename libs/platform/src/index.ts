@@ -6,3 +6,5 @@ export * from './active-view';
 export { CLIENT_VARIABLES, ConfigError, loadConfig, type Config, type ConfigSource, type Secrets } from './config';
 export { KeyError, ensureKeys, type KeyFiles, type Keys, type SealingKeys } from './keys';
 export { createLogger, type LoggerOptions } from './logging';
+export { Health, type HealthReport, type Probe } from './health';
+export { Metrics, lagSeconds, type ViewProgress } from './metrics';

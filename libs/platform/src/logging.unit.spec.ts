@@ -63,7 +63,7 @@ const ways: readonly ((value: unknown) => void)[] = [
   (value) => log.info(value as object),
   (value) => log.info({ err: value }),
   (value) => log.error({ err: new Error('x', { cause: value }) }, 'message'),
-  (value) => (log.warn as (...parts: unknown[]) => void).call(log, 'a %s and %j and %o', value, value, value),
+  (value) => (log.warn).call(log, 'a %s and %j and %o', value, value, value),
   (value) => log.child({ value }).info('message'),
   (value) =>
     log

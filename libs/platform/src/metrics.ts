@@ -1,0 +1,179 @@
+import type { EventStore, JobCounts, Position, Clock } from '@rekey/ports';
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { RequestTimes } from './request-times';
+
+/** How a view stands, for its two gauges. */
+export interface ViewProgress {
+  readonly ready: boolean;
+  /** Age of the oldest event that the view has not taken in; undefined where that is not known. */
+  readonly lagSeconds: number | undefined;
+}
+
+/**
+ * What is counted and measured, in a registry of its own. Labels are names from our own tables; never the id of a
+ * client, an application or a domain, of which there is no end.
+ */
+export class Metrics {
+  private readonly registry = new Registry();
+  private readonly requestTimes = new RequestTimes();
+  private readonly checks = new Map<string, number>();
+  private readonly views = new Map<string, () => Promise<ViewProgress>>();
+  private readonly queues = new Map<string, () => Promise<JobCounts>>();
+
+  private readonly commands = new Counter({
+    name: 'rekey_commands_total',
+    help: 'Commands that got their outcome: accepted, replayed, or the code of the refusal.',
+    labelNames: ['type', 'outcome'],
+    registers: [this.registry],
+  });
+
+  private readonly hashTimes = new Histogram({
+    name: 'rekey_hash_duration_seconds',
+    help: 'Time to compute an Argon2 hash, waiting for a thread included.',
+    labelNames: ['operation'],
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1],
+    registers: [this.registry],
+  });
+
+  private readonly notices = new Counter({
+    name: 'rekey_notices_total',
+    help: 'Tries to tell of an expiry, by channel and what became of them.',
+    labelNames: ['channel', 'outcome'],
+    registers: [this.registry],
+  });
+
+  private readonly poisonEvents = new Counter({
+    name: 'rekey_poison_events_total',
+    help: 'Events that a view could not take in.',
+    labelNames: ['view'],
+    registers: [this.registry],
+  });
+
+  /** `processMetrics: false` leaves out those of the process, which are the same in every part of it. */
+  constructor({ processMetrics = true }: { readonly processMetrics?: boolean } = {}) {
+    if (processMetrics) collectDefaultMetrics({ register: this.registry });
+    this.gaugeChecks();
+    this.gaugeViews();
+    this.gaugeQueues();
+  }
+
+  readonly contentType = this.registry.contentType;
+
+  /** A command got its outcome: `accepted`, `replayed` or an error code. */
+  commandHandled(type: string, outcome: string): void {
+    this.commands.inc({ type, outcome });
+  }
+
+  /** A check was answered: `valid`, or the cause of its refusal. */
+  checked(outcome: string): void {
+    this.checks.set(outcome, (this.checks.get(outcome) ?? 0) + 1);
+  }
+
+  /** A hash was computed, for a new verifier or to compare with one. */
+  hashed(operation: 'hash' | 'verify', elapsedMs: number): void {
+    this.hashTimes.observe({ operation }, elapsedMs / 1_000);
+  }
+
+  /** A notice was handed over, or not. */
+  noticeSent(channel: string, outcome: 'sent' | 'failed' | 'dead'): void {
+    this.notices.inc({ channel, outcome });
+  }
+
+  /** A view could not take an event in. */
+  poisonEvent(view: string): void {
+    this.poisonEvents.inc({ view });
+  }
+
+  /** A request was answered. `route` is the pattern, never the path. */
+  httpRequest(method: string, route: string, status: number, elapsedMs: number): void {
+    this.requestTimes.count(method, route, status, elapsedMs);
+  }
+
+  /** Asks for a view's progress whenever metrics are read. */
+  watchView(view: string, progress: () => Promise<ViewProgress> | ViewProgress): void {
+    this.views.set(view, async () => progress());
+  }
+
+  /** Asks for a queue's jobs whenever metrics are read. */
+  watchJobs(queue: string, counts: () => Promise<JobCounts>): void {
+    this.queues.set(queue, counts);
+  }
+
+  /** Everything in the text format of Prometheus; what cannot be asked just now is left out. */
+  async text(): Promise<string> {
+    return (await this.registry.metrics()) + this.requestTimes.text();
+  }
+
+  private gaugeChecks(): void {
+    const { checks } = this;
+    new Counter({
+      name: 'rekey_checks_total',
+      help: 'Authentication checks: valid, or the cause of the refusal.',
+      labelNames: ['outcome'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const [outcome, count] of checks) this.inc({ outcome }, count);
+      },
+    });
+  }
+
+  private gaugeViews(): void {
+    const registers = [this.registry];
+    const labelNames = ['view'] as const;
+    const lag = new Gauge({
+      name: 'rekey_view_lag_seconds',
+      help: 'Age of the oldest event that a view has not taken in; 0 where it has them all.',
+      labelNames,
+      registers,
+    });
+    const { views } = this;
+    new Gauge({
+      name: 'rekey_view_ready',
+      help: '1 where a view may answer.',
+      labelNames,
+      registers,
+      async collect() {
+        for (const each of [this, lag]) each.reset();
+        for (const [view, progress] of await askAll(views)) {
+          this.set({ view }, progress.ready ? 1 : 0);
+          if (progress.lagSeconds !== undefined) lag.set({ view }, progress.lagSeconds);
+        }
+      },
+    });
+  }
+
+  private gaugeQueues(): void {
+    const { queues } = this;
+    new Gauge({
+      name: 'rekey_jobs',
+      help: 'Jobs by queue and state; dead ones failed for good and wait for somebody to look.',
+      labelNames: ['queue', 'state'],
+      registers: [this.registry],
+      async collect() {
+        this.reset();
+        for (const [queue, counts] of await askAll(queues))
+          for (const state of ['waiting', 'running', 'dead'] as const) this.set({ queue, state }, counts[state]);
+      },
+    });
+  }
+}
+
+/** What all can tell now; who cannot is left out. */
+const askAll = async <T>(sources: ReadonlyMap<string, () => Promise<T>>): Promise<[string, T][]> => {
+  const names = [...sources.keys()];
+  const answers = await Promise.allSettled([...sources.values()].map((ask) => ask()));
+  return answers.flatMap((answer, index) =>
+    answer.status === 'fulfilled' ? [[names[index] ?? '', answer.value] satisfies [string, T]] : [],
+  );
+};
+
+/** Age of the oldest event behind a checkpoint, in seconds; 0 where there is none. Throws `EngineUnavailable`. */
+export const lagSeconds = async (
+  store: Pick<EventStore, 'readFeed'>,
+  checkpoint: Position,
+  clock: Pick<Clock, 'nowMs'>,
+): Promise<number> => {
+  const [next] = await store.readFeed({ after: checkpoint, limit: 1 });
+  return next ? Math.max(0, clock.nowMs() - Date.parse(next.metadata.occurredAt)) / 1_000 : 0;
+};
