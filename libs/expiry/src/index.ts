@@ -1,1 +1,4 @@
-export {};
+export * from './due';
+export * from './ticks';
+export * from './watcher';
+export { NOTICE_TRIES } from './work';

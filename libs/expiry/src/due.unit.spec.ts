@@ -1,0 +1,255 @@
+import type { Instant } from '@rekey/domain';
+import fc from 'fast-check';
+import { EXPIRED_NOTICE_DAYS, dueOf, possibleJobs, queueOf, type Due, type NoticeRules, type Watched } from './due';
+import { Ticks } from './ticks';
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const daily = new Ticks('0 0 5 * * *', 'UTC');
+const rules: NoticeRules = { thresholds: [20, 15, 10, 5, 1], channels: ['log'], ticks: daily };
+
+const at = (text: string): Instant => new Date(text).toISOString();
+const plus = (instant: Instant, ms: number): Instant => new Date(Date.parse(instant) + ms).toISOString();
+
+/** A secret made on 1 March that expires on 31 March at noon. */
+const secret: Watched = {
+  _id: 'a.s',
+  applicationId: 'a',
+  secretId: 's',
+  domainId: 'd',
+  version: 1,
+  createdAt: at('2027-03-01T12:00Z'),
+  expiresAt: at('2027-03-31T12:00Z'),
+  state: 'active',
+  notices: {},
+};
+const EVER = at('9000-01-01T00:00Z');
+
+/** Jobs as `<id without prefix> <instant>`. */
+const listed = (due: readonly Due[]): string[] => due.map(({ id, runAt }) => `${id} ${runAt}`);
+const ids = (due: readonly Due[]): string[] => due.map(({ id }) => id);
+
+describe('what is due for a secret that nothing was told of', () => {
+  it('is its expiry, and each threshold at the first tick at or after it', () => {
+    expect(listed(dueOf(secret, rules, secret.createdAt, EVER))).toEqual([
+      'expire.a.s.1 2027-03-31T12:00:00.000Z',
+      'notice.a.s.1.1.log 2027-03-31T05:00:00.000Z',
+      'notice.a.s.1.5.log 2027-03-27T05:00:00.000Z',
+      'notice.a.s.1.10.log 2027-03-22T05:00:00.000Z',
+      'notice.a.s.1.15.log 2027-03-17T05:00:00.000Z',
+      'notice.a.s.1.20.log 2027-03-12T05:00:00.000Z',
+    ]);
+  });
+
+  it('is only what lies up to the horizon', () => {
+    expect(dueOf(secret, rules, secret.createdAt, at('2027-03-12T04:59:59.999Z'))).toEqual([]);
+    expect(ids(dueOf(secret, rules, secret.createdAt, at('2027-03-12T05:00Z')))).toEqual(['notice.a.s.1.20.log']);
+  });
+
+  it('is a tick that stands exactly at the threshold', () => {
+    const value = { ...secret, expiresAt: at('2027-03-31T05:00Z') };
+    const due = dueOf(value, { ...rules, thresholds: [1] }, secret.createdAt, EVER);
+    expect(listed(due)).toContain('notice.a.s.1.1.log 2027-03-30T05:00:00.000Z');
+  });
+
+  it('is only the nearest of the thresholds that a short life begins within', () => {
+    const value = { ...secret, createdAt: at('2027-03-24T12:00Z') };
+    expect(listed(dueOf(value, rules, value.createdAt, EVER))).toEqual([
+      'expire.a.s.1 2027-03-31T12:00:00.000Z',
+      'notice.a.s.1.1.log 2027-03-31T05:00:00.000Z',
+      'notice.a.s.1.5.log 2027-03-27T05:00:00.000Z',
+      'notice.a.s.1.10.log 2027-03-25T05:00:00.000Z',
+    ]);
+  });
+
+  it('is only the nearest of the thresholds that are due by now', () => {
+    const due = dueOf(secret, rules, at('2027-03-28T00:00Z'), EVER);
+    expect(ids(due)).toEqual(['expire.a.s.1', 'notice.a.s.1.1.log', 'notice.a.s.1.5.log']);
+  });
+
+  it('is no notice whose first tick comes at or after the expiry', () => {
+    const value = { ...secret, createdAt: at('2027-03-31T05:00:00.001Z') };
+    expect(ids(dueOf(value, rules, value.createdAt, EVER))).toEqual(['expire.a.s.1']);
+    const atTick = { ...secret, createdAt: at('2027-03-30T06:00Z'), expiresAt: at('2027-03-31T05:00Z') };
+    expect(ids(dueOf(atTick, rules, atTick.createdAt, EVER))).toEqual(['expire.a.s.1']);
+  });
+
+  it('is a notice for each second-wise tick of a life of seconds, the nearest threshold only', () => {
+    const value = { ...secret, createdAt: at('2027-03-31T11:59:55.500Z') };
+    const everySecond = { ...rules, ticks: new Ticks('* * * * * *', 'UTC') };
+    expect(listed(dueOf(value, everySecond, value.createdAt, EVER))).toEqual([
+      'expire.a.s.1 2027-03-31T12:00:00.000Z',
+      'notice.a.s.1.1.log 2027-03-31T11:59:56.000Z',
+    ]);
+  });
+
+  it('goes through every channel', () => {
+    const due = dueOf(secret, { ...rules, thresholds: [5], channels: ['log', 'ui'] }, secret.createdAt, EVER);
+    expect(ids(due)).toEqual(['expire.a.s.1', 'notice.a.s.1.5.log', 'notice.a.s.1.5.ui']);
+  });
+
+  it('is its expiry alone where no channel is on', () => {
+    expect(ids(dueOf(secret, { ...rules, channels: [] }, secret.createdAt, EVER))).toEqual(['expire.a.s.1']);
+  });
+
+  it('is nothing where it never expires', () => {
+    const { expiresAt: _expiresAt, ...never } = secret;
+    expect(dueOf(never, rules, secret.createdAt, EVER)).toEqual([]);
+  });
+});
+
+describe('what was told', () => {
+  const now = at('2027-03-28T00:00Z');
+  const withNotices = (notices: Watched['notices']) => ({ ...secret, notices });
+
+  it.each(['sent', 'failed', 'acknowledged'] as const)('settles its threshold and the greater ones: %s', (state) => {
+    expect(ids(dueOf(withNotices({ '5.log': state }), rules, now, EVER))).toEqual([
+      'expire.a.s.1',
+      'notice.a.s.1.1.log',
+    ]);
+  });
+
+  it('settles them too where its threshold is not configured any more', () => {
+    const due = dueOf(withNotices({ '3.log': 'sent' }), rules, now, EVER);
+    expect(ids(due)).toEqual(['expire.a.s.1', 'notice.a.s.1.1.log']);
+  });
+
+  it('settles nothing in another channel', () => {
+    const both = { ...rules, channels: ['log', 'ui'] };
+    expect(ids(dueOf(withNotices({ '1.log': 'sent' }), both, now, now))).toEqual(['notice.a.s.1.5.ui']);
+  });
+
+  it('and is asked for again is due at once, also where a nearer one was told', () => {
+    const due = dueOf(withNotices({ '10.log': 'retried', '5.log': 'sent' }), rules, now, now);
+    expect(listed(due)).toEqual([`notice.a.s.1.10.log ${now}`]);
+  });
+});
+
+describe('the notice of the expiry', () => {
+  const now = secret.expiresAt ?? '';
+  const expired: Watched = { ...secret, expiredVersion: 1 };
+
+  it('waits for its record', () => {
+    expect(ids(dueOf(secret, rules, now, EVER))).toEqual(['expire.a.s.1']);
+    expect(listed(dueOf(expired, rules, now, now))).toEqual([`notice.a.s.1.0.log ${now}`]);
+  });
+
+  it('is all that is due from then on', () => {
+    expect(ids(dueOf({ ...expired, notices: { '5.log': 'retried' } }, rules, now, EVER))).toEqual([
+      'notice.a.s.1.0.log',
+    ]);
+  });
+
+  it('is sent once', () => {
+    expect(dueOf({ ...expired, notices: { '0.log': 'sent' } }, rules, now, EVER)).toEqual([]);
+    expect(dueOf({ ...expired, notices: { '0.log': 'failed' } }, rules, now, EVER)).toEqual([]);
+    expect(ids(dueOf({ ...expired, notices: { '0.log': 'retried' } }, rules, now, EVER))).toEqual([
+      'notice.a.s.1.0.log',
+    ]);
+  });
+
+  it('is no news after a month', () => {
+    const late = plus(now, EXPIRED_NOTICE_DAYS * DAY_MS);
+    expect(ids(dueOf(expired, rules, plus(late, -1), EVER))).toEqual(['notice.a.s.1.0.log']);
+    expect(dueOf(expired, rules, late, EVER)).toEqual([]);
+    expect(ids(dueOf(secret, rules, late, EVER))).toEqual(['expire.a.s.1']);
+  });
+
+  it('belongs to the value that expired, not to the one after it', () => {
+    const renewed: Watched = { ...expired, version: 2, createdAt: now, expiresAt: at('2027-04-30T12:00Z') };
+    expect(ids(dueOf(renewed, rules, now, at('2027-04-26T00:00Z')))).not.toContain('notice.a.s.2.0.log');
+    expect(ids(dueOf(renewed, rules, at('2027-04-30T12:00Z'), EVER))).toEqual(['expire.a.s.2']);
+  });
+});
+
+describe('a secret that is not active', () => {
+  const now = at('2027-03-28T00:00Z');
+
+  it.each(['suspended', 'disabled'] as const)('has its expiry recorded and nobody told: %s', (state) => {
+    expect(ids(dueOf({ ...secret, state }, rules, now, EVER))).toEqual(['expire.a.s.1']);
+    expect(dueOf({ ...secret, state, expiredVersion: 1 }, rules, secret.expiresAt ?? '', EVER)).toEqual([]);
+  });
+
+  it.each(['revoked', 'deleted'] as const)('has nothing due: %s', (state) => {
+    expect(dueOf({ ...secret, state }, rules, now, EVER)).toEqual([]);
+  });
+
+  it('has nothing due while its document cannot be trusted', () => {
+    expect(dueOf({ ...secret, broken: true }, rules, now, EVER)).toEqual([]);
+  });
+});
+
+describe('job ids', () => {
+  it('hold nothing that an engine forbids, and are all known beforehand', () => {
+    const all = possibleJobs('a.s', 1, { ...rules, channels: ['log', 'ui'] });
+    for (const job of all) expect(`${queueOf(job)} ${job.id}`).toMatch(/^[\w.-]+ [\w.-]+$/);
+    const due = dueOf(secret, rules, secret.createdAt, EVER);
+    expect(all.map(({ id }) => id)).toEqual(expect.arrayContaining(ids(due)));
+  });
+});
+
+describe('a watcher that looks now and then', () => {
+  const life = fc.record({
+    createdAt: fc.integer({ min: Date.UTC(2027, 0, 1), max: Date.UTC(2027, 11, 31) }),
+    livesMs: fc.oneof(fc.integer({ min: 1, max: 3 * HOUR_MS }), fc.integer({ min: 1, max: 60 * DAY_MS })),
+    thresholds: fc.uniqueArray(fc.integer({ min: 1, max: 40 }), { maxLength: 6 }),
+    cron: fc.constantFrom('0 0 5 * * *', '0 30 2 * * *', '0 0 */6 * * *', '0 0 9 * * 1'),
+    zone: fc.constantFrom('UTC', 'Europe/Berlin', 'America/New_York'),
+    /** Waits between looks: sometimes it was down for days. */
+    waitsMs: fc.array(fc.oneof(fc.integer({ min: 1, max: 6 * HOUR_MS }), fc.integer({ min: 1, max: 9 * DAY_MS })), {
+      minLength: 1,
+      maxLength: 30,
+    }),
+  });
+
+  it('tells each threshold at most once, none after the expiry, ever nearer ones, and of the expiry at the end', () => {
+    fc.assert(
+      fc.property(life, ({ createdAt, livesMs, thresholds, cron, zone, waitsMs }) => {
+        const made = new Date(createdAt).toISOString();
+        const expiresAt = plus(made, livesMs);
+        const ticks = new Ticks(cron, zone);
+        const known: NoticeRules = { thresholds, channels: ['log'], ticks };
+        let value: Watched = { ...secret, createdAt: made, expiresAt };
+        let now = made;
+        const told: { threshold: number; at: Instant }[] = [];
+        for (let look = 0, over = false; !over; look++) {
+          over = now >= expiresAt;
+          for (let due = dueOf(value, known, now, now); due.length > 0; due = dueOf(value, known, now, now)) {
+            const [first] = due;
+            expect(due).toHaveLength(1);
+            expect((first?.runAt ?? '') <= now).toBe(true);
+            if (first?.kind === 'expiry') value = { ...value, expiredVersion: 1 };
+            if (first?.kind !== 'notice') continue;
+            told.push({ threshold: first.threshold, at: now });
+            value = { ...value, notices: { ...value.notices, [`${first.threshold}.log`]: 'sent' } };
+          }
+          now = plus(now, waitsMs[look] ?? 2 * DAY_MS);
+        }
+        const before = told.slice(0, -1);
+        expect(told.at(-1)?.threshold).toBe(0);
+        for (const { at: when } of before) expect(when < expiresAt).toBe(true);
+        const order = told.map(({ threshold }) => threshold);
+        expect(order).toEqual([...new Set(order)].sort((left, right) => right - left));
+        for (const { threshold, at: when } of before) {
+          const due = ticks.atOrAfter([plus(expiresAt, -threshold * DAY_MS), made].sort().at(-1) ?? '') ?? '';
+          expect(due <= when).toBe(true);
+        }
+      }),
+    );
+  });
+
+  it('makes the same jobs ahead of time as it would do looking at every tick', () => {
+    fc.assert(
+      fc.property(life, ({ createdAt, livesMs, thresholds, cron, zone }) => {
+        const made = new Date(createdAt).toISOString();
+        const value: Watched = { ...secret, createdAt: made, expiresAt: plus(made, livesMs) };
+        const known: NoticeRules = { thresholds, channels: ['log'], ticks: new Ticks(cron, zone) };
+        const ahead = dueOf(value, known, made, EVER);
+        for (const job of ahead)
+          if (job.kind === 'notice' && job.runAt > made)
+            expect(ids(dueOf(value, known, job.runAt, job.runAt))).toContain(job.id);
+        expect(new Set(ahead.map(({ runAt }) => runAt)).size).toBe(ahead.length);
+      }),
+    );
+  });
+});
