@@ -139,10 +139,10 @@ export class SqliteReadModels extends ReadModels {
     const table = tableOf(collection);
     const fields = [...new Set(indexes.flatMap((index) => index.fields))].filter((field) => field !== '_id');
     const columns = fields.map(
-      (field) => `, ${columnNameOf(field)} GENERATED ALWAYS AS (json_extract(document, '${pathOf(field)}')) VIRTUAL`,
+      (field) => `, ${columnNameOf(field)} GENERATED ALWAYS AS (json_extract(document, '${pathOf(field)}')) STORED`,
     );
     const statements = [
-      `CREATE TABLE IF NOT EXISTS ${table} (id TEXT PRIMARY KEY, position TEXT NOT NULL, document TEXT NOT NULL${columns.join('')}) WITHOUT ROWID`,
+      `CREATE TABLE IF NOT EXISTS ${table} (id TEXT PRIMARY KEY, position TEXT NOT NULL, document TEXT NOT NULL${columns.join('')})`,
       ...indexes.map(
         ({ name, fields: of }) =>
           `CREATE INDEX IF NOT EXISTS ${quoted(`${PREFIX}${collection}/${name}`)} ON ${table} (${of.map(columnNameOf).join(', ')}, id)`,
