@@ -20,6 +20,7 @@ import {
   domainPolicySchema,
   durationSchema,
   instantSchema,
+  lineSchema,
   nameSchema,
   recipientKeySchema,
   secretIdSchema,
@@ -32,10 +33,10 @@ const ofNotice = {
   ...ofSecret,
   version: z.int().min(1),
   threshold: z.number().min(0),
-  channel: z.string().min(1).max(64),
+  channel: z.string().regex(/^[a-z][a-z0-9-]{0,63}$/, 'A channel fits [a-z][a-z0-9-]{0,63}.'),
 };
 const statedExpiry = { expiresIn: durationSchema.optional(), expiresAt: instantSchema.nullable().optional() };
-const reasonText = z.string().trim().min(1).max(256);
+const reasonText = lineSchema(256);
 
 /** A compact JWE (RFC 7516 §7.1) of a value that a caller brings, sealed to the command-service. */
 export const sealedValueSchema = z

@@ -19,7 +19,7 @@ export const LATEST: Instant = '9999-12-31T23:59:59.999Z';
 
 /** A domain's rule: what a secret gets where nobody says more, and the bounds that nobody may leave. */
 export interface DomainPolicy {
-  readonly expiry?: { readonly mode: 'after'; readonly after: Duration } | { readonly mode: 'never' };
+  readonly expiry?: { readonly mode: 'after'; readonly after: Duration } | { readonly mode: 'never' } | undefined;
   readonly minLifetime?: Duration | undefined;
   readonly maxLifetime?: Duration | undefined;
 }
