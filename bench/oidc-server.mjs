@@ -1,0 +1,28 @@
+// oidc-provider with its in-memory adapter and confidential clients, for token introspection. Prints its port.
+// Run as `node bench/oidc-server.mjs <number of clients>`; client n is `client-n` with the secret `secret-n`, padded.
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+// eslint-disable-next-line @nx/enforce-module-boundaries -- bench/package.json has it
+import { Provider } from 'oidc-provider';
+
+const clients = Array.from({ length: Number(process.argv[2] ?? 1) }, (_, index) => ({
+  client_id: `client-${index}`,
+  client_secret: `secret-${index}`.padEnd(64, '-'),
+  grant_types: ['client_credentials'],
+  redirect_uris: [],
+  response_types: [],
+}));
+
+const server = createServer().listen(0, '127.0.0.1');
+await once(server, 'listening');
+const { port } = server.address();
+const provider = new Provider(`http://127.0.0.1:${port}`, {
+  clients,
+  features: {
+    clientCredentials: { enabled: true },
+    devInteractions: { enabled: false },
+    introspection: { enabled: true },
+  },
+});
+server.on('request', provider.callback());
+process.stdout.write(`${JSON.stringify({ port })}\n`);

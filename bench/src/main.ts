@@ -1,0 +1,185 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { figure, type Setting } from './bench';
+import { measureArgon2 } from './figures/argon2';
+import { measureCheck, measureFirstChecks, measureScale } from './figures/check';
+import { measureCommands, measureRevocation } from './figures/commands';
+import { startRekey } from './processes';
+import { keepsGoal, tableOf, type Figure } from './report';
+import { seed } from './seed';
+
+const PARTS = ['argon2', 'check', 'commands', 'revoke', 'scale'] as const;
+type Part = (typeof PARTS)[number];
+
+const USAGE = `npm run bench -- [options]
+  --only <part,...>    of ${PARTS.join(', ')}; default: all
+  --rounds <n>         rounds of each comparison (5)
+  --seconds <n>        measured seconds of each round (3)
+  --connections <n>    connections of the load (64)
+  --large <n>          secrets of the large store (1000000)
+  --revocations <n>    revocations that are timed (300)
+  --keep-going         exit with 0 also where a goal is missed`;
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', default: PARTS.join(',') },
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '3' },
+    connections: { type: 'string', default: '64' },
+    large: { type: 'string', default: '1000000' },
+    revocations: { type: 'string', default: '300' },
+    'keep-going': { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+const whole = (name: 'rounds' | 'connections' | 'large' | 'revocations'): number => {
+  const number = Number(values[name]);
+  if (!Number.isInteger(number) || number < 1) throw new Error(`--${name} takes a whole number from 1 on.`);
+  return number;
+};
+
+const SMALL = 1_000;
+const SECRETS_PER_APPLICATION = 10;
+/** Of each store: measured with a steady load, and for first checks. */
+const IN_USE = 1_000;
+const FRESH = 300;
+const BACKGROUND_PER_SECOND = 1_000;
+const REBUILD_GOAL = { atLeast: 20_000 };
+
+const main = async (): Promise<number> => {
+  if (values.help) {
+    process.stdout.write(`${USAGE}\n`);
+    return 0;
+  }
+  const unknown = values.only.split(',').find((part) => !(PARTS as readonly string[]).includes(part));
+  if (unknown !== undefined) throw new Error(`--only knows ${PARTS.join(', ')}, not ${unknown}.`);
+  const wanted = new Set(values.only.split(',') as Part[]);
+  const root = process.cwd();
+  const oidc = path.join(root, 'bench/oidc-server.mjs');
+  const setting: Setting = {
+    rounds: whole('rounds'),
+    roundMs: Number(values.seconds) * 1000,
+    warmUpMs: 1_000,
+    connections: whole('connections'),
+    large: whole('large'),
+    standalone: path.join(root, 'dist/apps/standalone/main.js'),
+    bare: path.join(root, 'dist/bench/bare-fastify.js'),
+    oidc: existsSync(path.join(root, 'bench/node_modules/oidc-provider')) ? oidc : undefined,
+    folder: mkdtempSync(path.join(tmpdir(), 'rekey-bench-')),
+    say: (line) => process.stderr.write(`${line}\n`),
+  };
+  if (!setting.oidc) setting.say('oidc-provider is not measured: run npm ci --prefix bench first.');
+  const startedAt = new Date();
+  try {
+    const figures = await measureAll(wanted, setting);
+    process.stdout.write(`${tableOf(figures)}\n`);
+    const file = save(root, startedAt, setting, figures);
+    setting.say(`Written to ${path.relative(root, file)}.`);
+    const missed = figures.filter((measured) => measured.goal && !keepsGoal(measured));
+    return missed.length > 0 && !values['keep-going'] ? 1 : 0;
+  } finally {
+    rmSync(setting.folder, { recursive: true, force: true });
+  }
+};
+
+const measureAll = async (wanted: ReadonlySet<Part>, setting: Setting): Promise<Figure[]> => {
+  const figures: Figure[] = [];
+  if (wanted.has('argon2')) figures.push(...(await measureArgon2()));
+  if (!['check', 'commands', 'revoke', 'scale'].some((part) => wanted.has(part as Part))) return figures;
+  const folder = path.join(setting.folder, 'small');
+  const small = await seed({ folder, secrets: SMALL, secretsPerApplication: SECRETS_PER_APPLICATION, usable: SMALL });
+  const server = await startRekey(setting.standalone, folder);
+  try {
+    if (wanted.has('check')) figures.push(...(await measureCheck(setting, server, small.credentials)));
+    // Before the commands, which renew the secrets that are in use here.
+    if (wanted.has('scale'))
+      figures.push(...(await measureLarge(setting, { server, credentials: small.credentials, secrets: SMALL })));
+    if (wanted.has('revoke'))
+      figures.push(
+        ...(await measureRevocation(server, whole('revocations'), small.credentials, BACKGROUND_PER_SECOND)),
+      );
+    if (wanted.has('commands')) figures.push(...(await measureCommands(setting, server, small.credentials)));
+  } finally {
+    await server.stop();
+  }
+  return figures;
+};
+
+/** Fills the large store, starts a server on it, which builds all views from zero, and holds it against the small one. */
+const measureLarge = async (setting: Setting, small: Parameters<typeof measureScale>[1]): Promise<Figure[]> => {
+  const { large, say } = setting;
+  const folder = path.join(setting.folder, 'large');
+  say(`filling a store with ${large} secrets`);
+  const step = Math.ceil(large / 10);
+  let said = 0;
+  const seeded = await seed({
+    folder,
+    secrets: large,
+    secretsPerApplication: SECRETS_PER_APPLICATION,
+    usable: Math.min(large, IN_USE + FRESH),
+    onProgress: (secrets) => {
+      if (secrets < said + step) return;
+      said = secrets;
+      say(`  ${secrets}`);
+    },
+  });
+  say(`building the views of ${seeded.events} events`);
+  const server = await startRekey(setting.standalone, folder);
+  try {
+    const inUse = seeded.credentials.slice(0, IN_USE);
+    return [
+      figure('rebuild', `all views from zero, ${seeded.events} events`, 'events/s', [(seeded.events * 1000) / server.readyAfterMs], {
+        goal: REBUILD_GOAL,
+        details: { tookMs: server.readyAfterMs, events: seeded.events },
+      }),
+      ...(await measureFirstChecks(server, seeded.credentials.slice(IN_USE))),
+      ...(await measureScale(setting, small, { server, credentials: inUse, secrets: large })),
+    ];
+  } finally {
+    await server.stop();
+  }
+}; // prettier-ignore
+
+const save = (root: string, startedAt: Date, setting: Setting, figures: readonly Figure[]): string => {
+  const [cpu] = cpus();
+  const { rounds, roundMs, warmUpMs, connections, large } = setting;
+  const result = {
+    startedAt: startedAt.toISOString(),
+    commit: commitOf(root),
+    machine: {
+      cpu: cpu?.model,
+      cores: cpus().length,
+      memoryMiB: Math.round(totalmem() / 2 ** 20),
+      loadAverage: loadavg(),
+      node: process.version,
+      platform: `${process.platform} ${process.arch}`,
+    },
+    setting: { rounds, roundMs, warmUpMs, connections, large },
+    figures,
+  };
+  const folder = path.join(root, 'bench/results');
+  mkdirSync(folder, { recursive: true });
+  const file = path.join(folder, `${startedAt.toISOString().replaceAll(/[:.]/g, '-')}.json`);
+  writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
+  return file;
+};
+
+const commitOf = (root: string): string | undefined => {
+  try {
+    return execFileSync('git', ['rev-parse', 'HEAD'], { cwd: root, encoding: 'utf8', stdio: 'pipe' }).trim();
+  } catch {
+    return undefined;
+  }
+};
+
+main().then(
+  (code) => (process.exitCode = code),
+  (error: unknown) => {
+    console.error(error);
+    process.exitCode = 1;
+  },
+);

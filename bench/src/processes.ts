@@ -1,0 +1,119 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Target } from './load';
+
+/** A server in a process of its own. */
+export interface Running {
+  readonly target: Target;
+  /** Memory that the process holds, in bytes; undefined where the system does not tell. */
+  memoryBytes(): number | undefined;
+  stop(): Promise<void>;
+}
+
+export interface RekeyServer extends Running {
+  /** A token with all rights. */
+  readonly token: string;
+  /** Milliseconds from the start of the process until it said that it is ready. */
+  readonly readyAfterMs: number;
+}
+
+const HOST = '127.0.0.1';
+const READY_WITHIN_MS = 30 * 60_000;
+const STOP_WITHIN_MS = 30_000;
+
+/** Starts a server that prints `{"port": …}` when it listens. */
+export const startPrinting = async (file: string, args: readonly string[] = []): Promise<Running> => {
+  const child = spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  if (!child.stdout) throw new Error('The process has no output.');
+  for await (const line of createInterface({ input: child.stdout })) {
+    const { port } = JSON.parse(line) as { port: number };
+    return runningAt(child, port);
+  }
+  throw new Error(`${path.basename(file)} ended before it listened.`);
+};
+
+/**
+ * Starts the standalone server on a data folder, with its defaults but for the port, a token of ours and no limit of
+ * wrong answers (which would turn 401 into 429, nothing else), and waits until it is ready.
+ */
+export const startRekey = async (main: string, folder: string): Promise<RekeyServer> => {
+  const port = await freePort();
+  const token = randomBytes(32).toString('base64url');
+  const configuration = {
+    http: { host: HOST, port },
+    access: { tokens: [{ name: 'bench', sha256: createHash('sha256').update(token).digest('hex'), roles: ['admin'] }] },
+    storage: { kind: 'embedded', path: path.join(folder, 'data') },
+    authentication: { failuresPerMinuteMax: 1_000_000 },
+  };
+  mkdirSync(folder, { recursive: true });
+  // JSON is YAML.
+  const file = path.join(folder, 'rekey.yml');
+  writeFileSync(file, JSON.stringify(configuration), { mode: 0o600 });
+  const log = path.join(folder, 'server.log');
+  const output = openSync(log, 'a');
+  const { PATH } = process.env;
+  const startedMs = performance.now();
+  const child = spawn(process.execPath, [main], {
+    cwd: folder,
+    env: { PATH, REKEY_CONFIG: file },
+    stdio: ['ignore', output, output],
+  });
+  closeSync(output);
+  const running = runningAt(child, port);
+  try {
+    await waitUntilReady(child, running.target);
+  } catch (error) {
+    await running.stop();
+    const lines = readFileSync(log, 'utf8').trimEnd().split('\n').slice(-20).join('\n');
+    throw new Error(`The server did not come up: ${String(error)}\n${lines}`, { cause: error });
+  }
+  return { ...running, token, readyAfterMs: performance.now() - startedMs };
+};
+
+const waitUntilReady = async (child: ChildProcess, { host, port }: Target): Promise<void> => {
+  const deadlineMs = performance.now() + READY_WITHIN_MS;
+  while (performance.now() < deadlineMs) {
+    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
+    const ready = await fetch(`http://${host}:${port}/health/ready`).then(
+      async (response) => (await response.arrayBuffer(), response.ok),
+      () => false,
+    );
+    if (ready) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error('it was not ready in time');
+};
+
+const runningAt = (child: ChildProcess, port: number): Running => ({
+  target: { host: HOST, port },
+  memoryBytes: () => {
+    try {
+      const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1];
+      return kib === undefined ? undefined : Number(kib) * 1024;
+    } catch {
+      return undefined;
+    }
+  },
+  stop: async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, 'exit');
+    child.kill('SIGTERM');
+    const kill = setTimeout(() => child.kill('SIGKILL'), STOP_WITHIN_MS);
+    await gone;
+    clearTimeout(kill);
+  },
+});
+
+const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, HOST);
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+};

@@ -1,0 +1,140 @@
+import { SqliteDatabase, SqliteEventStore } from '@rekey/adapters/embedded';
+import { Argon2SecretHasher, GENERATED_PARAMETERS, IMPORTED_PARAMETERS } from '@rekey/adapters/hashing';
+import { SCHEMA_VERSION } from '@rekey/contracts';
+import {
+  LOOKUP_BYTES,
+  RANDOM_BYTES,
+  applicationIdOf,
+  applicationStream,
+  chain,
+  composeSecret,
+  domainStream,
+  hintOf,
+  lookupIdFrom,
+  type ApplicationEvent,
+  type SecurityDomainEvent,
+} from '@rekey/domain';
+import { NO_STREAM, SystemClock, type NewEvent } from '@rekey/ports';
+import { hash, randomBytes, randomUUID } from 'node:crypto';
+import path from 'node:path';
+
+export const DOMAIN_ID = 'acme';
+
+/** What a client shows, and which secret it is. */
+export interface Credentials {
+  readonly clientId: string;
+  readonly clientSecret: string;
+  readonly applicationId: string;
+  readonly secretId: string;
+}
+
+export interface SeedOptions {
+  /** Folder of the server; the store goes where its configuration says. */
+  readonly folder: string;
+  readonly secrets: number;
+  readonly secretsPerApplication: number;
+  /** How many secrets, spread evenly, get a verifier that really fits; the others' have the shape of one. */
+  readonly usable: number;
+  readonly onProgress?: (secrets: number) => void;
+}
+
+export interface Seeded {
+  readonly credentials: readonly Credentials[];
+  readonly events: number;
+}
+
+/** Streams that are appended at a time; the store commits together what waits together. */
+const STREAMS_AT_A_TIME = 400;
+const EXPIRES_AT = '2099-12-31T00:00:00.000Z';
+const ACTOR = { type: 'system', id: 'bench' } as const;
+
+const sha256 = (text: string): string => hash('sha256', text, 'hex');
+
+/** For the few that are used: the hasher of the server, with the parameters that are its defaults. */
+export const defaultHasher = (): Argon2SecretHasher =>
+  new Argon2SecretHasher({
+    generated: GENERATED_PARAMETERS,
+    imported: IMPORTED_PARAMETERS,
+    indexKey: randomBytes(32),
+  });
+
+/** A PHC string of the default parameters that no value fits. */
+const lookalike = (): string => {
+  const { memoryKiB, iterations, parallelism } = GENERATED_PARAMETERS;
+  const unpadded = (bytes: number) => randomBytes(bytes).toString('base64').replace(/=+$/, '');
+  return `$argon2id$v=19$m=${memoryKiB},t=${iterations},p=${parallelism}$${unpadded(16)}$${unpadded(32)}`;
+};
+
+/**
+ * Fills an empty store with a domain, applications and secrets, as events of the real shape with their hash chains,
+ * through the event store's adapter.
+ */
+export const seed = async (options: SeedOptions): Promise<Seeded> => {
+  const { secrets, secretsPerApplication, usable } = options;
+  const hasher = defaultHasher();
+  const database = await SqliteDatabase.open(path.join(options.folder, 'data'));
+  const store = await SqliteEventStore.open(database, new SystemClock());
+  const credentials: Credentials[] = [];
+  let events = 0;
+  const append = async (stream: string, data: readonly (ApplicationEvent | SecurityDomainEvent)[]): Promise<void> => {
+    await store.append(stream, NO_STREAM, chained(stream, data));
+    events += data.length;
+  };
+  try {
+    await append(domainStream(DOMAIN_ID), [
+      { type: 'DomainCreated', data: { domainId: DOMAIN_ID, name: 'Acme', contacts: [] } },
+    ]);
+    const applications = Math.ceil(secrets / secretsPerApplication);
+    const usableEvery = Math.max(1, Math.floor(secrets / usable));
+    const application = async (index: number): Promise<void> => {
+      const clientId = `client-${index}`;
+      const ids = { applicationId: applicationIdOf(DOMAIN_ID, clientId), domainId: DOMAIN_ID };
+      const all: ApplicationEvent[] = [
+        { type: 'ApplicationRegistered', data: { ...ids, clientId, name: `Application ${index}`, contacts: [] } },
+      ];
+      const first = index * secretsPerApplication;
+      for (let number = first; number < Math.min(secrets, first + secretsPerApplication); number++) {
+        const lookupId = lookupIdFrom(randomBytes(LOOKUP_BYTES));
+        const clientSecret = composeSecret(lookupId, randomBytes(RANDOM_BYTES));
+        const secretId = randomUUID();
+        const used = number % usableEvery === 0 && credentials.length < usable;
+        if (used) credentials.push({ clientId, clientSecret, applicationId: ids.applicationId, secretId });
+        const verifier = used ? await hasher.hash(clientSecret, 'generated') : lookalike();
+        all.push({
+          type: 'SecretAdded',
+          data: {
+            ...ids, secretId, version: 1, description: `Secret ${number}`, verifier, lookupId, hint: hintOf(clientSecret),
+            expiresAt: EXPIRES_AT, expirySource: 'command',
+          },
+        }); // prettier-ignore
+      }
+      await append(applicationStream(ids.applicationId), all);
+    };
+    for (let from = 0; from < applications; from += STREAMS_AT_A_TIME) {
+      const many = Math.min(STREAMS_AT_A_TIME, applications - from);
+      await Promise.all(Array.from({ length: many }, (_, offset) => application(from + offset)));
+      options.onProgress?.(Math.min(secrets, (from + many) * secretsPerApplication));
+    }
+  } finally {
+    await store.close();
+    await database.close();
+  }
+  return { credentials, events };
+};
+
+/** Events as the command handler would have appended them, each with its place in the stream's hash chain. */
+const chained = (stream: string, events: readonly (ApplicationEvent | SecurityDomainEvent)[]): NewEvent[] => {
+  const commandId = randomUUID();
+  const occurredAt = new Date().toISOString();
+  let previousHash = '';
+  return events.map(({ type, data }, revision) => {
+    const { eventId, metadata } = chain(
+      { stream, revision, eventId: randomUUID(), type, data: data },
+      { commandId, correlationId: commandId, causationId: commandId, actor: ACTOR, occurredAt, schemaVersion: SCHEMA_VERSION },
+      previousHash,
+      sha256,
+    ); // prettier-ignore
+    previousHash = metadata.hash;
+    return { eventId, type, data: data, metadata };
+  });
+};
