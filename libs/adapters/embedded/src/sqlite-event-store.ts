@@ -78,7 +78,7 @@ export class SqliteEventStore extends EventStore {
   ) {
     super();
     this.stream = database.prepare(
-      `SELECT ${COLUMNS} FROM events WHERE stream = ? AND revision >= ? ORDER BY revision`,
+      `SELECT ${COLUMNS} FROM events WHERE stream = ? AND revision >= ? ORDER BY revision LIMIT ?`,
     );
     this.feed = database.prepare(
       `SELECT ${COLUMNS} FROM events WHERE feed = 1 AND position > ? ORDER BY position LIMIT ?`,
@@ -110,9 +110,9 @@ export class SqliteEventStore extends EventStore {
     }
   }
 
-  async readStream(stream: string, fromRevision = 0): Promise<StoredEvent[]> {
+  async readStream(stream: string, fromRevision = 0, limit = -1): Promise<StoredEvent[]> {
     this.refuseIfClosed();
-    return this.stream.all([stream, fromRevision]).map(storedEvent);
+    return this.stream.all([stream, fromRevision, limit]).map(storedEvent);
   }
 
   async readFeed({ after = START, limit }: HistoryQuery): Promise<StoredEvent[]> {

@@ -197,6 +197,7 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
         await store.append(stream, 699, events.slice(700));
         expect(ids(await store.readStream(stream))).toEqual(ids(events));
         expect(ids(await store.readStream(stream, 1_195))).toEqual(ids(events.slice(1_195)));
+        expect(ids(await store.readStream(stream, 10, 5))).toEqual(ids(events.slice(10, 15)));
         expect(await store.readStream(stream, 1_200)).toEqual([]);
         expect(await store.readStream(exampleStream())).toEqual([]);
       });

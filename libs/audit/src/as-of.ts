@@ -1,0 +1,121 @@
+import { RekeyError, decodeEvent } from '@rekey/contracts';
+import {
+  application,
+  applicationStream,
+  domainStream,
+  fold,
+  securityDomain,
+  type ApplicationEvent,
+  type ApplicationPolicy,
+  type Instant,
+  type Recorded,
+  type RegisteredApplication,
+  type Secret,
+  type SecurityDomainEvent,
+  type SecurityDomainState,
+} from '@rekey/domain';
+import type { Clock, EventStore, StoredEvent } from '@rekey/ports';
+
+/** An application as it stood at an instant, everything that had happened by then included. */
+export interface ApplicationAsOf {
+  readonly asOf: Instant;
+  readonly id: string;
+  readonly domainId: string;
+  readonly domainStatus: 'active' | 'disabled' | 'deleted';
+  /** `deleted`: nothing but the ids is left of it. */
+  readonly status: 'active' | 'disabled' | 'deleted';
+  readonly clientId?: string;
+  readonly name?: string;
+  readonly contacts: readonly string[];
+  readonly policy?: ApplicationPolicy;
+  /** All secrets of the life that it then had, revoked ones included, oldest first. */
+  readonly secrets: readonly SecretAsOf[];
+}
+
+export interface SecretAsOf {
+  readonly id: string;
+  readonly description: string;
+  /** Of the current value. */
+  readonly version: number;
+  readonly status: 'active' | 'pending' | 'expired' | 'suspended' | 'revoked';
+  readonly valueCreatedAt: Instant;
+  readonly notBefore?: Instant;
+  readonly expiresAt?: Instant;
+  /** Until when the value before the current one authenticates. */
+  readonly previousValidUntil?: Instant;
+  readonly allowedCidrs: readonly string[];
+  /** Versions whose values could authenticate then, the current one first; from the networks named, where there are any. */
+  readonly authenticates: readonly number[];
+}
+
+/**
+ * Replays an application to an instant. Throws `application_not_found` where the domain had no such application yet,
+ * and `invalid_request` for an instant to come.
+ */
+export const applicationAsOf = async (
+  { store, clock }: { readonly store: EventStore; readonly clock: Clock },
+  { domainId, applicationId }: { readonly domainId: string; readonly applicationId: string },
+  asOf: Instant,
+): Promise<ApplicationAsOf> => {
+  if (asOf > clock.now()) throw new RekeyError('invalid_request', 'This instant is still to come.', { field: 'asOf' });
+  const [domain, events] = await Promise.all([
+    store.readStream(domainStream(domainId)),
+    store.readStream(applicationStream(applicationId)),
+  ]);
+  return replayed(domainId, applicationId, domain, events, asOf);
+};
+
+/** The same from the events of the two streams. */
+export const replayed = (
+  domainId: string,
+  applicationId: string,
+  domainEvents: readonly StoredEvent[],
+  applicationEvents: readonly StoredEvent[],
+  asOf: Instant,
+): ApplicationAsOf => {
+  const past = until(applicationEvents, asOf) as Recorded<ApplicationEvent>[];
+  if (past[0]?.data.domainId !== domainId)
+    throw new RekeyError('application_not_found', 'There was no such application in this domain then.');
+  const domain = fold(securityDomain, until(domainEvents, asOf) as Recorded<SecurityDomainEvent>[]);
+  const state = fold(application, past);
+  const ids = { asOf, id: applicationId, domainId, domainStatus: statusOf(domain) };
+  if (state.status === 'none' || state.status === 'deleted')
+    return { ...ids, status: 'deleted', contacts: [], secrets: [] };
+  const { status, clientId, name, contacts, policy } = state;
+  const open = status === 'active' && domain.status === 'active';
+  return { ...ids, status, clientId, name, contacts, policy, secrets: secretsAt(state, asOf, open) };
+};
+
+/** In a stream `occurredAt` never runs backwards, so this is its beginning. */
+const until = (events: readonly StoredEvent[], asOf: Instant) =>
+  events.filter(({ metadata }) => metadata.occurredAt <= asOf).map(decodeEvent);
+
+const statusOf = ({ status }: SecurityDomainState): ApplicationAsOf['domainStatus'] =>
+  status === 'none' ? 'deleted' : status;
+
+const secretsAt = ({ secrets }: RegisteredApplication, asOf: Instant, open: boolean): SecretAsOf[] =>
+  Object.values(secrets).map((secret) => {
+    const { secretId, description, version, valueCreatedAt, notBefore, expiresAt, previousValidUntil } = secret;
+    return {
+      id: secretId, description, version, status: statusAt(secret, asOf), valueCreatedAt,
+      ...(notBefore !== undefined && { notBefore }),
+      ...(expiresAt !== undefined && { expiresAt }),
+      ...(previousValidUntil !== undefined && { previousValidUntil }),
+      allowedCidrs: secret.allowedCidrs,
+      authenticates: open ? liveVersions(secret, asOf) : [],
+    };
+  }); // prettier-ignore
+
+const statusAt = ({ status, notBefore, expiresAt }: Secret, at: Instant): SecretAsOf['status'] => {
+  if (status !== 'active') return status;
+  if (expiresAt !== undefined && at >= expiresAt) return 'expired';
+  return notBefore !== undefined && at < notBefore ? 'pending' : 'active';
+};
+
+const liveVersions = (secret: Secret, at: Instant): number[] => {
+  const { status, version, notBefore, expiresAt, previousValidUntil } = secret;
+  if (status !== 'active' || (notBefore !== undefined && at < notBefore)) return [];
+  const current = expiresAt === undefined || at < expiresAt ? [version] : [];
+  const previous = previousValidUntil !== undefined && at < previousValidUntil ? [version - 1] : [];
+  return [...current, ...previous];
+};
