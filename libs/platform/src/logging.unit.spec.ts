@@ -63,7 +63,7 @@ const ways: readonly ((value: unknown) => void)[] = [
   (value) => log.info(value as object),
   (value) => log.info({ err: value }),
   (value) => log.error({ err: new Error('x', { cause: value }) }, 'message'),
-  (value) => (log.warn).call(log, 'a %s and %j and %o', value, value, value),
+  (value) => (log as unknown as { warn(...parts: unknown[]): void }).warn('a %s and %j and %o', value, value, value),
   (value) => log.child({ value }).info('message'),
   (value) =>
     log
@@ -90,7 +90,7 @@ describe('what opens a door', () => {
           expect(lines.every((line) => JSON.parse(line) && line.endsWith('}\n'))).toBe(true);
         },
       ),
-      { numRuns: 2_000 },
+      { numRuns: 500 },
     );
   });
 
@@ -111,7 +111,7 @@ describe('what opens a door', () => {
         log.child(wrapped({ [name]: held }, depth) as object).info('message');
         expect(everything()).not.toContain(text);
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
   });
 

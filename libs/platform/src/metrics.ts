@@ -49,15 +49,40 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  private readonly checksTotal = new Counter({
+    name: 'rekey_checks_total',
+    help: 'Authentication checks: valid, or the cause of the refusal.',
+    labelNames: ['outcome'],
+    registers: [this.registry],
+  });
+
+  private readonly viewReady = new Gauge({
+    name: 'rekey_view_ready',
+    help: '1 where a view may answer.',
+    labelNames: ['view'],
+    registers: [this.registry],
+  });
+
+  private readonly viewLag = new Gauge({
+    name: 'rekey_view_lag_seconds',
+    help: 'Age of the oldest event that a view has not taken in; 0 where it has them all.',
+    labelNames: ['view'],
+    registers: [this.registry],
+  });
+
+  private readonly jobs = new Gauge({
+    name: 'rekey_jobs',
+    help: 'Jobs by queue and state; dead ones failed for good and wait for somebody to look.',
+    labelNames: ['queue', 'state'],
+    registers: [this.registry],
+  });
+
+  readonly contentType = this.registry.contentType;
+
   /** `processMetrics: false` leaves out those of the process, which are the same in every part of it. */
   constructor({ processMetrics = true }: { readonly processMetrics?: boolean } = {}) {
     if (processMetrics) collectDefaultMetrics({ register: this.registry });
-    this.gaugeChecks();
-    this.gaugeViews();
-    this.gaugeQueues();
   }
-
-  readonly contentType = this.registry.contentType;
 
   /** A command got its outcome: `accepted`, `replayed` or an error code. */
   commandHandled(type: string, outcome: string): void {
@@ -101,61 +126,27 @@ export class Metrics {
 
   /** Everything in the text format of Prometheus; what cannot be asked just now is left out. */
   async text(): Promise<string> {
-    return (await this.registry.metrics()) + this.requestTimes.text();
+    this.checksTotal.reset();
+    for (const [outcome, count] of this.checks) this.checksTotal.inc({ outcome }, count);
+    await Promise.all([this.askViews(), this.askQueues()]);
+    return `${await this.registry.metrics()}\n${this.requestTimes.text()}`;
   }
 
-  private gaugeChecks(): void {
-    const { checks } = this;
-    new Counter({
-      name: 'rekey_checks_total',
-      help: 'Authentication checks: valid, or the cause of the refusal.',
-      labelNames: ['outcome'],
-      registers: [this.registry],
-      collect() {
-        this.reset();
-        for (const [outcome, count] of checks) this.inc({ outcome }, count);
-      },
-    });
+  private async askViews(): Promise<void> {
+    const answers = await askAll(this.views);
+    this.viewReady.reset();
+    this.viewLag.reset();
+    for (const [view, { ready, lagSeconds: lag }] of answers) {
+      this.viewReady.set({ view }, ready ? 1 : 0);
+      if (lag !== undefined) this.viewLag.set({ view }, lag);
+    }
   }
 
-  private gaugeViews(): void {
-    const registers = [this.registry];
-    const labelNames = ['view'] as const;
-    const lag = new Gauge({
-      name: 'rekey_view_lag_seconds',
-      help: 'Age of the oldest event that a view has not taken in; 0 where it has them all.',
-      labelNames,
-      registers,
-    });
-    const { views } = this;
-    new Gauge({
-      name: 'rekey_view_ready',
-      help: '1 where a view may answer.',
-      labelNames,
-      registers,
-      async collect() {
-        for (const each of [this, lag]) each.reset();
-        for (const [view, progress] of await askAll(views)) {
-          this.set({ view }, progress.ready ? 1 : 0);
-          if (progress.lagSeconds !== undefined) lag.set({ view }, progress.lagSeconds);
-        }
-      },
-    });
-  }
-
-  private gaugeQueues(): void {
-    const { queues } = this;
-    new Gauge({
-      name: 'rekey_jobs',
-      help: 'Jobs by queue and state; dead ones failed for good and wait for somebody to look.',
-      labelNames: ['queue', 'state'],
-      registers: [this.registry],
-      async collect() {
-        this.reset();
-        for (const [queue, counts] of await askAll(queues))
-          for (const state of ['waiting', 'running', 'dead'] as const) this.set({ queue, state }, counts[state]);
-      },
-    });
+  private async askQueues(): Promise<void> {
+    const answers = await askAll(this.queues);
+    this.jobs.reset();
+    for (const [queue, counts] of answers)
+      for (const state of ['waiting', 'running', 'dead'] as const) this.jobs.set({ queue, state }, counts[state]);
   }
 }
 
