@@ -39,8 +39,9 @@ export interface ActiveViewStatus {
 const CONFIRM_EVERY_MS = 1_000;
 /** A pointer that could not be confirmed for so long is not believed any more. */
 const CONFIRMED_FOR_MS = 10_000;
-/** A failed read asks again who answers for the view, but not oftener than this. */
+/** A read that is refused asks again who answers for the view, but not oftener than this, nor waits longer than that. */
 const ASK_AGAIN_AFTER_MS = 50;
+const ASK_AGAIN_FOR_MS = 1_000;
 const WAIT_AGAIN_AFTER_MS = 50;
 
 /** The build that this process reads from. */
@@ -111,6 +112,8 @@ export class ActiveView {
   private startHead: Position = START;
   /** Monotonic time of the latest look at the pointer that succeeded. */
   private confirmedAtMs = -Infinity;
+  /** Monotonic time at which the latest look began. */
+  private lookedAtMs = -Infinity;
   private confirming: Promise<void> | undefined;
   private cancelTimer: (() => void) | undefined;
   private stopped = false;
@@ -133,7 +136,7 @@ export class ActiveView {
   /** Documents by id, in the order of the ids, null where there is none. Throws `unavailable`. */
   async read<D extends ViewDocument>(ids: readonly string[]): Promise<readonly (D | null)[]> {
     for (let attempt = 0; ; attempt++) {
-      const adopted = this.trusted();
+      const adopted = this.trusted() ?? (await this.trustedAfterLooking());
       const { floor, collection } = adopted;
       let checkpoint: Position | null;
       try {
@@ -200,11 +203,15 @@ export class ActiveView {
   }
 
   /** The build to read from; whether it is far enough is judged by each read itself. */
-  private trusted(): Adopted {
-    const { adopted } = this;
-    if (adopted === undefined || this.refusal !== undefined) throw this.unavailable(this.refusal ?? 'not built yet');
-    if (this.options.clock.monotonicMs() - this.confirmedAtMs > CONFIRMED_FOR_MS)
-      throw this.unavailable('the pointer is not confirmed');
+  private trusted(): Adopted | undefined {
+    if (this.refusal !== undefined) return undefined;
+    return this.options.clock.monotonicMs() - this.confirmedAtMs > CONFIRMED_FOR_MS ? undefined : this.adopted;
+  }
+
+  private async trustedAfterLooking(): Promise<Adopted> {
+    await this.confirmAgain();
+    const adopted = this.trusted();
+    if (!adopted) throw this.unavailable(this.cause() ?? 'not built yet');
     return adopted;
   }
 
@@ -225,7 +232,7 @@ export class ActiveView {
 
   private async searched<T>(search: (collection: CollectionName) => Promise<T>): Promise<T> {
     for (let attempt = 0; ; attempt++) {
-      const adopted = this.trusted();
+      const adopted = this.trusted() ?? (await this.trustedAfterLooking());
       const { floor, collection } = adopted;
       let found: { readonly result: T } | { readonly error: unknown };
       try {
@@ -268,7 +275,11 @@ export class ActiveView {
 
   private async confirmAgain(): Promise<void> {
     const { clock } = this.options;
-    if (clock.monotonicMs() - this.confirmedAtMs >= ASK_AGAIN_AFTER_MS || this.confirming) await this.confirm();
+    const ageMs = clock.monotonicMs() - this.lookedAtMs;
+    if (this.stopped || (this.confirming ? ageMs > ASK_AGAIN_FOR_MS : ageMs < ASK_AGAIN_AFTER_MS)) return;
+    const answered = new AbortController();
+    const confirmed = this.confirm().finally(() => answered.abort());
+    await Promise.race([confirmed, clock.sleep(ASK_AGAIN_FOR_MS, answered.signal)]);
   }
 
   private confirm(): Promise<void> {
@@ -285,6 +296,7 @@ export class ActiveView {
   private async look(): Promise<void> {
     const { store, readModels, clock, view, log } = this.options;
     const lookedAtMs = clock.monotonicMs();
+    this.lookedAtMs = lookedAtMs;
     const identity = await store.identity();
     if (identity !== this.identity) {
       // Another history: what was seen of the old one says nothing any more.

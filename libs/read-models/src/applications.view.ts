@@ -33,11 +33,12 @@ export const applicationsView: View<ApplicationDocument> = {
   name: 'applications',
   version: VIEW_VERSIONS.applications,
   indexes: [
-    { name: 'domain', fields: ['domainId', 'state', 'name', '_id'] },
-    { name: 'clientId', fields: ['clientId', '_id'] },
+    { name: 'domain', fields: ['domainId', 'state', 'name'] },
+    { name: 'clientId', fields: ['clientId'] },
   ],
+  streams: 'application-',
   concerns: (event) => (event.aggregate === 'application' ? event.data.applicationId : undefined),
-  ofStream: (stream) => (stream.startsWith('application-') ? noApplication(stream) : undefined),
+  ofStream: noApplication,
   evolve: (document, event) => {
     if (event.aggregate !== 'application') return document;
     const { occurredAt, actor } = event.metadata;

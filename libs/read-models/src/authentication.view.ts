@@ -27,6 +27,7 @@ export const authenticationView: View<Document> = {
   name: 'authentication',
   version: VIEW_VERSIONS.authentication,
   indexes: [],
+  streams: '',
   concerns: (event) => event.stream,
   evolve: (document, event) =>
     event.aggregate === 'domain'

@@ -31,11 +31,12 @@ export const domainsView: View<DomainDocument> = {
   name: 'domains',
   version: VIEW_VERSIONS.domains,
   indexes: [
-    { name: 'name', fields: ['name', '_id'] },
-    { name: 'state', fields: ['state', '_id'] },
+    { name: 'name', fields: ['name'] },
+    { name: 'state', fields: ['state'] },
   ],
+  streams: 'domain-',
   concerns: (event) => (event.aggregate === 'domain' ? event.data.domainId : undefined),
-  ofStream: (stream) => (stream.startsWith('domain-') ? noDomain(stream) : undefined),
+  ofStream: noDomain,
   evolve: (document, event) => {
     if (event.aggregate !== 'domain') return document;
     const { occurredAt, actor } = event.metadata;
@@ -92,21 +93,35 @@ export const listDomains = (domains: ViewReader, query: DomainsQuery): Promise<P
   return pageOf(domains, { and: filters }, { field: 'name' }, query);
 };
 
-/** The ids of all domains in certain states. */
-export const domainIdsIn = async (
+/**
+ * The domains whose things a caller may see: those that are visible to them (empty: all), or the one of those that they
+ * ask for, without deleted ones. Undefined: all there are, and none was deleted.
+ */
+export const visibleDomains = async (
   domains: ViewReader,
-  states: readonly DomainDocument['state'][],
-): Promise<string[]> => {
+  visible: readonly string[],
+  asked?: string,
+): Promise<readonly string[] | undefined> => {
+  if (visible.length === 0 && asked === undefined) {
+    const anyDeleted = await domains.find({ filter: { field: 'state', op: 'eq', value: 'deleted' }, limit: 1 });
+    return anyDeleted.length === 0 ? undefined : existingDomainIds(domains);
+  }
+  if (asked !== undefined && visible.length > 0 && !visible.includes(asked)) return [];
+  const wanted = asked === undefined ? visible : [asked];
+  const documents = await domains.read<DomainDocument>(wanted);
+  return wanted.filter((_, index) => (documents[index]?.state ?? 'deleted') !== 'deleted');
+};
+
+const PAGE = 1000;
+
+const existingDomainIds = async (domains: ViewReader): Promise<string[]> => {
+  const filter = { field: 'state', op: 'in', value: ['active', 'disabled'] } as const;
   const ids: string[] = [];
-  const limit = 1000;
   for (;;) {
     const last = ids.at(-1);
-    const found = await domains.find<DomainDocument>({
-      filter: { field: 'state', op: 'in', value: states },
-      ...(last !== undefined && { after: { value: last, id: last } }),
-      limit,
-    });
+    const place = last === undefined ? {} : { after: { value: last, id: last } };
+    const found = await domains.find({ filter, ...place, limit: PAGE });
     for (const { _id } of found) ids.push(_id);
-    if (found.length < limit) return ids;
+    if (found.length < PAGE) return ids;
   }
 };

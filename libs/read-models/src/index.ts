@@ -1,6 +1,15 @@
 export * from './applications.view';
 export * from './authentication.view';
+export { planBuilds, nextPointer, type Plan, type Situation } from './build-plan';
 export * from './domains.view';
-export * from './paging';
+export * from './expiry-schedule.view';
+export type { Log } from './leased-feed';
+export * from './notifications.view';
+export type { Page } from './paging';
+export type { Replayed } from './projection';
+export * from './projector';
+export * from './secrets-inventory';
 export * from './secrets.view';
-export * from './view';
+export * from './usage';
+export type { View, ViewReader } from './view';
+export { VIEWS } from './views';

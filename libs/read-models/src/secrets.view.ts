@@ -87,14 +87,15 @@ export const secretsView: View<SecretDocument> = {
   name: 'secrets',
   version: VIEW_VERSIONS.secrets,
   indexes: [
-    { name: 'application', fields: ['applicationId', 'applicationState', 'createdAt', '_id'] },
-    { name: 'domain', fields: ['domainId', 'applicationState', 'expiryOrder', '_id'] },
-    { name: 'expiry', fields: ['expiryOrder', '_id'] },
-    { name: 'expiresAt', fields: ['expiresAt', 'previousValidUntil', '_id'] },
-    { name: 'creation', fields: ['createdAt', '_id'] },
-    { name: 'description', fields: ['description', '_id'] },
-    { name: 'state', fields: ['state', 'notBefore', '_id'] },
+    { name: 'application', fields: ['applicationId', 'applicationState', 'createdAt'] },
+    { name: 'domain', fields: ['domainId', 'applicationState', 'expiryOrder'] },
+    { name: 'expiry', fields: ['expiryOrder'] },
+    { name: 'expiresAt', fields: ['expiresAt', 'previousValidUntil'] },
+    { name: 'creation', fields: ['createdAt'] },
+    { name: 'description', fields: ['description'] },
+    { name: 'state', fields: ['state', 'notBefore'] },
   ],
+  streams: 'application-',
   concerns: (event) => {
     if (event.aggregate === 'domain') return undefined;
     const { data } = event;

@@ -1,0 +1,136 @@
+import { VIEW_VERSIONS, type FeedEvent } from '@rekey/contracts';
+import { noticeId, type Actor, type Instant, type NoticeKey, type NoticeState } from '@rekey/domain';
+import type { Filter, ViewDocument } from '@rekey/ports';
+import { visibleDomains } from './domains.view';
+import { pageOf, type Page } from './paging';
+import type { Body, View, ViewReader } from './view';
+
+/** An inbox entry: one notice of one value of a secret over one channel. */
+export interface NotificationDocument extends ViewDocument {
+  readonly applicationId: string;
+  readonly domainId: string;
+  readonly secretId: string;
+  readonly version: number;
+  /** Days before the expiry; 0: it has expired. */
+  readonly threshold: number;
+  readonly channel: string;
+  readonly state: NoticeState;
+  /** When it was first sent or failed: its place in the inbox. */
+  readonly createdAt: Instant;
+  readonly sentAt?: Instant;
+  readonly recipients?: number;
+  /** Of the latest failure. */
+  readonly failedAt?: Instant;
+  readonly cause?: string;
+  readonly failures: number;
+  readonly retriedAt?: Instant;
+  readonly retriedBy?: Actor;
+  readonly acknowledged: boolean;
+  readonly acknowledgedAt?: Instant;
+  readonly acknowledgedBy?: Actor;
+  /** Its application was deleted. */
+  readonly gone: boolean;
+}
+
+type ApplicationEvent = Extract<FeedEvent, { aggregate: 'application' }>;
+
+/** The id of a notice's entry. */
+export const notificationId = ({ applicationId, secretId, ...key }: NoticeKey & { readonly applicationId: string }): string =>
+  `${applicationId}.${secretId}.${noticeId(key)}`; // prettier-ignore
+
+export const notificationsView: View<NotificationDocument> = {
+  name: 'notifications',
+  version: VIEW_VERSIONS.notifications,
+  indexes: [
+    { name: 'inbox', fields: ['gone', 'createdAt'] },
+    { name: 'domain', fields: ['domainId', 'gone', 'createdAt'] },
+    { name: 'creation', fields: ['createdAt'] },
+    { name: 'acknowledged', fields: ['acknowledged', 'createdAt'] },
+    { name: 'application', fields: ['applicationId'] },
+  ],
+  streams: 'application-',
+  concerns: (event) => {
+    if (event.aggregate === 'domain') return undefined;
+    switch (event.type) {
+      case 'ExpiryNoticeSent':
+      case 'ExpiryNoticeFailed':
+      case 'ExpiryNoticeRetried':
+      case 'ExpiryNoticeAcknowledged':
+        return notificationId(event.data);
+      case 'ApplicationDeleted':
+        return { applicationId: event.data.applicationId };
+      default:
+        return undefined;
+    }
+  },
+  evolve: (document, event) => (event.aggregate === 'application' ? evolve(document, event) : document),
+};
+
+const evolve = (document: NotificationDocument | null, event: ApplicationEvent): Body<NotificationDocument> | null => {
+  const { occurredAt: at, actor: by } = event.metadata;
+  switch (event.type) {
+    case 'ExpiryNoticeSent':
+      return { ...begun(document, event), state: 'sent', sentAt: at, recipients: event.data.recipients };
+    case 'ExpiryNoticeFailed': {
+      const before = begun(document, event);
+      return { ...before, state: 'failed', failedAt: at, cause: event.data.cause, failures: before.failures + 1 };
+    }
+    case 'ExpiryNoticeRetried':
+      return document && { ...document, state: 'retried', retriedAt: at, retriedBy: by };
+    case 'ExpiryNoticeAcknowledged':
+      return document && { ...document, state: 'acknowledged', acknowledged: true, acknowledgedAt: at, acknowledgedBy: by };
+    case 'ApplicationDeleted':
+      return document && { ...document, gone: true };
+    default:
+      return document;
+  }
+}; // prettier-ignore
+
+const begun = (
+  document: NotificationDocument | null,
+  { data, metadata }: Extract<ApplicationEvent, { type: 'ExpiryNoticeSent' | 'ExpiryNoticeFailed' }>,
+): Omit<Body<NotificationDocument>, 'state'> => {
+  if (document) return document;
+  const { applicationId, domainId, secretId, version, threshold, channel } = data;
+  return {
+    _id: notificationId(data),
+    applicationId, domainId, secretId, version, threshold, channel,
+    createdAt: metadata.occurredAt, failures: 0, acknowledged: false, gone: false,
+  }; // prettier-ignore
+};
+
+/** The views that the inbox is read from. */
+export interface InboxViews {
+  readonly notifications: ViewReader;
+  readonly domains: ViewReader;
+}
+
+export interface NotificationsQuery {
+  /** Domains that the caller may see; empty: all. */
+  readonly visible: readonly string[];
+  readonly domain?: string | undefined;
+  readonly acknowledged?: boolean | undefined;
+  readonly after?: string | undefined;
+  readonly limit: number;
+}
+
+/** A page of the inbox, the latest first; deleted applications and domains have left it. */
+export const listNotifications = async (
+  views: InboxViews,
+  { visible, domain, acknowledged, ...page }: NotificationsQuery,
+): Promise<Page<NotificationDocument>> => {
+  const domains = await visibleDomains(views.domains, visible, domain);
+  if (domains?.length === 0) return { items: [] };
+  const filters: Filter[] = [{ field: 'gone', op: 'eq', value: false }];
+  if (domains) filters.push({ field: 'domainId', op: 'in', value: domains });
+  if (acknowledged !== undefined) filters.push({ field: 'acknowledged', op: 'eq', value: acknowledged });
+  return pageOf(views.notifications, { and: filters }, { field: 'createdAt', descending: true }, page);
+};
+
+/** One entry, or null: none, or its application or domain was deleted. */
+export const getNotification = async (views: InboxViews, id: string): Promise<NotificationDocument | null> => {
+  const [entry] = await views.notifications.read<NotificationDocument>([id]);
+  if (!entry || entry.gone) return null;
+  const domains = await visibleDomains(views.domains, [entry.domainId]);
+  return domains?.length === 0 ? null : entry;
+};

@@ -1,0 +1,205 @@
+import { RekeyError, type SecretStatus } from '@rekey/contracts';
+import { addDuration, type Instant } from '@rekey/domain';
+import type { Filter } from '@rekey/ports';
+import { namedLike } from './applications.view';
+import { visibleDomains } from './domains.view';
+import { cursorAfter, pageOf, placeOf, type Page, type Sort } from './paging';
+import type { SecretDocument } from './secrets.view';
+import type { SecretUsage } from './usage';
+import type { ViewReader } from './view';
+
+/** Fields that a status follows from. */
+type Dated = Pick<SecretDocument, 'state' | 'expiresAt' | 'notBefore' | 'previousValidUntil'>;
+
+/**
+ * What a secret is at an instant: what somebody did to it (revoked, suspended), else what the time makes of it.
+ * `expired` means that no value of it authenticates any more, the one before a renewal included; `expiring`, that its
+ * expiry lies within so many days. The state of application and domain is not in it.
+ */
+export const secretStatus = (secret: Dated, now: Instant, expiringWithinDays: number): SecretStatus => {
+  const { state, expiresAt, notBefore, previousValidUntil } = secret;
+  if (state !== 'active') return state;
+  const overlaps = previousValidUntil !== undefined && now < previousValidUntil;
+  if (expiresAt !== undefined && expiresAt <= now && !overlaps) return 'expired';
+  if (notBefore !== undefined && now < notBefore) return 'pending';
+  return expiresAt !== undefined && expiresAt <= horizon(now, expiringWithinDays) ? 'expiring' : 'active';
+};
+
+const horizon = (now: Instant, days: number): Instant =>
+  days > 0 ? (addDuration(now, { amount: days, unit: 'days' }) ?? '~') : now;
+
+/** The same as `secretStatus`, as a condition. */
+export const statusFilter = (status: SecretStatus, now: Instant, expiringWithinDays: number): Filter => {
+  if (status === 'revoked' || status === 'suspended') return { field: 'state', op: 'eq', value: status };
+  const state: Filter = { field: 'state', op: 'eq', value: 'active' };
+  const ended: Filter = {
+    and: [{ field: 'expiresAt', op: 'lte', value: now }, unlessAfter('previousValidUntil', now)],
+  };
+  const notEnded: Filter = {
+    or: [unlessAtOrBefore('expiresAt', now), { field: 'previousValidUntil', op: 'gt', value: now }],
+  };
+  const begun = unlessAfter('notBefore', now);
+  const within = horizon(now, expiringWithinDays);
+  switch (status) {
+    case 'expired':
+      return { and: [state, ended] };
+    case 'pending':
+      return { and: [state, notEnded, { field: 'notBefore', op: 'gt', value: now }] };
+    case 'expiring':
+      return { and: [state, notEnded, begun, { field: 'expiresAt', op: 'lte', value: within }] };
+    case 'active':
+      return { and: [state, notEnded, begun, unlessAtOrBefore('expiresAt', within)] };
+  }
+};
+
+const unlessAfter = (field: string, instant: Instant): Filter => ({
+  or: [{ field, op: 'eq', value: null }, { field, op: 'lte', value: instant }],
+}); // prettier-ignore
+
+const unlessAtOrBefore = (field: string, instant: Instant): Filter => ({
+  or: [{ field, op: 'eq', value: null }, { field, op: 'gt', value: instant }],
+}); // prettier-ignore
+
+/** The views that the inventory is read from. */
+export interface InventoryViews {
+  readonly secrets: ViewReader;
+  readonly applications: ViewReader;
+  readonly domains: ViewReader;
+}
+
+export interface InventoryQuery {
+  /** Domains that the caller may see; empty: all. */
+  readonly visible: readonly string[];
+  readonly domain?: string | undefined;
+  readonly status?: readonly SecretStatus[] | undefined;
+  /** Secrets whose expiry lies before an instant; revoked ones too, unless `status` says otherwise. */
+  readonly expiresBefore?: Instant | undefined;
+  /** Secrets that were there at an instant and were not used at or after it. */
+  readonly unusedSince?: Instant | undefined;
+  /** Part of a description, or of the application's name or client id, blind to case. */
+  readonly q?: string | undefined;
+  readonly sort?: 'expiresAt' | '-expiresAt' | 'createdAt' | '-createdAt' | 'description' | '-description' | undefined;
+  readonly after?: string | undefined;
+  readonly limit: number;
+  readonly now: Instant;
+  readonly expiringWithinDays: number;
+  /** Usage by document id; needed for `unusedSince`. */
+  readonly usage: (ids: readonly string[]) => Promise<ReadonlyMap<string, SecretUsage>>;
+}
+
+/** Applications that one search may touch. */
+const NAMED_MAX = 5_000;
+const SCAN_PAGE = 500;
+/** A page ends after so many secrets were looked at, full or not; its cursor goes on behind them. */
+const SCANNED_MAX = 10_000;
+
+/**
+ * A page of secrets across applications, by default the nearest expiry first (never comes last). Secrets of deleted
+ * applications and domains are not in it. With `unusedSince`, usage is joined page by page, for it is kept apart from
+ * what events say; then a page may hold fewer than `limit` although there is a next one. Throws `invalid_request`.
+ */
+export const listInventory = async (views: InventoryViews, query: InventoryQuery): Promise<Page<SecretDocument>> => {
+  const domains = await visibleDomains(views.domains, query.visible, query.domain);
+  if (domains?.length === 0) return { items: [] };
+  const filter = await inventoryFilter(views, query, domains);
+  const sort = sortOf(query.sort);
+  if (query.unusedSince === undefined) return pageOf(views.secrets, filter, sort, query);
+  return unusedPage(views, filter, sort, query, query.unusedSince);
+};
+
+const sortOf = (sort: InventoryQuery['sort'] = 'expiresAt'): Sort => {
+  const descending = sort.startsWith('-');
+  const field = descending ? sort.slice(1) : sort;
+  return { field: field === 'expiresAt' ? 'expiryOrder' : field, descending };
+};
+
+const inventoryFilter = async (
+  views: InventoryViews,
+  query: InventoryQuery,
+  domains: readonly string[] | undefined,
+): Promise<Filter> => {
+  const { status, expiresBefore, unusedSince, q, now, expiringWithinDays } = query;
+  const filters: Filter[] = [{ field: 'applicationState', op: 'in', value: ['active', 'disabled'] }];
+  if (domains) filters.push({ field: 'domainId', op: 'in', value: domains });
+  if (status) filters.push({ or: status.map((one) => statusFilter(one, now, expiringWithinDays)) });
+  if (expiresBefore !== undefined) filters.push({ field: 'expiresAt', op: 'lt', value: expiresBefore });
+  if (unusedSince !== undefined) filters.push({ field: 'createdAt', op: 'lt', value: unusedSince });
+  if (q) {
+    const named = await applicationsNamed(views, q, domains);
+    filters.push({
+      or: [
+        { field: 'description', op: 'contains', value: q },
+        { field: 'applicationId', op: 'in', value: named },
+      ],
+    });
+  }
+  return { and: filters };
+};
+
+const applicationsNamed = async (
+  { applications }: InventoryViews,
+  q: string,
+  domains: readonly string[] | undefined,
+): Promise<string[]> => {
+  const filters = [namedLike(q)];
+  if (domains) filters.push({ field: 'domainId', op: 'in', value: domains });
+  const found = await applications.find({ filter: { and: filters }, limit: NAMED_MAX + 1 });
+  if (found.length > NAMED_MAX)
+    throw new RekeyError('invalid_request', 'More than 5,000 applications fit this text; be more specific.', {
+      field: 'q',
+    });
+  return found.map(({ _id }) => _id);
+};
+
+const unusedPage = async (
+  { secrets }: InventoryViews,
+  filter: Filter,
+  sort: Sort,
+  { after, limit, usage }: InventoryQuery,
+  since: Instant,
+): Promise<Page<SecretDocument>> => {
+  const items: SecretDocument[] = [];
+  let place = after === undefined ? undefined : placeOf(after, sort);
+  for (let scanned = 0; scanned < SCANNED_MAX;) {
+    const found = await secrets.find<SecretDocument>({
+      filter,
+      sort,
+      ...(place && { after: place }),
+      limit: SCAN_PAGE,
+    });
+    const used = await usage(found.map(({ _id }) => _id));
+    for (const secret of found) {
+      place = placeOf(cursorAfter(secret, sort), sort);
+      const lastUsedAt = used.get(secret._id)?.lastUsedAt;
+      if (lastUsedAt !== undefined && lastUsedAt >= since) continue;
+      items.push(secret);
+      if (items.length === limit) return { items, next: cursorAfter(secret, sort) };
+    }
+    const last = found.at(-1);
+    if (!last || found.length < SCAN_PAGE) return { items };
+    scanned += found.length;
+    if (scanned >= SCANNED_MAX) return { items, next: cursorAfter(last, sort) };
+  }
+  return { items };
+};
+
+/** Unrevoked secrets by id, of a domain or one application of it: those that a policy could concern. */
+export const listSecretsForPolicy = (
+  secrets: ViewReader,
+  query: {
+    readonly domainId: string;
+    readonly applicationId?: string | undefined;
+    /** Id of the last document of the page before. */
+    readonly after?: string | undefined;
+    readonly limit: number;
+  },
+): Promise<readonly SecretDocument[]> => {
+  const filters: Filter[] = [
+    { field: 'domainId', op: 'eq', value: query.domainId },
+    { field: 'applicationState', op: 'in', value: ['active', 'disabled'] },
+    { field: 'state', op: 'in', value: ['active', 'suspended'] },
+  ];
+  if (query.applicationId !== undefined) filters.push({ field: 'applicationId', op: 'eq', value: query.applicationId });
+  const place = query.after === undefined ? {} : { after: { value: query.after, id: query.after } };
+  return secrets.find<SecretDocument>({ filter: { and: filters }, ...place, limit: query.limit });
+};
