@@ -1,4 +1,5 @@
 import {
+  DURATION_UNITS,
   REVOCATION_REASONS,
   type ApplicationEvent,
   type EventMetadata,
@@ -6,7 +7,6 @@ import {
   type SecurityDomainEvent,
 } from '@rekey/domain';
 import { z } from 'zod';
-import { applicationPolicySchema, durationSchema } from './primitives';
 
 /** The shape version that this code writes. A break of any shape counts up, and adds an upcast from the one before. */
 export const SCHEMA_VERSION = 1;
@@ -19,21 +19,31 @@ const ofSecret = { ...ofApplication, secretId: text };
 const ofNotice = { ...ofSecret, version: z.int(), threshold: z.number(), channel: text };
 const verifier = { verifier: text, lookupId: text, hint: text.optional() };
 const source = z.enum(['command', 'secret', 'application', 'domain', 'none', 'domain-bound']);
+const duration = z.object({ amount: z.int().min(1), unit: z.enum(DURATION_UNITS) });
+const after = z.object({ mode: z.literal('after'), after: duration });
+const never = z.object({ mode: z.literal('never') });
+const applicationPolicy = z.discriminatedUnion('mode', [after, never, z.object({ mode: z.literal('inherit') })]);
 const domainPolicy = z.object({
-  expiry: z.union([z.object({ mode: z.literal('after'), after: durationSchema }), z.object({ mode: z.literal('never') })]).optional(),
-  minLifetime: durationSchema.optional(),
-  maxLifetime: durationSchema.optional(),
+  expiry: z.discriminatedUnion('mode', [after, never]).optional(),
+  minLifetime: duration.optional(),
+  maxLifetime: duration.optional(),
+});
+
+/** What every event carries; fields that newer code may have added are left as they are. */
+const metadataSchema = z.object({
+  commandId: text, correlationId: text, causationId: text, actor: z.object({ type: text, id: text }), occurredAt: instant,
+  schemaVersion: z.int().min(1), previousHash: text, hash: text,
 }); // prettier-ignore
 
-/** The stored data of every event of an application stream. Unknown fields are let pass: newer code may write them. */
+/** The stored data of every event of an application stream. Unknown fields are left out: newer code may write them. */
 const APPLICATION_EVENTS = {
   ApplicationRegistered: z.object({ ...ofApplication, clientId: text, name: text, contacts: z.array(text) }),
   SecretAdded: z.object({
     ...ofSecret, version: z.literal(1), description: text, ...verifier, expiresAt: instant.optional(), notBefore: instant.optional(),
-    allowedCidrs: z.array(text).optional(), ownExpiresIn: durationSchema.optional(), expirySource: source,
+    allowedCidrs: z.array(text).optional(), ownExpiresIn: duration.optional(), expirySource: source,
   }),
   SecretRenewed: z.object({
-    ...ofSecret, version: z.int().min(2), ...verifier, expiresAt: instant.optional(), ownExpiresIn: durationSchema.optional(),
+    ...ofSecret, version: z.int().min(2), ...verifier, expiresAt: instant.optional(), ownExpiresIn: duration.optional(),
     expirySource: source, previousValidUntil: instant.optional(),
   }),
   OverlapEnded: z.object({ ...ofSecret, version: z.int() }),
@@ -45,7 +55,7 @@ const APPLICATION_EVENTS = {
   ExpiryNoticeFailed: z.object({ ...ofNotice, cause: text }),
   ExpiryNoticeRetried: z.object(ofNotice),
   ExpiryNoticeAcknowledged: z.object(ofNotice),
-  PolicyChanged: z.object({ ...ofApplication, policy: applicationPolicySchema }),
+  PolicyChanged: z.object({ ...ofApplication, policy: applicationPolicy }),
   SecretDescribed: z.object({ ...ofSecret, description: text }),
   SecretRestricted: z.object({ ...ofSecret, allowedCidrs: z.array(text), notBefore: instant.optional() }),
   ContactsChanged: z.object({ ...ofApplication, contacts: z.array(text) }),
@@ -114,15 +124,24 @@ export class UnreadableEvent extends Error {
   }
 }
 
-/** Reads a stored event into today's shape. Throws `UnreadableEvent`, whose text names fields and never values. */
+/**
+ * Reads a stored event into today's shape. Throws `UnreadableEvent`, whose text names fields and never values; so it
+ * does for a shape version that this code does not know: read as the shape of today it might mean something else.
+ */
 export const decodeEvent = (event: EncodedEvent): FeedEvent => {
   const aggregate = event.stream.startsWith('domain-') ? 'domain' : 'application';
   const schemas: Readonly<Record<string, z.ZodType>> = aggregate === 'domain' ? DOMAIN_EVENTS : APPLICATION_EVENTS;
   const unreadable = (cause: string) => new UnreadableEvent(event.stream, event.revision, event.type, cause);
   const schema = Object.hasOwn(schemas, event.type) ? schemas[event.type] : undefined;
   if (!schema) throw unreadable('unknown type');
+  const fieldsOf = (error: z.ZodError, prefix: string) =>
+    error.issues.map((issue) => [prefix, ...issue.path].join('.')).join(', ');
+  const metadata = metadataSchema.safeParse(event.metadata);
+  if (!metadata.success) throw unreadable(fieldsOf(metadata.error, 'metadata'));
+  if (metadata.data.schemaVersion > SCHEMA_VERSION)
+    throw unreadable(`shape version ${metadata.data.schemaVersion} is newer than this code`);
   const data = upcast(`${aggregate}.${event.type}`, event.metadata.schemaVersion, event.data);
   const parsed = schema.safeParse(data);
-  if (!parsed.success) throw unreadable(parsed.error.issues.map((issue) => issue.path.join('.')).join(', '));
+  if (!parsed.success) throw unreadable(fieldsOf(parsed.error, 'data'));
   return { ...event, aggregate, data: parsed.data } as FeedEvent;
 };
