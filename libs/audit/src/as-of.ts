@@ -53,7 +53,7 @@ export interface SecretAsOf {
  * and `invalid_request` for an instant to come.
  */
 export const applicationAsOf = async (
-  { store, clock }: { readonly store: EventStore; readonly clock: Clock },
+  { store, clock }: { readonly store: Pick<EventStore, 'readStream'>; readonly clock: Clock },
   { domainId, applicationId }: { readonly domainId: string; readonly applicationId: string },
   asOf: Instant,
 ): Promise<ApplicationAsOf> => {

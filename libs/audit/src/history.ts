@@ -3,6 +3,9 @@ import { redact, type EventMetadata, type Instant } from '@rekey/domain';
 import { START, inFeed, type EventStore, type Position, type StoredEvent } from '@rekey/ports';
 import { sha256 } from './sha256';
 
+/** What the history is read from. */
+export type HistoryStore = Pick<EventStore, 'readFeed' | 'readStream'>;
+
 /** Events read in one go: bounds the memory that a reader of any length needs. */
 export const READ_SIZE = 500;
 
@@ -47,7 +50,7 @@ export interface HistoryPage {
  * filter. Throws `invalid_request` for another one.
  */
 export const readHistory = async (
-  store: EventStore,
+  store: HistoryStore,
   filter: HistoryFilter,
   { after, limit }: { readonly after?: string | undefined; readonly limit: number },
 ): Promise<HistoryPage> => {
@@ -69,7 +72,7 @@ export const readHistory = async (
  * is given.
  */
 export const exportHistory = async function* (
-  store: EventStore,
+  store: HistoryStore,
   filter: HistoryFilter,
   signal?: AbortSignal,
 ): AsyncGenerator<string, void, undefined> {
@@ -81,7 +84,7 @@ export const exportHistory = async function* (
 
 /** All events of the feed, or of one stream of it, after a cursor, read in pieces. */
 export const eventsOf = async function* (
-  store: EventStore,
+  store: HistoryStore,
   stream: string | undefined,
   after: string | undefined,
 ): AsyncGenerator<StoredEvent, void, undefined> {
@@ -99,7 +102,7 @@ export const eventsOf = async function* (
 const cursorOf = (event: StoredEvent, stream: string | undefined): string =>
   stream === undefined ? event.position : String(event.revision);
 
-const feedAfter = async (store: EventStore, cursor: string = START): Promise<readonly StoredEvent[]> => {
+const feedAfter = async (store: HistoryStore, cursor: string = START): Promise<readonly StoredEvent[]> => {
   try {
     return await store.readFeed({ after: cursor, limit: READ_SIZE });
   } catch (error) {
@@ -108,7 +111,7 @@ const feedAfter = async (store: EventStore, cursor: string = START): Promise<rea
   }
 };
 
-const streamAfter = async (store: EventStore, stream: string, cursor = '-1'): Promise<readonly StoredEvent[]> => {
+const streamAfter = async (store: HistoryStore, stream: string, cursor = '-1'): Promise<readonly StoredEvent[]> => {
   if (!/^(-1|\d{1,15})$/.test(cursor)) throw badCursor();
   return store.readStream(stream, Number(cursor) + 1, READ_SIZE);
 };

@@ -1,7 +1,6 @@
 import { RekeyError } from '@rekey/contracts';
 import { CHAIN_START, checkLink, type BrokenLink, type ChainPlace, type ChainedEvent } from '@rekey/domain';
-import type { EventStore } from '@rekey/ports';
-import { eventsOf, visibleIn } from './history';
+import { eventsOf, visibleIn, type HistoryStore } from './history';
 import { sha256 } from './sha256';
 
 /** Breaks that are listed; of a store that is damaged all over the first ones say enough. */
@@ -26,7 +25,7 @@ export interface VerifyOptions {
  * Walks the hash chains of streams, from their first events, in one pass; what it keeps is the place in each stream.
  * Finds what was altered, moved, removed or reordered, but for an end of a stream that was cut off.
  */
-export const verifyHistory = async (store: EventStore, { stream, domains }: VerifyOptions): Promise<Verification> => {
+export const verifyHistory = async (store: HistoryStore, { stream, domains }: VerifyOptions): Promise<Verification> => {
   const walk = new ChainWalk(CHAIN_START);
   const hidden = new Set<string>();
   for await (const event of eventsOf(store, stream, undefined)) {
