@@ -5,3 +5,4 @@ export * from './sqlite-read-models';
 export * from './sqlite-event-store';
 export * from './sqlite-outcomes';
 export * from './webhook-event-publisher';
+export * from './sqlite-jobs';

@@ -5,3 +5,4 @@ export * from './secret-hasher';
 export * from './notifier';
 export * from './read-models';
 export type { ReadModelsUnderTest } from './read-models-store';
+export * from './jobs';

@@ -1,0 +1,426 @@
+import { RekeyError } from '@rekey/contracts';
+import type { Clock } from '../clock';
+import type { Job, JobOptions, JobRun, Jobs } from '../jobs';
+
+/** A store of jobs under test: one for each test, empty at first. */
+export interface JobsUnderTest {
+  /** The time that the jobs live by. */
+  readonly clock: Clock;
+  /** Lets time pass: moves a clock that stands still, or waits. */
+  advance(ms: number): Promise<void>;
+  /** Jobs of a process of its own. One process at a time works on the store. */
+  open(): Promise<Jobs>;
+  /** Ends the process at once, as `kill -9` would: nothing that ran comes to its end. */
+  crash(): Promise<void>;
+  /** Ends everything and removes the store. */
+  remove(): Promise<void>;
+}
+
+const OPTIONS: JobOptions = { attempts: 3, backoffMs: 100, backoffMaxMs: 150, concurrency: 4 };
+const QUEUE = 'notices';
+/** A length of time that is short for a real clock and long enough to tell two instants apart. */
+const SHORT_MS = 100;
+const HOUR_MS = 3_600_000;
+
+/** Resolves when something has come true; the limit of the test ends what never does. */
+const until = async (condition: () => boolean | Promise<boolean>): Promise<void> => {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 2));
+};
+
+interface Seen extends JobRun {
+  readonly beganMs: number;
+}
+
+/** What every `Jobs` must hold. */
+export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>): void => {
+  describe(`${name} as Jobs`, () => {
+    let store: JobsUnderTest;
+    let jobs: Jobs;
+    let seen: Seen[];
+
+    beforeEach(async () => {
+      store = await make();
+      jobs = await store.open();
+      seen = [];
+    });
+    afterEach(() => store.remove());
+
+    const jobIn = (ms: number, id: string, more: Partial<Job> = {}): Job => ({
+      id,
+      queue: QUEUE,
+      data: { secretId: 's-1', version: 2 },
+      runAt: new Date(store.clock.nowMs() + ms).toISOString(),
+      ...more,
+    });
+    const ids = (): string[] => seen.map(({ job }) => job.id);
+    const note = (run: JobRun): void => void seen.push({ ...run, beganMs: store.clock.nowMs() });
+    const process = (
+      handler: (run: JobRun) => Promise<void> = async () => undefined,
+      options: Partial<JobOptions> = {},
+    ): Promise<void> =>
+      jobs.process(QUEUE, { ...OPTIONS, ...options }, (run) => {
+        note(run);
+        return handler(run);
+      });
+    const finished = (): Promise<void> =>
+      until(async () => {
+        const { waiting, running } = await jobs.counts(QUEUE);
+        return waiting + running === 0;
+      });
+    /** Lets time pass in small pieces until something has come true. */
+    const passUntil = (condition: () => boolean | Promise<boolean>): Promise<void> =>
+      until(async () => {
+        if (await condition()) return true;
+        await store.advance(SHORT_MS / 4);
+        return false;
+      });
+    /** A handler's work that ends when it is told to. */
+    const gate = (): { readonly opened: Promise<void>; readonly open: () => void } => {
+      let open = (): void => undefined;
+      const opened = new Promise<void>((resolve) => (open = resolve));
+      return { opened, open };
+    };
+
+    describe('a job', () => {
+      it('is run once when it is due, as it was scheduled, then forgotten', async () => {
+        const job = jobIn(SHORT_MS, 'a');
+        await process();
+        await jobs.schedule([job]);
+        expect(await jobs.counts(QUEUE)).toEqual({ waiting: 1, running: 0, dead: 0 });
+        await store.advance(SHORT_MS);
+        await finished();
+        expect(seen).toEqual([{ job, attempt: 1, last: false, beganMs: expect.any(Number) as number }]);
+        expect(seen[0]?.beganMs).toBeGreaterThanOrEqual(Date.parse(job.runAt));
+        expect(await jobs.counts(QUEUE)).toEqual({ waiting: 0, running: 0, dead: 0 });
+
+        await jobs.schedule([jobIn(0, 'a')]);
+        await until(() => seen.length === 2);
+      });
+
+      it('is never run before it is due, and run at once where it was due before', async () => {
+        await process();
+        await jobs.schedule([jobIn(HOUR_MS, 'later'), jobIn(-HOUR_MS, 'overdue'), jobIn(SHORT_MS, 'soon')]);
+        await until(() => seen.length === 1);
+        await store.advance(SHORT_MS);
+        await until(() => seen.length === 2);
+        expect(ids()).toEqual(['overdue', 'soon']);
+        for (const { job, beganMs } of seen) expect(beganMs).toBeGreaterThanOrEqual(Date.parse(job.runAt));
+        expect(await jobs.counts(QUEUE)).toMatchObject({ waiting: 1, dead: 0 });
+      });
+
+      it('waits for its handler, and for its turn by due time', async () => {
+        await jobs.schedule([jobIn(-1, 'third'), jobIn(-20, 'first'), jobIn(-10, 'second')]);
+        await process(undefined, { concurrency: 1 });
+        await finished();
+        expect(ids()).toEqual(['first', 'second', 'third']);
+      });
+
+      it('may be due in a time that no timer can hold', async () => {
+        await process();
+        await jobs.schedule([jobIn(0, 'far', { runAt: '9999-12-31T00:00:00.000Z' }), jobIn(SHORT_MS, 'near')]);
+        await store.advance(SHORT_MS);
+        await until(() => seen.length === 1);
+        expect(ids()).toEqual(['near']);
+        expect(await jobs.counts(QUEUE)).toMatchObject({ waiting: 1 });
+      });
+
+      it('that comes before the one that is slept for is not slept over', async () => {
+        await process();
+        await jobs.schedule([jobIn(HOUR_MS, 'later')]);
+        await jobs.schedule([jobIn(SHORT_MS, 'sooner')]);
+        await store.advance(SHORT_MS);
+        await until(() => seen.length === 1);
+        expect(ids()).toEqual(['sooner']);
+      });
+
+      it('is left as it is where its id is known, be it waiting, running or dead', async () => {
+        const first = jobIn(SHORT_MS, 'a', { data: { try: 1 } });
+        await jobs.schedule([first, jobIn(0, 'a', { data: { try: 2 } })]);
+        await jobs.schedule([jobIn(0, 'a', { data: { try: 3 } })]);
+        const held = gate();
+        await process(async () => {
+          await held.opened;
+          throw new Error('always');
+        }, { attempts: 1 }); // prettier-ignore
+        await store.advance(SHORT_MS);
+        await until(() => seen.length === 1);
+        expect(seen[0]?.job).toEqual(first);
+        await jobs.schedule([jobIn(0, 'a', { data: { try: 4 } })]);
+        held.open();
+        await until(async () => (await jobs.counts(QUEUE)).dead === 1);
+        await jobs.schedule([jobIn(0, 'a', { data: { try: 5 } }), jobIn(0, 'b')]);
+        await until(async () => (await jobs.counts(QUEUE)).dead === 2);
+        expect(ids()).toEqual(['a', 'b']);
+        expect((await jobs.dead(QUEUE)).map(({ data }) => data)).toContainEqual({ try: 1 });
+      });
+
+      it('belongs to its queue', async () => {
+        const other: string[] = [];
+        await process();
+        await jobs.process('expiries', OPTIONS, async ({ job }) => void other.push(job.id));
+        await jobs.schedule([
+          jobIn(0, 'a'),
+          jobIn(0, 'a', { queue: 'expiries' }),
+          jobIn(0, 'b', { queue: 'expiries' }),
+        ]);
+        await jobs.cancel('elsewhere', ['a']);
+        await until(() => seen.length === 1 && other.length === 2);
+        expect(other.sort()).toEqual(['a', 'b']);
+      });
+
+      it('may have any text for an id', async () => {
+        const odd = ['a.b', "'", '"', '%', 'ä', 'x'.repeat(200), 's-1/2/20/ui'];
+        await process();
+        await jobs.schedule(odd.map((id) => jobIn(0, id)));
+        await finished();
+        expect(ids().sort()).toEqual([...odd].sort());
+      });
+    });
+
+    describe('cancelling', () => {
+      it('keeps a waiting job from running', async () => {
+        await process();
+        await jobs.schedule([jobIn(SHORT_MS, 'a'), jobIn(SHORT_MS, 'b'), jobIn(SHORT_MS, 'c')]);
+        await jobs.cancel(QUEUE, ['a', 'c', 'unknown']);
+        await jobs.cancel(QUEUE, []);
+        await store.advance(SHORT_MS);
+        await finished();
+        expect(ids()).toEqual(['b']);
+      });
+
+      it('lets the id be scheduled again', async () => {
+        await process();
+        await jobs.schedule([jobIn(HOUR_MS, 'a')]);
+        await jobs.cancel(QUEUE, ['a']);
+        await jobs.schedule([jobIn(SHORT_MS, 'a')]);
+        await store.advance(SHORT_MS);
+        await finished();
+        expect(ids()).toEqual(['a']);
+      });
+
+      it('leaves a job that runs to its end, and a dead one dead', async () => {
+        const held = gate();
+        await process(async ({ job }) => {
+          await held.opened;
+          if (job.id === 'bad') throw new Error('always');
+        }, { attempts: 1 }); // prettier-ignore
+        await jobs.schedule([jobIn(0, 'good'), jobIn(0, 'bad')]);
+        await until(() => seen.length === 2);
+        expect(await jobs.counts(QUEUE)).toEqual({ waiting: 0, running: 2, dead: 0 });
+        await jobs.cancel(QUEUE, ['good', 'bad']);
+        held.open();
+        await finished();
+        await jobs.cancel(QUEUE, ['bad']);
+        expect(await jobs.counts(QUEUE)).toEqual({ waiting: 0, running: 0, dead: 1 });
+      });
+    });
+
+    describe('a failure', () => {
+      it('is tried again after a wait that doubles up to its bound, then the job is dead', async () => {
+        await process(async () => {
+          throw new RekeyError('unavailable', 'The webhook answered with status 500.');
+        }, { attempts: 4 }); // prettier-ignore
+        const job = jobIn(0, 'a');
+        await jobs.schedule([job]);
+        await passUntil(async () => (await jobs.counts(QUEUE)).dead === 1);
+        expect(seen.map(({ attempt, last }) => [attempt, last])).toEqual([
+          [1, false],
+          [2, false],
+          [3, false],
+          [4, true],
+        ]);
+        const waits = seen.slice(1).map(({ beganMs }, index) => beganMs - (seen[index]?.beganMs ?? 0));
+        [100, 150, 150].forEach((ms, index) => expect(waits[index]).toBeGreaterThanOrEqual(ms));
+        const [dead] = await jobs.dead(QUEUE);
+        expect(dead).toMatchObject({ ...job, cause: 'The webhook answered with status 500.' });
+        expect(Date.parse(dead?.failedAt ?? '')).toBeGreaterThanOrEqual(seen[3]?.beganMs ?? Infinity);
+      });
+
+      it('is forgotten where a later try succeeds', async () => {
+        await process(async ({ attempt }) => {
+          if (attempt < 3) throw new Error('not yet');
+        });
+        await jobs.schedule([jobIn(0, 'a')]);
+        await passUntil(() => seen.length === 3);
+        await finished();
+        expect(await jobs.dead(QUEUE)).toEqual([]);
+      });
+
+      it('keeps no text with a dead job that was not meant for people', async () => {
+        await process(async () => {
+          throw new Error('connect to 10.0.0.1 with hidden-word');
+        }, { attempts: 1 }); // prettier-ignore
+        await jobs.schedule([jobIn(0, 'a')]);
+        await until(async () => (await jobs.counts(QUEUE)).dead === 1);
+        const [dead] = await jobs.dead(QUEUE);
+        expect(dead?.cause).not.toBe('');
+        expect(JSON.stringify(dead)).not.toMatch(/hidden-word|10\.0\.0\.1/);
+      });
+
+      it('holds up no other job', async () => {
+        await process(async ({ job }) => {
+          if (job.id === 'bad') throw new Error('always');
+        }, { concurrency: 1 }); // prettier-ignore
+        await jobs.schedule([jobIn(-10, 'bad'), jobIn(0, 'good')]);
+        await until(() => ids().includes('good'));
+      });
+
+      it('lets the id be scheduled again when the dead job is buried', async () => {
+        let fails = true;
+        await process(async () => {
+          if (fails) throw new Error('always');
+        }, { attempts: 1 }); // prettier-ignore
+        await jobs.schedule([jobIn(0, 'a'), jobIn(0, 'b')]);
+        await until(async () => (await jobs.counts(QUEUE)).dead === 2);
+        fails = false;
+        await jobs.bury(QUEUE, 'a');
+        await jobs.bury(QUEUE, 'unknown');
+        expect((await jobs.dead(QUEUE)).map(({ id }) => id)).toEqual(['b']);
+        await jobs.schedule([jobIn(0, 'a'), jobIn(0, 'b')]);
+        await until(() => seen.length === 3);
+        await finished();
+        expect(seen[2]).toMatchObject({ job: { id: 'a' }, attempt: 1 });
+        expect(await jobs.counts(QUEUE)).toMatchObject({ dead: 1 });
+      });
+
+      it('is not buried before it is dead', async () => {
+        await jobs.schedule([jobIn(0, 'a')]);
+        await jobs.bury(QUEUE, 'a');
+        expect(await jobs.counts(QUEUE)).toMatchObject({ waiting: 1 });
+      });
+    });
+
+    it('runs as many at once as it may, and no more', async () => {
+      const gates = Array.from({ length: 7 }, gate);
+      let running = 0;
+      let most = 0;
+      await process(async () => {
+        most = Math.max(most, ++running);
+        await gates[seen.length - 1]?.opened;
+        running--;
+      }, { concurrency: 3 }); // prettier-ignore
+      await jobs.schedule(gates.map((_, index) => jobIn(0, `job-${index}`)));
+      for (let index = 0; index < gates.length; index++) {
+        await until(() => seen.length === Math.min(gates.length, index + 3));
+        gates[index]?.open();
+      }
+      await finished();
+      expect(most).toBe(3);
+      expect(new Set(ids()).size).toBe(7);
+    });
+
+    it('runs each of many exactly once', async () => {
+      await process(undefined, { concurrency: 16 });
+      await jobs.schedule(Array.from({ length: 1_000 }, (_, index) => jobIn(0, `job-${index}`)));
+      await finished();
+      expect(seen).toHaveLength(1_000);
+      expect(new Set(ids()).size).toBe(1_000);
+    });
+
+    it('takes one handler a queue', async () => {
+      await process();
+      await expect(process()).rejects.toThrow();
+    });
+
+    describe('a process', () => {
+      it('that stops finishes what runs, begins nothing, and leaves the rest to the next', async () => {
+        const held = gate();
+        await process(() => held.opened, { concurrency: 1 });
+        await jobs.schedule([jobIn(0, 'a'), jobIn(0, 'b'), jobIn(SHORT_MS, 'c')]);
+        await until(() => seen.length === 1);
+        let closed = false;
+        const closing = jobs.close().then(() => (closed = true));
+        await store.advance(SHORT_MS);
+        expect(closed).toBe(false);
+        held.open();
+        await closing;
+        expect(ids()).toEqual(['a']);
+
+        await store.crash();
+        jobs = await store.open();
+        await process();
+        await until(() => seen.length === 3);
+        expect(ids()).toEqual(['a', 'b', 'c']);
+      });
+
+      it('that dies leaves what ran, what waits and what is dead to the next', async () => {
+        await process(async ({ job }) => {
+          if (job.id === 'bad') throw new Error('always');
+          await new Promise(() => undefined);
+        }, { attempts: 1 }); // prettier-ignore
+        await jobs.schedule([jobIn(0, 'bad'), jobIn(0, 'runs'), jobIn(SHORT_MS, 'waits')]);
+        await until(async () => seen.length === 2 && (await jobs.counts(QUEUE)).dead === 1);
+        const dead = await jobs.dead(QUEUE);
+        await store.crash();
+
+        seen = [];
+        jobs = await store.open();
+        expect(await jobs.dead(QUEUE)).toEqual(dead);
+        await process();
+        await passUntil(() => ids().includes('runs'));
+        await passUntil(() => ids().includes('waits'));
+        await finished();
+        expect(ids().sort()).toEqual(['runs', 'waits']);
+        expect(await jobs.counts(QUEUE)).toEqual({ waiting: 0, running: 0, dead: 1 });
+      });
+    });
+
+    describe('repeating', () => {
+      const EVERY_SECOND = '* * * * * *';
+
+      it('runs at every tick, once', async () => {
+        const ticksMs: number[] = [];
+        await jobs.repeat('sweep', EVERY_SECOND, 'UTC', async () => void ticksMs.push(store.clock.nowMs()));
+        const startMs = store.clock.nowMs();
+        for (let tick = 1; tick <= 3; tick++) await passUntil(() => ticksMs.length >= tick);
+        expect(ticksMs[0]).toBeGreaterThan(startMs);
+        const seconds = ticksMs.map((ms) => Math.floor(ms / 1_000));
+        expect(new Set(seconds).size).toBe(seconds.length);
+        expect(seconds[0]).toBe(Math.floor(startMs / 1_000) + 1);
+      });
+
+      it('goes on after a tick that failed', async () => {
+        let ticks = 0;
+        await jobs.repeat('sweep', EVERY_SECOND, 'UTC', async () => {
+          ticks++;
+          throw new Error('always');
+        });
+        await passUntil(() => ticks === 2);
+      });
+
+      it('never runs beside itself', async () => {
+        const held = gate();
+        let running = 0;
+        let most = 0;
+        let ticks = 0;
+        await jobs.repeat('sweep', EVERY_SECOND, 'UTC', async () => {
+          most = Math.max(most, ++running);
+          ticks++;
+          await held.opened;
+          running--;
+        });
+        await passUntil(() => ticks === 1);
+        await store.advance(2_500);
+        held.open();
+        await passUntil(() => ticks === 2);
+        expect(most).toBe(1);
+      });
+
+      it('refuses what is no expression of six fields, or no time zone', async () => {
+        const handler = async (): Promise<void> => undefined;
+        for (const expression of ['', 'x', '* * * * *', '61 * * * * *', '* * * * * * *'])
+          await expect(jobs.repeat('sweep', expression, 'UTC', handler)).rejects.toThrow();
+        await expect(jobs.repeat('sweep', EVERY_SECOND, 'Mars/Olympus', handler)).rejects.toThrow();
+        await jobs.repeat('sweep', EVERY_SECOND, 'Europe/Zurich', handler);
+      });
+
+      it('ends with its process', async () => {
+        let ticks = 0;
+        await jobs.repeat('sweep', EVERY_SECOND, 'UTC', async () => void ticks++);
+        await jobs.close();
+        await store.advance(1_500);
+        expect(ticks).toBe(0);
+      });
+    });
+  });
+};
