@@ -20,9 +20,9 @@ import { LogNotifier, UiNotifier, WebhookNotifier } from '@rekey/adapters/notifi
 import { Authenticator, FailureLimiter, UsageRecorder } from '@rekey/authentication';
 import { CommandHandler } from '@rekey/commands';
 import { VIEW_VERSIONS, type ViewName } from '@rekey/contracts';
-import { ExpiryWatcher } from '@rekey/expiry';
+import { ExpiryWatcher, queueOf } from '@rekey/expiry';
 import { addRoutes, gatewayRoutes } from '@rekey/gateway';
-import { Access, ActiveView, Health, type Config, type Keys, type Metrics } from '@rekey/platform';
+import { Access, ActiveView, Health, lagSeconds, type Config, type Keys, type Metrics } from '@rekey/platform';
 import {
   Clock,
   CommandBus,
@@ -34,7 +34,7 @@ import {
   SystemClock,
   type Notifier,
 } from '@rekey/ports';
-import { Projector, readUsage, recordUsage } from '@rekey/read-models';
+import { Projector, createUsage, readUsage, recordUsage } from '@rekey/read-models';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 
@@ -134,7 +134,7 @@ const handlerOf = (
   });
 
 const projectorOf = ({ log, metrics }: Setting, store: EventStore, readModels: ReadModels, clock: Clock): Projector =>
-  new Projector({ store, readModels, clock, log });
+  new Projector({ store, readModels, clock, log, name: 'standalone', onParked: (view) => metrics.poisonEvent(view) });
 
 const watcherOf = (
   { config, log }: Setting,
@@ -220,11 +220,13 @@ class System implements OnModuleInit, OnApplicationShutdown {
   async onModuleInit(): Promise<void> {
     const { projector, views, bus, handler, watcher, usage } = this;
     this.serveHttp();
+    await createUsage(this.readModels);
     await projector.start();
     await Promise.all(Object.values(views.of).map((view) => view.start()));
     await bus.serve(handler.handle);
     await watcher.start();
     usage.start();
+    this.watch();
     this.purgeNow();
   }
 
@@ -270,8 +272,23 @@ class System implements OnModuleInit, OnApplicationShutdown {
     const { bodyLimitBytes, requestTimeoutMs, trustedProxies } = config.http;
     const http = { bodyLimitBytes, requestTimeoutMs, trustedProxies };
     addRoutes(server, routes, { access, views, log, metrics, http, waitTimeoutMs: config.commands.waitTimeoutMs });
-    for (const [name, view] of Object.entries(views)) health.add(`view ${name}`, () => view.status());
+  }
+
+  /** What health and metrics ask about. */
+  private watch(): void {
+    const { health, store, clock, jobs } = this;
+    const { metrics, config } = this.setting;
+    for (const [name, view] of Object.entries(this.views.of)) {
+      health.add(`view ${name}`, () => view.status());
+      metrics.watchView(name, async () => {
+        const { ready, checkpoint } = view.status();
+        return { ready, lagSeconds: await lagSeconds(store, checkpoint, clock) };
+      });
+    }
     health.add('expiry watcher', () => this.watcher.status());
+    const channels = Object.entries(config.notifiers).filter(([, { enabled }]) => enabled);
+    const queues = [queueOf({ kind: 'expiry' }), ...channels.map(([channel]) => queueOf({ kind: 'notice', channel }))];
+    for (const queue of queues) metrics.watchJobs(queue, () => jobs.counts(queue));
   }
 
   /** Outcomes are kept for as long as a command may come again, and not for ever. */
@@ -298,7 +315,13 @@ export class AppModule {
         part(EventStore, [SqliteDatabase, Clock], (database, clock) => SqliteEventStore.open(database, clock)),
         part(ReadModels, [SqliteDatabase], (database) => SqliteReadModels.open(database)),
         part(Outcomes, [SqliteDatabase], (database) => SqliteOutcomes.open(database)),
-        part(Jobs, [SqliteDatabase, Clock], (database, clock) => SqliteJobs.open(database, clock)),
+        part(Jobs, [SqliteDatabase, Clock, Setting], (database, clock, { log }) =>
+          SqliteJobs.open({
+            database,
+            clock,
+            report: (facts, message) => log.warn(facts, message),
+          }),
+        ),
         part(CommandBus, [Clock], (clock) => new LocalCommandBus(clock)),
         part(SecretHasher, [Setting], hasherOf),
         part(Channels, [Setting, Clock], notifiersOf),

@@ -20,15 +20,15 @@ const sha256 = (text: string): string => createHash('sha256').update(text).diges
 const keyPair = (): { publicKey: JWK; privateKey: JWK } => {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   return {
-    publicKey: publicKey.export({ format: 'jwk' }) as JWK,
-    privateKey: privateKey.export({ format: 'jwk' }) as JWK,
+    publicKey: publicKey.export({ format: 'jwk' }),
+    privateKey: privateKey.export({ format: 'jwk' }),
   };
 };
 const recipient = keyPair();
 const commandSeal = keyPair();
 
 type Draft = { [T in CommandType]: { type: T; data: Extract<CommandEnvelope, { type: T }>['data'] } }[CommandType];
-const command = (draft: Draft, id = randomUUID(), more: Partial<CommandEnvelope> = {}): CommandEnvelope =>
+const command = (draft: Draft, id: string = randomUUID(), more: Partial<CommandEnvelope> = {}): CommandEnvelope =>
   ({ id, ...draft, recipientKey: recipient.publicKey, ...more }) as unknown as CommandEnvelope;
 const addSecret = (description: string, secretId: string = randomUUID()): Draft => ({
   type: 'AddSecret',
@@ -230,7 +230,7 @@ describe('the command handler on the embedded stores', () => {
   });
 
   it('asks for the key to seal a value to', async () => {
-    const keyless = command(addSecret('CI'), randomUUID(), { recipientKey: undefined } as never);
+    const keyless = command(addSecret('CI'), randomUUID(), { recipientKey: undefined });
     await expect(send(keyless)).rejects.toMatchObject({ code: 'recipient_key_required' });
     expect(await history()).toHaveLength(1);
   });

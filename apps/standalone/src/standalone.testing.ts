@@ -43,7 +43,6 @@ export class StandaloneProcess {
     options: { readonly env?: Readonly<Record<string, string>>; readonly args?: readonly string[] } = {},
   ): Promise<StandaloneProcess> {
     const env = {
-      PATH: process.env['PATH'] ?? '',
       HOME: folder,
       REKEY_HTTP_PORT: '0',
       REKEY_STORAGE_PATH: path.join(folder, 'data'),

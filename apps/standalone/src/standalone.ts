@@ -10,6 +10,8 @@ import 'reflect-metadata';
 import { AppModule, Setting } from './app.module';
 import { fillDemo } from './demo';
 import { PlainFastifyAdapter } from './fastify-adapter';
+// The version has one place, and the bundle takes it in.
+// eslint-disable-next-line @nx/enforce-module-boundaries
 import { version } from '../../../package.json';
 
 const USAGE = `Rekey in one process.

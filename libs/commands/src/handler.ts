@@ -192,7 +192,7 @@ export class CommandHandler {
     if (!isApplicationCommand(command))
       return securityDomain.decide(command as never, folded.state as never, { now, ifMatch });
     const domain = await untaken(this.streams.domain(command.data.domainId));
-    return application.decide(command as never, folded.state as never, {
+    return application.decide(command, folded.state as never, {
       now, ifMatch, domain: domain.state, secretsMax: this.options.secretsMax,
       verifier: made.verifier,
     }); // prettier-ignore

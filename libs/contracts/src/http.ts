@@ -114,6 +114,7 @@ export const historyQuery = pageQuery.extend({
   from: instantSchema.optional(),
   until: instantSchema.optional(),
 });
+export const applicationHistoryQuery = historyQuery.omit({ stream: true });
 export const notificationsQuery = pageQuery.extend({
   acknowledged: flag.optional(),
   domain: domainIdSchema.optional(),

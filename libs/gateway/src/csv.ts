@@ -10,7 +10,7 @@ const COLUMNS = [
 
 /** RFC 4180 quoting; text that a spreadsheet would take for a formula gets an apostrophe before it. */
 const cell = (value: unknown): string => {
-  const text = value === undefined || value === null ? '' : String(value as string | number);
+  const text = value === undefined || value === null ? '' : String(value);
   const harmless = typeof value === 'string' && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
 };

@@ -47,7 +47,7 @@ export const gatewayRoutes = (options: GatewayOptions): Route[] => {
   const routes = [
     ...checkRoutes(options),
     ...domainRoutes(writes, reads),
-    ...applicationRoutes(writes, reads, options.commandKey),
+    ...applicationRoutes(writes, reads, options),
     ...secretRoutes(writes, reads),
     ...notificationRoutes(writes, reads),
     ...historyRoutes(options),

@@ -68,4 +68,4 @@ export const route = <
     RouteInput<P, Q, B> & {
       readonly handle: (context: RouteContext<z.infer<P>, z.infer<Q>, z.infer<B>>) => Promise<Answer | undefined>;
     },
-): Route => definition as unknown as Route;
+): Route => definition;

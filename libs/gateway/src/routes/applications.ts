@@ -1,3 +1,4 @@
+import { applicationAsOf } from '@rekey/audit';
 import {
   applicationAnswer,
   applicationPath,
@@ -14,6 +15,7 @@ import {
 } from '@rekey/contracts';
 import { applicationIdOf } from '@rekey/domain';
 import { permit, seal } from '@rekey/platform';
+import type { Clock, EventStore } from '@rekey/ports';
 import type { JWK } from 'jose';
 import type { Reads } from '../reads';
 import { route, type Route } from '../route';
@@ -26,8 +28,19 @@ const EXAMPLE = {
   policy: { expiry: { mode: 'inherit' } }, createdAt: '2026-12-01T09:00:00.000Z', updatedAt: '2026-12-01T09:00:00.000Z', secrets: 0,
 }; // prettier-ignore
 
-/** Applications and their policies. `commandKey`: the command-service's public key, for values that callers bring. */
-export const applicationRoutes = (writes: Writes, reads: Reads, commandKey: JWK): Route[] => {
+export interface ApplicationRoutesOptions {
+  /** The command-service's public key, for values that callers bring. */
+  readonly commandKey: JWK;
+  readonly store: EventStore;
+  readonly clock: Clock;
+}
+
+/** Applications and their policies. */
+export const applicationRoutes = (
+  writes: Writes,
+  reads: Reads,
+  { commandKey, ...history }: ApplicationRoutesOptions,
+): Route[] => {
   const shown = async (sent: Sent, params: { domainId: string; applicationId: string }) => {
     if (!sent.visible) return answered(sent, 200, { id: params.applicationId });
     const { resource, revision } = await reads.application(params.domainId, params.applicationId);
@@ -113,7 +126,7 @@ export const applicationRoutes = (writes: Writes, reads: Reads, commandKey: JWK)
         const { domainId, applicationId } = params;
         if (query.asOf !== undefined) {
           permit(caller, 'history.read', domainId);
-          return { status: 200, body: await reads.applicationAsOf(domainId, applicationId, query.asOf) };
+          return { status: 200, body: await applicationAsOf(history, params, query.asOf) };
         }
         const { resource, revision } = await reads.application(domainId, applicationId);
         return { status: 200, body: resource, headers: { etag: etag(revision) } };

@@ -25,7 +25,10 @@ export const checkRoutes = (options: CheckRoutesOptions): Route[] => {
       const address = ipaddr.process(peer);
       if (networks.some((network) => address.kind() === network[0].kind() && address.match(network))) return;
     }
-    throw new RekeyError('unauthenticated', 'The proxy must send Rekey-Authorization or be listed in http.forwardAuthFrom.');
+    throw new RekeyError(
+      'unauthenticated',
+      'The proxy must send Rekey-Authorization or be listed in http.forwardAuthFrom.',
+    );
   };
 
   return [

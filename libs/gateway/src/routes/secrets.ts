@@ -33,12 +33,23 @@ const PENDING = { description: 'Accepted; not effective everywhere yet: poll the
 export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
   /** The answer to a command that made a value: the value once, and all else that is known of the secret. */
   const withValue = async (sent: Sent, params: OfSecret, status: number): Promise<Answer> => {
-    const { sealedSecret: _sealed, effective: _effective, effectiveAt: _at, secretId, ...made } = sent.reply.result ?? {};
+    const {
+      sealedSecret: _sealed,
+      effective: _effective,
+      effectiveAt: _at,
+      secretId,
+      ...made
+    } = sent.reply.result ?? {};
     const value = { secret: sent.value ?? null, ...(sent.reply.replayed && { replayed: true }) };
     if (!sent.visible) return answered(sent, status, { id: secretId, ...made, ...value });
     const { resource, revision } = await reads.secret(params.domainId, params.applicationId, params.secretId);
     const location = `/api/v1/domains/${params.domainId}/applications/${params.applicationId}/secrets/${params.secretId}`;
-    return answered(sent, status, { ...resource, ...value }, { etag: etag(revision), ...(status === 201 && { location }) });
+    return answered(
+      sent,
+      status,
+      { ...resource, ...value },
+      { etag: etag(revision), ...(status === 201 && { location }) },
+    );
   };
   return [
     route({
