@@ -34,7 +34,7 @@ export class Failure extends Error {
 /** The command line is wrong in one place. */
 export const usage = (message: string): Failure => new Failure(EXIT.usage, message);
 
-const VALUE = /\b(rk[ya]_)[0-9A-Za-z]+/g;
+const VALUE = /\b(rk[ya]_)[0-9A-Za-z_]+/g;
 const OPTION_VALUE = /(unknown option '--?[\w-]+)=[^']*'/g;
 
 /** An error's text without what somebody may have typed by mistake: a secret has no business in a terminal's log. */

@@ -1,3 +1,4 @@
+import { publicErrorOf } from '@rekey/contracts';
 import { CommanderError } from 'commander';
 import { readEnvironment, readVersion } from './config';
 import { EXIT, Failure, withoutSecrets } from './failure';
@@ -18,9 +19,16 @@ const failed = (error: unknown): number => {
   // Commander has said what there is to say.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const problem = error instanceof Failure && process.argv.includes('--json') ? error.problem : undefined;
-  const words = error instanceof Error ? error.message : String(error);
+  const words = wordsOf(error);
   io.stderr.write(problem === undefined ? `rekey: ${withoutSecrets(words)}\n` : `${problem}\n`);
   return error instanceof Failure ? error.exit : EXIT.refused;
+};
+
+const wordsOf = (error: unknown): string => {
+  const known = publicErrorOf(error);
+  if (!known) return error instanceof Error ? error.message : String(error);
+  const field = known.details?.['field'];
+  return `${known.message} (${known.code}${field === undefined ? '' : `, ${String(field)}`})`;
 };
 
 // Whoever reads our output may have seen enough: `rekey history --ndjson | head`.

@@ -4,10 +4,11 @@ import { addCheckCommand } from './commands/check';
 import { addDomainCommands } from './commands/domains';
 import { addHistoryCommands } from './commands/history';
 import { addInventoryCommand } from './commands/inventory';
-import { addLocalCommands } from './commands/local';
+import { addTokenCommands } from './commands/tokens';
 import { addNotificationCommands } from './commands/notifications';
 import { addOperationCommands } from './commands/operations';
 import { addPolicyCommands } from './commands/policies';
+import { addStoreCommands } from './commands/store';
 import { addSecretCommands } from './commands/secrets';
 import { withoutSecrets } from './failure';
 import { duration } from './input';
@@ -57,7 +58,8 @@ export const programOf = (io: Io): Command => {
   addHistoryCommands(program, io);
   addNotificationCommands(program, io);
   addOperationCommands(program, io);
-  addLocalCommands(program, io);
+  addTokenCommands(program, io);
+  addStoreCommands(program, io);
   return program;
 };
 

@@ -140,11 +140,17 @@ export type Run<Options, Argument> = (
   argument: Argument,
 ) => Promise<void>;
 
+/** Other forms of an answer than its body. */
+const FORMS = ['valueOnly', 'csv', 'ndjson'];
+
 /** Makes a function of ours the action of a command. */
 export const action =
   <Options = object, Argument = string>(io: Io, run: Run<Options, Argument>) =>
   async (...given: unknown[]): Promise<void> => {
     const command = given.at(-1) as Command;
     const options = command.optsWithGlobals<Options & GlobalOptions & WriteOptions>();
+    const other = FORMS.find((form) => command.getOptionValue(form) === true);
+    if (options.json && other !== undefined)
+      throw usage('--json and the other form that was asked for exclude each other.');
     await run(new Session(io, options), options, command.processedArgs[0] as Argument);
   };

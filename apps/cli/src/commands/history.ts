@@ -37,7 +37,6 @@ export const addHistoryCommands = (program: Command, io: Io): void => {
     .option('--until <when>', 'before an instant, or before so long ago', ago)
     .addOption(
       new Option('--ndjson', 'all of it, one JSON document a line; rekey verify --file reads it').conflicts([
-        'json',
         'limit',
         'after',
         'all',

@@ -32,7 +32,7 @@ export const addInventoryCommand = (secret: Command, io: Io): void => {
     )
     .option('-q, --search <text>', 'only those where a name holds this')
     .addOption(new Option('--sort <field>', 'in which order; - before it: from the other end').choices(SORTS))
-    .addOption(new Option('--csv', 'as CSV, for spreadsheets').conflicts('json'))
+    .option('--csv', 'as CSV, for spreadsheets')
     .action(
       action<InventoryOptions>(io, async (session, options) => {
         const { status, expiresBefore, unusedSince, domain, search: q, sort } = options;

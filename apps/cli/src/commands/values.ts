@@ -1,4 +1,4 @@
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import type { z } from 'zod';
 import type { Answer } from '../client';
 import { EXIT, Failure } from '../failure';
@@ -9,9 +9,7 @@ export interface ValueOptions {
 }
 
 export const valueOnly = (command: Command): Command =>
-  command.addOption(
-    new Option('--value-only', 'print the value alone, and nothing else, on standard output').conflicts('json'),
-  );
+  command.option('--value-only', 'print the value alone, and nothing else, on standard output');
 
 /**
  * Shows an answer that holds a new value, in the one place where a value is ever printed. Where the value is no longer

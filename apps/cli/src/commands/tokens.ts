@@ -17,8 +17,8 @@ const TOKEN_BYTES = 32;
 /** 256 bits in base62. */
 const TOKEN_DIGITS = 43;
 
-/** What is done on the machine itself, without asking the server. */
-export const addLocalCommands = (program: Command, io: Io): void => {
+/** Tokens are made here and made known to the server by its configuration: it never sees one before it is shown. */
+export const addTokenCommands = (program: Command, io: Io): void => {
   const token = program.command('token').description('access tokens of callers');
   valueOnly(token.command('new'))
     .description('make an access token: shows it once, and the lines that make it known to the server in rekey.yml')
