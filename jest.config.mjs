@@ -18,13 +18,13 @@ const swc = {
   module: { type: 'commonjs' },
 };
 
-const level = (name, testTimeout, more = {}) => ({
+const level = (name, more = {}) => ({
   displayName: name,
   rootDir: import.meta.dirname,
   roots: ['apps', 'libs', 'bench', 'tools'].map((folder) => `<rootDir>/${folder}`),
   testMatch: [`**/*.${name}.spec.ts`],
   testEnvironment: 'node',
-  testTimeout,
+  setupFilesAfterEnv: ['<rootDir>/tools/jest-timeouts.cjs'],
   moduleNameMapper,
   transform: { '^.+\\.[tj]s$': ['@swc/jest', swc] },
   transformIgnorePatterns: [`/node_modules/(?!(${esModules.join('|')})/)`],
@@ -33,11 +33,7 @@ const level = (name, testTimeout, more = {}) => ({
 });
 
 export default {
-  projects: [
-    level('unit', 5_000),
-    level('int', 30_000),
-    level('e2e', 120_000, { globalSetup: '<rootDir>/tools/e2e-setup.mjs' }),
-  ],
+  projects: [level('unit'), level('int'), level('e2e', { globalSetup: '<rootDir>/tools/e2e-setup.mjs' })],
   reporters: ['default', '<rootDir>/tools/summary-reporter.cjs'],
   passWithNoTests: true,
 };

@@ -18,7 +18,7 @@ const running = new Set();
 function step(name, { flags = '', tests = false, live = false, limit }) {
   const started = Date.now();
   const summary = path.join(results, `${name.replace(':', '-')}.json`);
-  const env = { ...process.env, REKEY_TEST_SUMMARY: summary, NX_DAEMON: 'false', NX_NO_CLOUD: 'true' };
+  const env = { ...process.env, TEST_SUMMARY: summary, NX_DAEMON: 'false', NX_NO_CLOUD: 'true' };
   env.PATH = path.join(root, 'node_modules/.bin') + path.delimiter + env.PATH;
   if (process.stdout.isTTY && !process.env.NO_COLOR) env.FORCE_COLOR = '1';
   // A group of its own, so that what hangs is ended together with all that it started.
