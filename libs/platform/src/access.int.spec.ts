@@ -192,8 +192,8 @@ describe('JWTs of an OIDC issuer', () => {
     ['no subject', { sub: undefined }],
     ['an endless subject', { sub: 'x'.repeat(256) }],
     ['an empty subject', { sub: '' }],
-  ])('are refused with %s', async (_name, more: object) => {
-    await expect(who(access(), await signed(claims(more)))).rejects.toEqual(refused('unauthenticated'));
+  ])('are refused with %s', async (_name, more) => {
+    await expect(who(access(), await signed(claims(more as JWTPayload)))).rejects.toEqual(refused('unauthenticated'));
   });
 
   it('count for one of several audiences', async () => {

@@ -131,6 +131,11 @@ describe('what opens a door', () => {
     expect(everything()).not.toMatch(part);
   });
 
+  it('never comes out of a field that is called __proto__', () => {
+    log.info(JSON.parse('{"a":{"__proto__":{"password":"foreign value"}}}') as object);
+    expect(everything()).toContain('"__proto__":{"password":"[redacted]"}');
+  });
+
   it('never comes out of a private JWK', () => {
     log.info({ jwk: { kty: 'EC', crv: 'P-256', x: 'public', d: 'privatepart' } });
     expect(last()['jwk']).toEqual({ kty: 'EC', crv: 'P-256', x: 'public', d: '[redacted]' });

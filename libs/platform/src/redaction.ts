@@ -8,7 +8,23 @@ const REDACTED = '[redacted]';
 const SENSITIVE =
   /(authorization|cookies?|secrets?|passwords?|passphrases?|passwd|pwd|tokens?|verifiers?|peppers?|apikeys?|privatekeys?|indexkey|credentials?|sealedvalue|jwe|jwt)$/;
 
-const isSensitive = (name: string): boolean => SENSITIVE.test(name.toLowerCase().replaceAll(/[^a-z0-9]/g, ''));
+interface FieldName {
+  readonly shown: string;
+  readonly sensitive: boolean;
+}
+
+/** The names that were met, as they are nearly always the same few. */
+const fieldNames = new Map<string, FieldName>();
+const FIELD_NAMES_MAX = 2_000;
+
+const fieldName = (name: string): FieldName => {
+  const known = fieldNames.get(name);
+  if (known) return known;
+  const sensitive = SENSITIVE.test(name.toLowerCase().replaceAll(/[^a-z0-9]/g, ''));
+  const field = { shown: redactText(name), sensitive };
+  if (field.shown === name && fieldNames.size < FIELD_NAMES_MAX) fieldNames.set(name, field);
+  return field;
+};
 
 /** RFC 7517: the members of a JWK that are private, whatever its kind. */
 const PRIVATE_JWK = new Set(['d', 'p', 'q', 'dp', 'dq', 'qi', 'k', 'oth']);
@@ -37,6 +53,10 @@ const SHAPES: readonly (readonly [RegExp, string])[] = [
   [/:\/\/[^\s/@:]*:[^\s/@]*@/g, `://${REDACTED}@`],
 ]; // prettier-ignore
 
+/** A part of every text that one of the shapes is in; most texts are without, and need no further look. */
+const SUSPICIOUS =
+  /rky_|rka_|\$argon2|p=\d+\$|eyJ|:\/\/|basic|bearer|secret|token|passw|passphrase|pwd|verifier|pepper|api[_-]?key|cookie|authorization/i;
+
 const BYTES_LENGTH_MIN = 16;
 const isByte = (value: unknown): boolean =>
   Number.isInteger(value) && (value as number) >= 0 && (value as number) < 256;
@@ -51,7 +71,7 @@ const isBytes = (value: object): boolean => {
 
 /** A text without any shape that opens a door. */
 export const redactText = (text: string): string =>
-  SHAPES.reduce((rest, [shape, left]) => rest.replace(shape, left), text);
+  SUSPICIOUS.test(text) ? SHAPES.reduce((rest, [shape, left]) => rest.replace(shape, left), text) : text;
 
 /** A JSON value without whatever opens a door. */
 export const redactValue = (value: unknown): unknown => {
@@ -60,15 +80,18 @@ export const redactValue = (value: unknown): unknown => {
   if (isBytes(value)) return '[binary]';
   if (Array.isArray(value)) return value.map(redactValue);
   const isJwk = 'kty' in value;
-  return Object.fromEntries(
-    Object.entries(value).map(([name, member]) => [redactText(name), redactMember(name, member, isJwk)]),
-  );
+  // Without a prototype, as a field may be called __proto__.
+  const result = Object.create(null) as Record<string, unknown>;
+  for (const [name, member] of Object.entries(value)) {
+    const { shown, sensitive } = fieldName(name);
+    result[shown] = isJwk && PRIVATE_JWK.has(name) ? REDACTED : sensitive ? hidden(name, member) : redactValue(member);
+  }
+  return result;
 };
 
-const redactMember = (name: string, member: unknown, ofJwk: boolean): unknown => {
-  if (ofJwk && PRIVATE_JWK.has(name)) return REDACTED;
-  if (!isSensitive(name) || member === null || typeof member === 'boolean') return redactValue(member);
-  // How many there are is no secret.
+/** What is left of a sensitive field: whether there is something, and how many of it, is no secret. */
+const hidden = (name: string, member: unknown): unknown => {
+  if (member === null || typeof member === 'boolean') return member;
   return typeof member === 'number' && name.endsWith('s') ? member : REDACTED;
 };
 
