@@ -53,6 +53,8 @@ export const takeTurns = async (
   say: (line: string) => void,
 ): Promise<Map<string, LoadResult[]>> => {
   const results = new Map<string, LoadResult[]>(contenders.map(({ name }) => [name, []]));
+  // Once for nothing: compilers and caches.
+  for (const contender of contenders) await contender.run();
   for (let round = 0; round < rounds; round++) {
     const order = round % 2 === 0 ? contenders : [...contenders].reverse();
     for (const contender of order) {

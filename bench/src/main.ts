@@ -43,7 +43,7 @@ const whole = (name: 'rounds' | 'connections' | 'large' | 'revocations'): number
 };
 
 const SMALL = 1_000;
-const SECRETS_PER_APPLICATION = 10;
+const SECRETS_PER_APPLICATION = 4;
 /** Of each store: measured with a steady load, and for first checks. */
 const IN_USE = 1_000;
 const FRESH = 300;

@@ -16,7 +16,7 @@ describe('seed', () => {
     const { credentials, events } = await seed({ folder, secrets: 50, secretsPerApplication: 5, usable: 10 });
     expect(credentials).toHaveLength(10);
     expect(new Set(credentials.map(({ applicationId }) => applicationId)).size).toBe(10);
-    expect(events).toBe(1 + 10 + 50);
+    expect(events).toBe(2 + 10 + 50);
     const database = await SqliteDatabase.open(path.join(folder, 'data'));
     const store = await SqliteEventStore.open(database, new SystemClock());
     try {

@@ -2,8 +2,10 @@ import { SqliteDatabase, SqliteEventStore } from '@rekey/adapters/embedded';
 import { Argon2SecretHasher, GENERATED_PARAMETERS, IMPORTED_PARAMETERS } from '@rekey/adapters/hashing';
 import { SCHEMA_VERSION } from '@rekey/contracts';
 import {
+  LATEST,
   LOOKUP_BYTES,
   RANDOM_BYTES,
+  addDuration,
   applicationIdOf,
   applicationStream,
   chain,
@@ -12,6 +14,7 @@ import {
   hintOf,
   lookupIdFrom,
   type ApplicationEvent,
+  type Duration,
   type SecurityDomainEvent,
 } from '@rekey/domain';
 import { NO_STREAM, SystemClock, type NewEvent } from '@rekey/ports';
@@ -45,7 +48,7 @@ export interface Seeded {
 
 /** Streams that are appended at a time; the store commits together what waits together. */
 const STREAMS_AT_A_TIME = 400;
-const EXPIRES_AT = '2099-12-31T00:00:00.000Z';
+const LIFETIME: Duration = { amount: 1, unit: 'years' };
 const ACTOR = { type: 'system', id: 'bench' } as const;
 
 const sha256 = (text: string): string => hash('sha256', text, 'hex');
@@ -75,6 +78,7 @@ export const seed = async (options: SeedOptions): Promise<Seeded> => {
   const database = await SqliteDatabase.open(path.join(options.folder, 'data'));
   const store = await SqliteEventStore.open(database, new SystemClock());
   const credentials: Credentials[] = [];
+  const expiresAt = addDuration(new Date().toISOString(), LIFETIME) ?? LATEST;
   let events = 0;
   const append = async (stream: string, data: readonly (ApplicationEvent | SecurityDomainEvent)[]): Promise<void> => {
     await store.append(stream, NO_STREAM, chained(stream, data));
@@ -83,6 +87,7 @@ export const seed = async (options: SeedOptions): Promise<Seeded> => {
   try {
     await append(domainStream(DOMAIN_ID), [
       { type: 'DomainCreated', data: { domainId: DOMAIN_ID, name: 'Acme', contacts: [] } },
+      { type: 'PolicyChanged', data: { domainId: DOMAIN_ID, policy: { expiry: { mode: 'after', after: LIFETIME } } } },
     ]);
     const applications = Math.ceil(secrets / secretsPerApplication);
     const usableEvery = Math.max(1, Math.floor(secrets / usable));
@@ -104,7 +109,7 @@ export const seed = async (options: SeedOptions): Promise<Seeded> => {
           type: 'SecretAdded',
           data: {
             ...ids, secretId, version: 1, description: `Secret ${number}`, verifier, lookupId, hint: hintOf(clientSecret),
-            expiresAt: EXPIRES_AT, expirySource: 'command',
+            expiresAt, expirySource: 'domain',
           },
         }); // prettier-ignore
       }
