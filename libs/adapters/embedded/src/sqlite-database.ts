@@ -81,7 +81,8 @@ export interface SqliteOptions {
   readonly busyTimeoutMs?: number;
 }
 
-interface Failure {
+/** How a thread tells of an error. */
+export interface Failure {
   readonly code: string;
   readonly message: string;
   readonly step?: number;
@@ -377,7 +378,8 @@ const reading = <T>(work: () => T): T => {
 const AWAY =
   /^SQLITE_(BUSY|LOCKED|IOERR|FULL|CANTOPEN|READONLY|NOMEM|CORRUPT|NOTADB|PROTOCOL|PERM|AUTH|INTERRUPT|ABORT|SCHEMA)/;
 
-const errorOf = (failure: Failure, cause?: unknown): Error => {
+/** The error that a failure of SQLite is to the rest of us. */
+export const errorOf = (failure: Failure, cause?: unknown): Error => {
   const { code, message, step = 0, expected = 0, actual = 0 } = failure;
   if (code === 'EXPECTATION') return new ExpectationFailed(step, expected, actual);
   if (code.startsWith('SQLITE_CONSTRAINT')) return new ConstraintFailed(code, message);

@@ -16,6 +16,8 @@ import {
 } from '@rekey/ports';
 import type { Query as Statement, SqliteDatabase, SqlValue, Step } from './sqlite-database';
 import { conditionOf, type ColumnOf, pageOf } from './sqlite-query';
+import { SqliteQueryThread } from './sqlite-query-thread';
+import { SnapshotCache } from './snapshot-cache';
 
 const SCHEMA = [
   [
@@ -49,15 +51,24 @@ interface Waiter {
   readonly fail: (error: unknown) => void;
 }
 
-/** Read models in the embedded store. Reads are one statement on the event loop's own connection. */
+/**
+ * Read models in the embedded store. Reads by id are one statement on the event loop's own connection, remembered while
+ * nothing is written; searches and counts, which may take long, run in a thread of their own.
+ */
 export class SqliteReadModels extends ReadModels {
   private readonly reads = new Map<string, Statement<Record<string, string | null>>>();
   private readonly fields = new Map<CollectionName, ReadonlySet<string>>();
   private readonly waiters = new Map<CollectionName, Set<Waiter>>();
   private unwatch: (() => void) | undefined;
 
+  private readonly cache: SnapshotCache;
+  private readonly queries: SqliteQueryThread;
+
   private constructor(private readonly database: SqliteDatabase) {
     super();
+    const dataVersion = database.prepare<{ data_version: number }>('PRAGMA data_version');
+    this.cache = new SnapshotCache(() => dataVersion.get()?.data_version ?? -1);
+    this.queries = new SqliteQueryThread(database.folder);
   }
 
   /** Makes its tables where they are missing. The database stays the caller's to close. */
@@ -68,23 +79,34 @@ export class SqliteReadModels extends ReadModels {
 
   // ── Documents ──────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** The documents are shared by all who read them: nobody may change one. */
   async read<D extends ViewDocument>(collection: CollectionName, ids: readonly string[]): Promise<Snapshot<D>> {
+    const known = this.cache.get(collection, ids);
+    if (known) return known as Snapshot<D>;
+    const read = this.readNow<D>(collection, ids);
+    this.cache.keep(collection, read);
+    return read;
+  }
+
+  private readNow<D extends ViewDocument>(collection: CollectionName, ids: readonly string[]): Snapshot<D> {
     const few = ids.length <= IDS_IN_TEXT;
-    const row = whereThere(() =>
-      this.readStatement(collection, few ? ids.length : -1).get(few ? ids : [JSON.stringify(ids)]),
-    );
+    const statement = this.readStatement(collection, few ? ids.length : undefined);
+    const row = whereThere(() => statement.get(few ? ids : [JSON.stringify(ids)]));
     if (row === GONE || row?.checkpoint == null) return { documents: ids.map(() => null), checkpoint: null };
     const texts = few ? ids.map((_, index) => row[`d${index}`]) : (JSON.parse(row.list as string) as (string | null)[]);
     return { documents: texts.map((text) => (text == null ? null : parsed<D>(text))), checkpoint: row.checkpoint };
   }
 
-  private readStatement(collection: CollectionName, count: number): Statement<Record<string, string | null>> {
-    const key = `${collection} ${count}`;
+  private readStatement(
+    collection: CollectionName,
+    count: number | undefined,
+  ): Statement<Record<string, string | null>> {
+    const key = `${collection} ${count ?? 'list'}`;
     const known = this.reads.get(key);
     if (known) return known;
     const table = tableOf(collection);
     const documents =
-      count < 0
+      count === undefined
         ? [
             `(SELECT json_group_array(document) FROM (SELECT document FROM json_each(?) AS asked LEFT JOIN ${table} AS stored ON stored.id = asked.value ORDER BY asked.key)) AS list`,
           ]
@@ -99,13 +121,13 @@ export class SqliteReadModels extends ReadModels {
 
   async find<D extends ViewDocument>(collection: CollectionName, query: Query): Promise<D[]> {
     const { text, params } = pageOf(tableOf(collection), query, this.columnOf(collection));
-    return this.ask<{ document: string }>(collection, text, params).map(({ document }) => parsed<D>(document));
+    return (await this.ask(collection, text, params)).map((document) => parsed<D>(document as string));
   }
 
   async count(collection: CollectionName, filter: Filter = { and: [] }): Promise<number> {
     const { text, params } = conditionOf(filter, this.columnOf(collection));
-    const sql = `SELECT count(*) AS count FROM ${tableOf(collection)} WHERE id <> '' AND ${text}`;
-    return this.ask<{ count: number }>(collection, sql, params)[0]?.count ?? 0;
+    const sql = `SELECT count(*) FROM ${tableOf(collection)} WHERE id <> '' AND ${text}`;
+    return (await this.ask(collection, sql, params))[0] as number;
   }
 
   async put(collection: CollectionName, documents: readonly ViewDocument[]): Promise<void> {
@@ -268,11 +290,12 @@ export class SqliteReadModels extends ReadModels {
     this.unwatch = undefined;
   }
 
-  /** Answers who still waits that the store is away. */
+  /** Answers who still waits that the store is away. Before the database is closed. */
   async close(): Promise<void> {
     for (const waiters of this.waiters.values())
       for (const { fail } of waiters) fail(new EngineUnavailable('embedded store'));
     this.stopWatching();
+    await this.queries.close();
   }
 
   // ── Inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -282,11 +305,11 @@ export class SqliteReadModels extends ReadModels {
     return row === GONE ? null : (row?.checkpoint ?? null);
   }
 
-  /** Rows of a collection that is still there when they have been read. */
-  private ask<R extends object>(collection: CollectionName, sql: string, params: readonly SqlValue[]): R[] {
-    const rows = whereThere(() => this.database.prepare<R>(sql).all(params));
-    if (rows === GONE || this.checkpoint(collection) === null) throw gone(this.fields, collection);
-    return rows;
+  /** The first column of the rows of a collection that is still there when they have been read. */
+  private async ask(collection: CollectionName, sql: string, params: readonly SqlValue[]): Promise<unknown[]> {
+    const values = await whereThereSoon(this.queries.column(sql, params));
+    if (values === GONE || this.checkpoint(collection) === null) throw gone(this.fields, collection);
+    return values;
   }
 
   /** Checks fields against those that the collection has columns for. */
