@@ -21,7 +21,7 @@ import { Authenticator, FailureLimiter, UsageRecorder } from '@rekey/authenticat
 import { CommandHandler } from '@rekey/commands';
 import { VIEW_VERSIONS, type ViewName } from '@rekey/contracts';
 import { ExpiryWatcher, queueOf } from '@rekey/expiry';
-import { addRoutes, gatewayRoutes } from '@rekey/gateway';
+import { addRoutes, gatewayRoutes, type Route } from '@rekey/gateway';
 import { Access, ActiveView, Health, lagSeconds, type Config, type Keys, type Metrics } from '@rekey/platform';
 import {
   Clock,
@@ -194,9 +194,11 @@ const authenticatorOf = (
 
 /** Starts the parts in the order in which they need each other, and ends them in the other. */
 @Injectable()
-class System implements OnModuleInit, OnApplicationShutdown {
+export class System implements OnModuleInit, OnApplicationShutdown {
   private readonly ending = new AbortController();
   private cancelPurge: () => void = () => undefined;
+  /** Every route that is served. */
+  routes: readonly Route[] = [];
 
   constructor(
     @Inject(Setting) private readonly setting: Setting,
@@ -249,7 +251,7 @@ class System implements OnModuleInit, OnApplicationShutdown {
     const { config, keys, log, metrics, server, version } = this.setting;
     const { access, authenticator, bus, clock, health, outcomes, store, readModels } = this;
     const views = this.views.of;
-    const routes = gatewayRoutes({
+    this.routes = gatewayRoutes({
       access,
       authenticator,
       bus,
@@ -271,7 +273,7 @@ class System implements OnModuleInit, OnApplicationShutdown {
     });
     const { bodyLimitBytes, requestTimeoutMs, trustedProxies } = config.http;
     const http = { bodyLimitBytes, requestTimeoutMs, trustedProxies };
-    addRoutes(server, routes, { access, views, log, metrics, http, waitTimeoutMs: config.commands.waitTimeoutMs });
+    addRoutes(server, this.routes, { access, views, log, metrics, http, waitTimeoutMs: config.commands.waitTimeoutMs });
   }
 
   /** What health and metrics ask about. */

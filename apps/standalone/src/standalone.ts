@@ -1,18 +1,7 @@
-import { NestFactory } from '@nestjs/core';
-import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { lockFolder } from '@rekey/adapters/embedded';
-import { createHttpServer } from '@rekey/gateway';
-import { ConfigError, KeyError, Metrics, createLogger, ensureKeys, loadConfig, type Config } from '@rekey/platform';
-import { CommandBus } from '@rekey/ports';
-import { mkdirSync } from 'node:fs';
-import path from 'node:path';
-import 'reflect-metadata';
-import { AppModule, Setting } from './app.module';
-import { fillDemo } from './demo';
-import { PlainFastifyAdapter } from './fastify-adapter';
-// The version has one place, and the bundle takes it in.
-// eslint-disable-next-line @nx/enforce-module-boundaries
-import { version } from '../../../package.json';
+import { FolderInUse } from '@rekey/adapters/embedded';
+import { ConfigError, KeyError, loadConfig, type Config } from '@rekey/platform';
+import { EngineUnavailable } from '@rekey/ports';
+import { createStandalone, type Standalone } from './app';
 
 const USAGE = `Rekey in one process.
 
@@ -29,55 +18,41 @@ export const main = async (args: readonly string[]): Promise<void> => {
     return;
   }
   try {
-    await start(args.includes('--demo'));
+    await start(loadConfig(), args.includes('--demo'));
   } catch (error) {
-    const known = error instanceof ConfigError || error instanceof KeyError || error instanceof StartError;
-    process.stderr.write(known ? `${error.message}\n` : `Rekey could not start: ${describe(error)}\n`);
+    process.stderr.write(`${reasonOf(error)}\n`);
     process.exit(2);
   }
 };
 
-/** What keeps the system from starting, in words for whoever starts it. */
-class StartError extends Error {}
-
-const describe = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));
-
-const start = async (demo: boolean): Promise<void> => {
-  const config = loadConfig();
-  const folder = path.resolve(config.storage.path);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const unlock = lockFolder(folder);
-  if (!unlock) throw new StartError(`${folder} is used by another Rekey that runs.`);
-  const keys = ensureKeys(folder, config.access);
-  const log = createLogger({ level: config.logging.level });
-  for (const warning of [...config.warnings, ...keys.warnings]) log.warn(warning);
-  const metrics = new Metrics();
-  const { bodyLimitBytes, requestTimeoutMs, trustedProxies } = config.http;
-  const http = { bodyLimitBytes, requestTimeoutMs, trustedProxies, tls: config.secrets.tls };
-  const server = createHttpServer({ log, metrics, http });
-  const setting = new Setting(config, keys, log, metrics, server, version);
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(setting), new PlainFastifyAdapter(server), {
-    bodyParser: false,
-    logger: false,
-    abortOnError: false,
-  });
-  app.enableShutdownHooks(['SIGTERM', 'SIGINT']);
-  await app.listen(config.http.port, config.http.host);
-  if (demo) await fillDemo(app.get(CommandBus), keys.sealing.publicKey, Date.now());
-  announce(config, await app.getUrl(), keys.adminToken.file, folder);
+const start = async (config: Config, demo: boolean): Promise<void> => {
+  const standalone = await createStandalone(config);
+  standalone.closeOn(['SIGTERM', 'SIGINT']);
+  const listening = await standalone.listen();
+  const ready = await standalone.ready();
+  if (demo && ready) await standalone.fillDemo();
+  announce(standalone, config.http.publicUrl ?? listening, ready);
 };
 
-const announce = (config: Config, listening: string, tokenFile: string, folder: string): void => {
-  const url = config.http.publicUrl ?? listening;
-  process.stdout.write(
-    [
-      '',
-      `Rekey ${version} is running at ${url}`,
-      `  API           ${url}/docs`,
-      `  admin token   ${tokenFile}`,
-      `  data          ${folder}`,
-      '',
-      '',
-    ].join('\n'),
-  );
+const announce = ({ version, keys, folder }: Standalone, url: string, ready: boolean): void => {
+  const lines = [
+    `Rekey ${version} is running at ${url}`,
+    `  API           ${url}/docs`,
+    `  admin token   ${keys.adminToken.file}`,
+    `  data          ${folder}`,
+    ...(ready ? [] : [`  not ready     ${url}/health/ready says why`]),
+  ];
+  process.stdout.write(`\n${lines.join('\n')}\n\n`);
+};
+
+/** What keeps the system from starting, in words for whoever starts it. */
+const reasonOf = (error: unknown): string => {
+  if (error instanceof ConfigError || error instanceof KeyError || error instanceof FolderInUse) return error.message;
+  const code = (error as NodeJS.ErrnoException | null)?.code;
+  if (code === 'EADDRINUSE')
+    return 'The port of http.port is in use; set another one, for example REKEY_HTTP_PORT=8081.';
+  if (code === 'EACCES') return 'The port of http.port, or the folder of storage.path, is not ours to use.';
+  if (error instanceof EngineUnavailable)
+    return `The folder of storage.path cannot be used: ${error.cause instanceof Error ? error.cause.message : error.message}`;
+  return `Rekey could not start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
 };
