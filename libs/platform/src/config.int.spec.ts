@@ -231,6 +231,14 @@ describe('the environment', () => {
 });
 
 describe('values', () => {
+  it('and names that are wrong are told all at once', () => {
+    const env = { REKEY_NOPE: '1', REKEY_HTTP_PORT: 'x', REKEY_ACCESS_TOKENS: 'x' };
+    const found = problems(() => load('applications: { secretsMax: 0, other: 1 }', env));
+    for (const name of ['REKEY_NOPE', 'REKEY_HTTP_PORT', 'REKEY_ACCESS_TOKENS', 'secretsMax', 'applications.other'])
+      expect(found.join('\n')).toContain(name);
+    expect(found).toHaveLength(5);
+  });
+
   it.each([
     ['applications.secretsMax', '0'],
     ['applications.secretsMax', '1.5'],

@@ -53,9 +53,10 @@ const isServiceLink = (name: string, value: string): boolean =>
  */
 export const loadConfig = ({ env = process.env, file }: ConfigSource = {}): Config => {
   const tree = fileTree(file ?? env[FILE_VARIABLE], file === undefined ? FILE_VARIABLE : 'the file');
-  const fromEnvironment = applyEnvironment(tree, env);
+  const { used, problems } = applyEnvironment(tree, env);
   const parsed = configSchema.safeParse(withoutEmptySections(tree));
-  if (!parsed.success) throw new ConfigError(problemsOf(parsed.error, fromEnvironment));
+  if (!parsed.success) throw new ConfigError([...problems, ...problemsOf(parsed.error, used)]);
+  if (problems.length > 0) throw new ConfigError(problems);
   const warnings: string[] = [];
   const config: Settings = parsed.data;
   const secrets = readSecrets(config, warnings);
@@ -94,8 +95,11 @@ const fileTree = (given: string | undefined, givenBy: string): Tree => {
   throw new ConfigError(['the file: must hold keys and values']);
 };
 
-/** Sets what variables say, sections before what is in them; answers the variables by path, for messages. */
-const applyEnvironment = (tree: Tree, env: Readonly<Record<string, string | undefined>>): Map<string, string> => {
+/** Sets what variables say, sections before what is in them; answers the variables by path, and what is wrong. */
+const applyEnvironment = (
+  tree: Tree,
+  env: Readonly<Record<string, string | undefined>>,
+): { used: Map<string, string>; problems: string[] } => {
   const keys = new Map(CONFIG_KEYS.map((key) => [variableOf(key.path), key]));
   const used = new Map<string, string>();
   const problems: string[] = [];
@@ -112,8 +116,7 @@ const applyEnvironment = (tree: Tree, env: Readonly<Record<string, string | unde
     if ('problem' in read) problems.push(`${name}: ${read.problem}`);
     else setAt(tree, key.path, read.value);
   }
-  if (problems.length > 0) throw new ConfigError(problems);
-  return used;
+  return { used, problems };
 };
 
 /** What a variable's text stands for. What does not fit is left as text, for the schema to refuse. */
