@@ -2,27 +2,29 @@ import type { Duration, Instant } from '@rekey/domain';
 import Table from 'cli-table3';
 
 const UNITS = [
-  ['year', 365.25 * 86_400_000, 2],
-  ['month', 30.4375 * 86_400_000, 3],
-  ['day', 86_400_000, 2],
-  ['hour', 3_600_000, 2],
-  ['minute', 60_000, 2],
+  ['year', 365.25 * 86_400_000, 3],
+  ['month', 30.4375 * 86_400_000, 4],
+  ['day', 86_400_000, 3],
+  ['hour', 3_600_000, 3],
+  ['minute', 60_000, 3],
   ['second', 1_000, 0],
 ] as const;
 
-/** How far an instant is from now, in whole units that have passed or are left: `in 5 days`, `2 hours ago`. */
+/** How far an instant is from now, rounded: `in 5 days`, `2 hours ago`. */
 export const distance = (instant: Instant, now: Instant): string => {
   const ahead = Date.parse(instant) - Date.parse(now);
   const apart = Math.abs(ahead);
-  const [name, length] = UNITS.find(([, size, least]) => apart >= size * least) ?? UNITS[5];
-  const amount = Math.floor(apart / length);
+  const [name, length] = UNITS.find(([, size, least]) => Math.round(apart / size) >= least) ?? UNITS[5];
+  const amount = Math.round(apart / length);
   if (amount === 0) return 'now';
-  const words = `${amount} ${name}${amount === 1 ? '' : 's'}`;
-  return ahead > 0 ? `in ${words}` : `${words} ago`;
+  return ahead > 0 ? `in ${counted(amount, name)}` : `${counted(amount, name)} ago`;
 };
 
 /** The exact instant, and its distance for people. */
 export const when = (instant: Instant, now: Instant): string => `${instant} (${distance(instant, now)})`;
+
+/** `1 event`, `2 events` */
+export const counted = (amount: number, name: string): string => `${amount} ${name}${amount === 1 ? '' : 's'}`;
 
 /** `3 months`, `1 day`. */
 export const words = ({ amount, unit }: Duration): string => `${amount} ${amount === 1 ? unit.slice(0, -1) : unit}`;

@@ -101,7 +101,8 @@ export class Session {
       const { items, next } = pageIn(answer.body);
       if (this.json && !pages.all) return this.line(answer.text);
       raw.push(...items);
-      if (next === undefined || !pages.all) {
+      // A page can be empty where the server has looked through much and found nothing yet.
+      if (next === undefined || (!pages.all && raw.length > 0)) {
         if (this.json) return this.line(JSON.stringify({ items: raw }));
         await this.line(raw.length > 0 ? words(raw.map((each) => fits(item, each))) : 'None.');
         if (next !== undefined) this.note(`There are more: --after ${next}, or --all.`);

@@ -4,11 +4,12 @@ import { z } from 'zod';
 import { askSecret, confirm } from '../asking';
 import { path, type Answer } from '../client';
 import { usage } from '../failure';
-import { applicationId, clientId, instant, several } from '../input';
+import { applicationId, clientId, instantOrAgo, several } from '../input';
 import { applicationIn, byClientId, conditional, given, inDomain, paged, writes } from '../options';
 import type { ApplicationOptions, DomainOptions } from '../options';
 import { status, when, type Paper } from '../output';
 import { action, type Io, type PageOptions, type Session } from '../session';
+import { showThen } from './as-of';
 import { updateBody, updating, type UpdateOptions } from './domains';
 import { applicationPolicyWords } from './policies';
 import { noteAccepted, pending } from './receipts';
@@ -66,7 +67,7 @@ export const addApplicationCommands = (program: Command, io: Io): void => {
             ({ firstSecret }) => firstSecret?.secret,
             registered,
           );
-        else await session.show(answer, registeredShown, (made) => registered(session, made));
+        else await session.show(answer, registeredShown, (made) => registered(session, made, answer));
       }),
     );
 
@@ -83,7 +84,9 @@ export const addApplicationCommands = (program: Command, io: Io): void => {
 
   one(app.command('get'))
     .description('show an application, now or as it was')
-    .option('--as-of <instant>', 'its state at an instant, replayed from the history', instant)
+    .option('--as-of <when>', 'as it was at an instant, or so long ago: replayed from the history', (text) =>
+      instantOrAgo(text, io.now()),
+    )
     .action(
       action<ApplicationOptions & { asOf?: string }, string | undefined>(io, async (session, options, id) => {
         const answer = await session.client.send({
@@ -91,7 +94,7 @@ export const addApplicationCommands = (program: Command, io: Io): void => {
           path: urlOf(session, options, id),
           query: { asOf: options.asOf },
         });
-        await show(session, answer);
+        await (options.asOf === undefined ? show(session, answer) : showThen(session, answer));
       }),
     );
 
@@ -157,12 +160,12 @@ const record = (session: Session, application: Application, etag?: string): stri
   ]);
 };
 
-const registered = (session: Session, made: z.infer<typeof registeredShown>): string => {
+const registered = (session: Session, made: z.infer<typeof registeredShown>, { etag }: Answer): string => {
   const first = made.firstSecret;
-  if (!first) return record(session, made);
+  if (!first) return record(session, made, etag);
   const expiry = first.expiresAt === undefined ? 'never' : when(first.expiresAt, session.io.now());
   const secret = [['Secret', first.id], ['Description', first.description], ['Expires', expiry]] as const; // prettier-ignore
-  return `${record(session, made)}\n\n${session.paper.record(secret)}`;
+  return `${record(session, made, etag)}\n\n${session.paper.record(secret)}`;
 };
 
 const table = (paper: Paper, applications: Application[]): string =>

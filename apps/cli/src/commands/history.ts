@@ -1,13 +1,13 @@
 import { historyEventAnswer, verifyAnswer } from '@rekey/contracts';
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
+import { createReadStream } from 'node:fs';
 import type { z } from 'zod';
 import { path, type Call } from '../client';
-import { EXIT, Failure } from '../failure';
+import { EXIT, Failure, usage } from '../failure';
 import { instantOrAgo } from '../input';
 import { applicationIn, ofApplication, paged, type ApplicationOptions } from '../options';
-import type { Paper } from '../output';
+import { counted, type Paper } from '../output';
 import { action, fits, type Io, type PageOptions, type Session } from '../session';
-import { Option } from 'commander';
 
 type HistoryEvent = z.infer<typeof historyEventAnswer>;
 
@@ -18,6 +18,12 @@ interface HistoryOptions extends ApplicationOptions, PageOptions {
   readonly from?: string;
   readonly until?: string;
   readonly ndjson?: boolean;
+}
+
+interface VerifyOptions {
+  readonly stream?: string;
+  readonly file?: string;
+  readonly partial?: boolean;
 }
 
 const NDJSON = 'application/x-ndjson';
@@ -48,8 +54,16 @@ export const addHistoryCommands = (program: Command, io: Io): void => {
     .command('verify')
     .description('walk the hash chains of the history, at the server or in an export; exit code 6 where one is broken')
     .option('--stream <name>', 'only this stream')
-    .addOption(new Option('--file <export>', 'an export of `history --ndjson`, without the server').conflicts('stream'))
-    .action(action<{ stream?: string; file?: string }>(io, verify));
+    .addOption(
+      new Option('--partial', 'the export was made with --from: take its first events as they are').conflicts('stream'),
+    )
+    .addOption(
+      new Option(
+        '--file <export>',
+        'an export of `history --ndjson`, - for standard input; without the server',
+      ).conflicts('stream'),
+    )
+    .action(action<VerifyOptions>(io, verify));
 };
 
 const history = async (session: Session, options: HistoryOptions): Promise<void> => {
@@ -67,6 +81,7 @@ const historyCall = (session: Session, options: HistoryOptions): Call => {
     const stream = options.stream ?? (domain === undefined ? undefined : `domain-${domain}`);
     return { method: 'GET', path: '/api/v1/history', query: { ...query, stream } };
   }
+  if (options.stream !== undefined) throw usage('Name a stream or an application, not both.');
   const { domain: owner, application } = applicationIn(session, options);
   return { method: 'GET', path: path`/api/v1/domains/${owner}/applications/${application}/history`, query };
 };
@@ -94,6 +109,10 @@ const TOLD = [
   'name',
   'clientId',
   'description',
+  'policy',
+  'allowedCidrs',
+  'notBefore',
+  'contacts',
   'version',
   'expiresAt',
   'previousValidUntil',
@@ -104,20 +123,47 @@ const TOLD = [
 
 const about = (data: Readonly<Record<string, unknown>>): string =>
   TOLD.filter((name) => data[name] !== undefined && data[name] !== null)
-    .map((name) => `${name}=${String(data[name])}`)
-    .join(' '); // prettier-ignore
+    .map((name) => `${name}=${typeof data[name] === 'object' ? JSON.stringify(data[name]) : String(data[name])}`)
+    .join(' ');
 
-const verify = async (session: Session, options: { stream?: string; file?: string }): Promise<void> => {
+const verify = async (session: Session, options: VerifyOptions): Promise<void> => {
+  if (options.file !== undefined) return verifyFile(session, options.file, options.partial ?? false);
   const body = options.stream === undefined ? {} : { stream: options.stream };
   const answer = await session.client.send({ method: 'POST', path: '/api/v1/history/verify', body });
   await session.show(answer, verifyAnswer, (found) => verdict(session.paper, found));
   conclude(fits(verifyAnswer, answer.body));
 };
 
+/** Needs neither server nor token: whoever has an export can verify it. */
+const verifyFile = async (session: Session, file: string, partial: boolean): Promise<void> => {
+  const { verifyExport } = await import('@rekey/audit');
+  const input = file === '-' ? session.io.stdin : createReadStream(file);
+  const found = await verifyExport(linesOf(input), { partial }).catch((error: unknown) => {
+    const { syscall, code } = error as NodeJS.ErrnoException;
+    throw syscall === undefined ? error : usage(`The file ${file} cannot be read (${code ?? 'unknown cause'}).`);
+  });
+  const shown: Verified = { ...found, broken: [...found.broken] };
+  await session.line(session.json ? JSON.stringify(found) : verdict(session.paper, shown));
+  conclude(shown);
+};
+
+/** Lines end with a line feed alone: other characters that some take for a line's end may stand in JSON text. */
+const linesOf = async function* (input: AsyncIterable<Buffer | string>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of input) {
+    const text = typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() ?? '';
+    yield* lines;
+  }
+  yield rest;
+};
+
 type Verified = z.infer<typeof verifyAnswer>;
 
 const verdict = (paper: Paper, { streams, events, broken }: Verified): string => {
-  const walked = `${events} events in ${streams} streams`;
+  const walked = `${counted(events, 'event')} in ${counted(streams, 'stream')}`;
   if (broken.length === 0) return `Nothing was altered, moved or taken out: ${walked}.`;
   const rows = broken.map((link) => [link.stream, String(link.revision), link.eventId, link.cause]);
   return `${walked}, and these are not as they were written:\n\n${paper.table(['STREAM', 'REVISION', 'EVENT', 'CAUSE'], rows)}`;

@@ -2,6 +2,7 @@ import { SystemClock } from '@rekey/ports';
 import type { Command } from 'commander';
 import path from 'node:path';
 import { confirm } from '../asking';
+import { counted } from '../output';
 import { action, type Io, type Session } from '../session';
 
 interface StoreOptions {
@@ -32,7 +33,7 @@ export const addStoreCommands = (program: Command, io: Io): void => {
         const folder = await folderOf(options);
         const { backup } = await import('@rekey/adapters/embedded');
         const report = await backup(folder, file);
-        await told(session, report, `${file} holds ${report.events} events of ${folder}.`);
+        await told(session, report, `${file} holds ${counted(report.events, 'event')} of ${folder}.`);
         session.note(
           `The keys in ${folder} are not in it: keep sealing-key.json, command-seal-key.json, index-key and ` +
             'admin-token in a safe place of their own.',
@@ -53,7 +54,7 @@ export const addStoreCommands = (program: Command, io: Io): void => {
         await confirm(io, what, path.basename(file), options.yes);
         const { restore } = await import('@rekey/adapters/embedded');
         const report = await restore(folder, file, { clock: new SystemClock(), acceptBrokenChains });
-        await told(session, report, `${folder} holds the ${report.events} events of ${file}.`);
+        await told(session, report, `${folder} holds what ${file} holds: ${counted(report.events, 'event')}.`);
         session.note('A server that runs makes its views again from them, and says "unavailable" until then.');
       }),
     );

@@ -21,7 +21,7 @@ export const showValue = async <T>(
   answer: Answer,
   schema: z.ZodType<T>,
   valueOf: (body: T) => string | null | undefined,
-  words: (session: Session, body: T) => string,
+  words: (session: Session, body: T, answer: Answer) => string,
 ): Promise<void> => {
   const body = session.json ? undefined : fits(schema, answer.body);
   if (body === undefined) return session.line(answer.text);
@@ -29,7 +29,7 @@ export const showValue = async <T>(
   if (options.valueOnly && typeof value === 'string') return session.line(value);
   if (!options.valueOnly) {
     const shown = typeof value === 'string' ? `\n\n${session.paper.record([['Value', value]])}` : '';
-    await session.line(`${words(session, body)}${shown}`);
+    await session.line(`${words(session, body, answer)}${shown}`);
     if (typeof value === 'string')
       return session.note('\nThis value is shown this once: put it where it belongs now. Rekey does not keep it.');
   }
