@@ -207,7 +207,7 @@ interface HistoryRow extends Readonly<Record<'stream' | 'event_id' | 'type' | 'd
 const eventOf = (row: HistoryRow): ChainedEvent => {
   const { stream, revision, event_id: eventId, type, data, metadata } = row;
   try {
-    return { stream, revision, eventId, type, data: JSON.parse(data), metadata: JSON.parse(metadata) } as ChainedEvent;
+    return { stream, revision, eventId, type, data: JSON.parse(data), metadata: JSON.parse(metadata) };
   } catch (cause) {
     throw refused('The history in the file is damaged.', { cause }, { stream, revision });
   }

@@ -1,0 +1,113 @@
+import { START, SystemClock, type StoredEvent } from '@rekey/ports';
+import { execFileSync, spawn } from 'node:child_process';
+import { copyFileSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Acknowledged } from './append-load.testing';
+import { SqliteDatabase } from './sqlite-database';
+import { SqliteEventStore } from './sqlite-event-store';
+
+const ROUNDS = 5;
+const workspace = path.resolve(__dirname, '../../../..');
+
+let root: string;
+let program: string;
+let folder: string;
+const opened: (() => Promise<void>)[] = [];
+
+beforeAll(() => {
+  root = mkdtempSync(path.join(tmpdir(), 'rekey-crash-'));
+  program = path.join(root, 'load.cjs');
+  const options = {
+    entryPoints: [path.join(__dirname, 'append-load.testing.ts')],
+    outfile: program,
+    tsconfig: path.join(workspace, 'tsconfig.base.json'),
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    packages: 'external',
+  };
+  // In a process of its own: esbuild does not work inside the realm that Jest gives to a test.
+  const script = 'require("esbuild").buildSync(JSON.parse(process.argv[1]))';
+  execFileSync(process.execPath, ['-e', script, JSON.stringify(options)], { cwd: workspace });
+  copyFileSync(path.join(__dirname, 'sqlite-worker.mjs'), path.join(root, 'sqlite-worker.mjs'));
+  symlinkSync(path.join(workspace, 'node_modules'), path.join(root, 'node_modules'));
+});
+beforeEach(() => {
+  folder = mkdtempSync(path.join(root, 'store-'));
+});
+afterEach(() => Promise.all(opened.splice(0).map((close) => close())));
+afterAll(() => rmSync(root, { recursive: true }));
+
+const open = async () => {
+  const database = await SqliteDatabase.open(folder);
+  const store = await SqliteEventStore.open(database, new SystemClock());
+  opened.push(async () => (await store.close(), await database.close()));
+  return { database, store };
+};
+
+/** Lets another process append until it has acknowledged so many, then kills it in the middle of its work. */
+const runAndKill = async (enough: number): Promise<Acknowledged[]> => {
+  const child = spawn(process.execPath, [program, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise<string | null>((resolve) => child.once('exit', (_, signal) => resolve(signal)));
+  const acknowledged: Acknowledged[] = [];
+  for await (const line of createInterface({ input: child.stdout })) {
+    // The last line may have been cut off by the kill.
+    if (line.endsWith('}')) acknowledged.push(JSON.parse(line) as Acknowledged);
+    if (acknowledged.length === enough) child.kill('SIGKILL');
+  }
+  expect(await ended).toBe('SIGKILL');
+  return acknowledged;
+};
+
+/** Every acknowledged append is there, and every append, acknowledged or not, is there whole or not at all. */
+const expectWhole = async (store: SqliteEventStore, acknowledged: readonly Acknowledged[]): Promise<StoredEvent[]> => {
+  for (const { stream, eventIds, revision, position } of acknowledged) {
+    const found = (await store.readStream(stream, revision - eventIds.length + 1)).slice(0, eventIds.length);
+    expect(found.map(({ eventId }) => eventId)).toEqual(eventIds);
+    expect(found.at(-1)).toMatchObject({ revision, position });
+  }
+  const all = await store.readFeed({ after: START, limit: 1_000_000 });
+  const lengths = new Map<string, number>();
+  for (const { stream, revision } of all) {
+    expect(revision).toBe(lengths.get(stream) ?? 0);
+    lengths.set(stream, revision + 1);
+  }
+  // How many events an append of the load has, its revision tells.
+  const whole = new Set<number>();
+  for (let length = 0; length <= Math.max(...lengths.values()); length += 1 + (length % 5)) whole.add(length);
+  for (const length of lengths.values()) expect(whole).toContain(length);
+  return all;
+};
+
+const someNumber = (): number => 1 + Math.floor(Math.random() * 400);
+
+it('has every acknowledged append, and none in part, after kill -9 and recovery', async () => {
+  const acknowledged: Acknowledged[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    acknowledged.push(...(await runAndKill(someNumber())));
+    const { database, store } = await open();
+    expect(database.prepare('PRAGMA integrity_check').get()).toEqual({ integrity_check: 'ok' });
+    await expectWhole(store, acknowledged);
+    // Nobody has the file open when the next round begins, so each round begins with what recovery left.
+    await Promise.all(opened.splice(0).map((close) => close()));
+  }
+});
+
+it('tells a follower in another process of each event once, in order, whatever is killed', async () => {
+  const { store } = await open();
+  const ending = new AbortController();
+  const seen: string[] = [];
+  const following = (async () => {
+    for await (const { events } of store.subscribe({ after: START, batchSize: 50, signal: ending.signal }))
+      seen.push(...events.map(({ eventId }) => eventId));
+  })();
+  const acknowledged: Acknowledged[] = [];
+  for (let round = 0; round < ROUNDS; round++) acknowledged.push(...(await runAndKill(someNumber())));
+  const all = await expectWhole(store, acknowledged);
+  while (seen.length < all.length) await new Promise((resolve) => setImmediate(resolve));
+  ending.abort();
+  await following;
+  expect(seen).toEqual(all.map(({ eventId }) => eventId));
+});
