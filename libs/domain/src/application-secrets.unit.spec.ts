@@ -330,9 +330,9 @@ describe('updating a secret', () => {
         .thenOnce(restricted({}));
     });
 
-    it('takes every earlier start of a life that has begun', () =>
+    it('takes every earlier start of a life that has begun, be the bound stricter meanwhile', () =>
       given(...history, day(20))
-        .when(update({ notBefore: null }), bounded)
+        .when(update({ notBefore: null }), { domain: domain({ policy: { maxLifetime: days(5) } }) })
         .thenOnce(restricted({})));
   });
 
