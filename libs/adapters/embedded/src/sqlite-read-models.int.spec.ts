@@ -1,11 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { type Build, EngineUnavailable, type ReadModels, START, type ViewDocument } from '@rekey/ports';
 import { type ReadModelsUnderTest, readModelsConformance } from '@rekey/ports/conformance';
-import { SqliteDatabase } from './sqlite-database';
+import Database from 'libsql';
+import { SqliteDatabase, STORE_FILE } from './sqlite-database';
 import { SqliteReadModels } from './sqlite-read-models';
 
-const store = async (): Promise<ReadModelsUnderTest> => {
+const store = async (): Promise<ReadModelsUnderTest & { folder: string }> => {
   const folder = await mkdtemp(path.join(tmpdir(), 'rekey-read-models-'));
   let open: { database: SqliteDatabase; models: SqliteReadModels }[] = [];
   const restart = async (): Promise<void> => {
@@ -13,6 +15,7 @@ const store = async (): Promise<ReadModelsUnderTest> => {
     open = [];
   };
   return {
+    folder,
     open: async () => {
       const database = await SqliteDatabase.open(folder);
       const models = await SqliteReadModels.open(database);
@@ -25,3 +28,200 @@ const store = async (): Promise<ReadModelsUnderTest> => {
 };
 
 readModelsConformance('SqliteReadModels', store);
+
+describe('SqliteReadModels', () => {
+  const COLLECTION = 'authentication.v1.b1';
+  const TABLE = `"view:${COLLECTION}"`;
+  const at = (place: number): string => String(place).padStart(19, '0');
+  const build: Build = {
+    collection: COLLECTION,
+    view: 'authentication',
+    version: 1,
+    storeIdentity: 'store-1',
+    target: START,
+    checkpoint: at(0),
+    owner: 'projector',
+    beat: 0,
+  };
+  const document = (id: string, place: number): ViewDocument & { name: string } => ({
+    _id: id,
+    position: at(place),
+    name: `${id}@${place}`,
+  });
+
+  let under: Awaited<ReturnType<typeof store>>;
+  let models: ReadModels;
+  let stranger: Database.Database;
+
+  beforeEach(async () => {
+    under = await store();
+    models = await under.open();
+    await models.createBuild(build, [{ name: 'name', fields: ['name'] }]);
+    stranger = new Database(path.join(under.folder, STORE_FILE), { timeout: 5_000 });
+  });
+  afterEach(async () => {
+    stranger.close();
+    await under.remove();
+  });
+
+  /** Changes the file behind the adapter's back, in one transaction, as another process would. */
+  const meddle = (...statements: string[]): void => {
+    stranger.exec(['BEGIN IMMEDIATE', ...statements, 'COMMIT'].join(';'));
+  };
+  const gone = { documents: [null, null], checkpoint: null };
+  const read = () => models.read(COLLECTION, ['a', 'b']);
+
+  it('sees at once that somebody emptied, dropped or put back a collection, and goes on afterwards', async () => {
+    await models.put(COLLECTION, [document('a', 1), document('b', 1)]);
+    await models.advance(COLLECTION, 'projector', at(0), at(1));
+    meddle(`CREATE TABLE copy AS SELECT id, position, document FROM ${TABLE}`);
+    await models.put(COLLECTION, [document('a', 2)]);
+    await models.advance(COLLECTION, 'projector', at(1), at(2));
+    expect(await read()).toEqual({ documents: [document('a', 2), document('b', 1)], checkpoint: at(2) });
+
+    meddle(
+      `DELETE FROM ${TABLE}`,
+      `INSERT INTO ${TABLE} (id, position, document) SELECT id, position, document FROM copy`,
+    );
+    expect(await read()).toEqual({ documents: [document('a', 1), document('b', 1)], checkpoint: at(1) });
+    expect(await models.find(COLLECTION, { limit: 5 })).toEqual([document('a', 1), document('b', 1)]);
+    expect(await models.advance(COLLECTION, 'projector', at(2), at(3))).toBe(false);
+    expect(await models.reached(COLLECTION, at(2), 0)).toBe(false);
+
+    for (const harm of [`DELETE FROM ${TABLE}`, `DROP TABLE ${TABLE}`]) {
+      meddle(harm);
+      expect(await read()).toEqual(gone);
+      expect(await models.builds()).toEqual([]);
+      await expect(models.find(COLLECTION, { limit: 5 })).rejects.toThrow(EngineUnavailable);
+      await expect(models.count(COLLECTION)).rejects.toThrow(EngineUnavailable);
+      expect(await models.advance(COLLECTION, 'projector', at(1), at(2))).toBe(false);
+      expect(await models.claim(COLLECTION, 'x', { owner: 'projector', beat: 0 })).toBeNull();
+      await models.put(COLLECTION, [document('a', 9)]);
+      expect(await models.reached(COLLECTION, START, 0)).toBe(false);
+
+      await models.createBuild(build, [{ name: 'name', fields: ['name'] }]);
+      expect(await read()).toEqual({ documents: [null, null], checkpoint: at(0) });
+      await models.put(COLLECTION, [document('a', 1), document('b', 1)]);
+      expect(await models.find(COLLECTION, { sort: { field: 'name' }, limit: 5 })).toHaveLength(2);
+    }
+  });
+
+  it('never mixes two states in one read, whatever is done to the collection meanwhile', async () => {
+    await models.put(COLLECTION, [document('a', 1), document('b', 1)]);
+    await models.advance(COLLECTION, 'projector', at(0), at(1));
+    meddle(`CREATE TABLE copy AS SELECT id, position, document FROM ${TABLE}`);
+    let over = false;
+
+    /** Projects on and on: both documents in one put, then the checkpoint; begins anew wherever it finds itself. */
+    const project = async (): Promise<void> => {
+      while (!over) {
+        const [found] = await models.builds();
+        if (!found) await models.createBuild(build, [{ name: 'name', fields: ['name'] }]);
+        const place = Number(found?.checkpoint ?? 0) + 1;
+        await models.put(COLLECTION, [document('a', place), document('b', place)]);
+        await models.advance(COLLECTION, 'projector', at(place - 1), at(place));
+      }
+    };
+    const harms = [
+      [`DELETE FROM ${TABLE}`, `INSERT INTO ${TABLE} (id, position, document) SELECT id, position, document FROM copy`],
+      [`DELETE FROM ${TABLE}`],
+      [`DROP TABLE IF EXISTS ${TABLE}`],
+    ];
+    const disturb = async (): Promise<void> => {
+      for (let round = 0; round < 60; round++) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        try {
+          meddle(...(harms[round % 3] ?? []));
+        } catch (error) {
+          // The one before has dropped the table, and the projector has not made it again yet.
+          if (stranger.inTransaction) stranger.exec('ROLLBACK');
+          expect(String(error)).toContain('no such table');
+        }
+      }
+      over = true;
+    };
+
+    const seen = { whole: 0, gone: 0 };
+    const check = async (): Promise<void> => {
+      while (!over) {
+        const { documents, checkpoint } = await read();
+        const [a, b] = documents;
+        if (checkpoint === null) {
+          expect(documents).toEqual([null, null]);
+          seen.gone++;
+        } else {
+          expect(a?.position).toBe(b?.position);
+          // The checkpoint is stored after the documents; an emptied collection begins with neither.
+          expect(Number(a?.position ?? 0) - Number(checkpoint)).toBeGreaterThanOrEqual(0);
+          expect(Number(a?.position ?? 0) - Number(checkpoint)).toBeLessThanOrEqual(1);
+          seen.whole++;
+        }
+        if ((seen.whole + seen.gone) % 50 === 0) await new Promise(setImmediate);
+      }
+    };
+    await Promise.all([project(), disturb(), check()]);
+    expect(seen.whole).toBeGreaterThan(0);
+    expect(seen.gone).toBeGreaterThan(0);
+  });
+
+  it('answers reads while a search takes its time', async () => {
+    for (let from = 0; from < 20_000; from += 5_000)
+      await models.put(
+        COLLECTION,
+        Array.from({ length: 5_000 }, (_, index) => document(`id-${from + index}`, 1)),
+      );
+    let over = false;
+    let reads = 0;
+    const search = models
+      .find(COLLECTION, { filter: { field: 'name', op: 'contains', value: 'nothing' }, limit: 5 })
+      .then((found) => {
+        over = true;
+        return found;
+      });
+    for (; !over; reads++) {
+      await models.read(COLLECTION, ['id-1']);
+      await new Promise(setImmediate);
+    }
+    expect(await search).toEqual([]);
+    expect(reads).toBeGreaterThan(5);
+  });
+
+  it('says of a document that cannot be read that the store is away', async () => {
+    await models.dropBuild(COLLECTION);
+    await models.createBuild(build, []);
+    await models.put(COLLECTION, [document('a', 1)]);
+    meddle(`UPDATE ${TABLE} SET document = '{"cut o' WHERE id = 'a'`);
+    await expect(read()).rejects.toThrow(EngineUnavailable);
+    await expect(models.find(COLLECTION, { limit: 5 })).rejects.toThrow(EngineUnavailable);
+  });
+
+  it('says that the store is away once it is closed', async () => {
+    const waiting = expect(models.reached(COLLECTION, at(9), 20_000)).rejects.toThrow(EngineUnavailable);
+    await under.restart();
+    await waiting;
+    const asked = [
+      () => models.read(COLLECTION, ['a']),
+      () => models.find(COLLECTION, { limit: 1 }),
+      () => models.count(COLLECTION),
+      () => models.put(COLLECTION, [document('a', 1)]),
+      () => models.accumulate(COLLECTION, [{ _id: 'a', add: { count: 1 }, set: {} }]),
+      () => models.createBuild(build, []),
+      () => models.builds(),
+      () => models.dropBuild(COLLECTION),
+      () => models.claim(COLLECTION, 'x', { owner: '', beat: 0 }),
+      () => models.advance(COLLECTION, 'x', START, START),
+      () => models.pointer('authentication'),
+      () => models.switchPointer({ view: 'authentication', version: 1, collection: COLLECTION, revision: 1 }),
+      () => models.reached(COLLECTION, START, 0),
+    ];
+    for (const ask of asked) await expect(ask()).rejects.toThrow(EngineUnavailable);
+  });
+
+  it.each(['', 'a"; DROP TABLE events; --', '../x', 'Upper.v1.b', 'x'.repeat(300)])(
+    'refuses "%s" for the name of a collection',
+    async (collection) => {
+      await expect(models.createBuild({ ...build, collection }, [])).rejects.toMatchObject({ code: 'invalid_request' });
+      await expect(models.read(collection, ['a'])).rejects.toMatchObject({ code: 'invalid_request' });
+    },
+  );
+});

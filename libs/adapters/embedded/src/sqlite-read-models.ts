@@ -10,14 +10,17 @@ import {
   type Query,
   ReadModels,
   type Snapshot,
-  START,
   type ViewDocument,
   type ViewIndex,
 } from '@rekey/ports';
-import type { Query as Statement, SqliteDatabase, SqlValue, Step } from './sqlite-database';
+import { SnapshotCache } from './snapshot-cache';
+import {
+  accumulateStep, advanceStep, buildOf, type BuildRow, claimStep, COLLECTIONS_SQL, columnNameOf, COLUMNS_SQL,
+  createSteps, dropStep, fieldsOf, parsed, putSteps, tableNameOf, tableOf,
+} from './sqlite-collection'; // prettier-ignore
+import type { Query as Statement, SqliteDatabase, SqlValue, Step, StepResult } from './sqlite-database';
 import { conditionOf, type ColumnOf, pageOf } from './sqlite-query';
 import { SqliteQueryThread } from './sqlite-query-thread';
-import { SnapshotCache } from './snapshot-cache';
 
 const SCHEMA = [
   [
@@ -27,23 +30,8 @@ const SCHEMA = [
   ],
 ];
 
-/**
- * A collection is a table: id, position (the guard), document (JSON text), and for each declared field a virtual column
- * `f:<path>` for its indexes. The row with the empty id is the build's record, its position the checkpoint: so whoever
- * drops, empties or puts back a collection does the same to its checkpoint, and nobody takes one for the other.
- */
-const PREFIX = 'view_';
-const FIELD_PREFIX = 'f:';
-const COLLECTION_NAME = /^[a-z0-9][a-z0-9._-]{0,199}$/;
-const FIELD = /^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$/;
-
 /** Up to so many ids have a statement of their own; more are bound as one list. */
 const IDS_IN_TEXT = 4;
-/** Documents a statement of `put`; few enough for SQLite's limit of parameters, and one cached text for most. */
-const ROWS_PER_STEP = 32;
-
-const OWNER = `json_extract(document, '$.build.owner')`;
-const BEAT = `json_extract(document, '$.build.beat')`;
 
 interface Waiter {
   readonly position: Position;
@@ -59,10 +47,9 @@ export class SqliteReadModels extends ReadModels {
   private readonly reads = new Map<string, Statement<Record<string, string | null>>>();
   private readonly fields = new Map<CollectionName, ReadonlySet<string>>();
   private readonly waiters = new Map<CollectionName, Set<Waiter>>();
-  private unwatch: (() => void) | undefined;
-
   private readonly cache: SnapshotCache;
   private readonly queries: SqliteQueryThread;
+  private unwatch: (() => void) | undefined;
 
   private constructor(private readonly database: SqliteDatabase) {
     super();
@@ -94,7 +81,9 @@ export class SqliteReadModels extends ReadModels {
     const row = whereThere(() => statement.get(few ? ids : [JSON.stringify(ids)]));
     if (row === GONE || row?.checkpoint == null) return { documents: ids.map(() => null), checkpoint: null };
     const texts = few ? ids.map((_, index) => row[`d${index}`]) : (JSON.parse(row.list as string) as (string | null)[]);
-    return { documents: texts.map((text) => (text == null ? null : parsed<D>(text))), checkpoint: row.checkpoint };
+    // Under the empty id lies the record of the build, which is no document.
+    const documents = texts.map((text, index) => (text == null || ids[index] === '' ? null : parsed<D>(text)));
+    return { documents, checkpoint: row.checkpoint };
   }
 
   private readStatement(
@@ -105,16 +94,13 @@ export class SqliteReadModels extends ReadModels {
     const known = this.reads.get(key);
     if (known) return known;
     const table = tableOf(collection);
+    const list = `SELECT document FROM json_each(?) AS asked LEFT JOIN ${table} AS stored ON stored.id = asked.value ORDER BY asked.key`;
     const documents =
       count === undefined
-        ? [
-            `(SELECT json_group_array(document) FROM (SELECT document FROM json_each(?) AS asked LEFT JOIN ${table} AS stored ON stored.id = asked.value ORDER BY asked.key)) AS list`,
-          ]
+        ? [`(SELECT json_group_array(document) FROM (${list})) AS list`]
         : Array.from({ length: count }, (_, index) => `(SELECT document FROM ${table} WHERE id = ?) AS d${index}`);
-    const checkpoint = `(SELECT position FROM ${table} WHERE id = '') AS checkpoint`;
-    const statement = this.database.prepare<Record<string, string | null>>(
-      `SELECT ${[checkpoint, ...documents].join(', ')}`,
-    );
+    const sql = `SELECT ${[`(SELECT position FROM ${table} WHERE id = '') AS checkpoint`, ...documents].join(', ')}`;
+    const statement = this.database.prepare<Record<string, string | null>>(sql);
     this.reads.set(key, statement);
     return statement;
   }
@@ -131,96 +117,49 @@ export class SqliteReadModels extends ReadModels {
   }
 
   async put(collection: CollectionName, documents: readonly ViewDocument[]): Promise<void> {
-    for (const { _id } of documents) if (_id === '') throw invalid('_id', 'A document needs an id.');
-    const steps: Step[] = [];
-    for (let from = 0; from < documents.length; from += ROWS_PER_STEP) {
-      const rows = documents.slice(from, from + ROWS_PER_STEP);
-      steps.push({
-        kind: 'run',
-        sql:
-          `INSERT INTO ${tableOf(collection)} (id, position, document) VALUES ${rows.map(() => '(?, ?, ?)').join(', ')} ` +
-          `ON CONFLICT (id) DO UPDATE SET position = excluded.position, document = excluded.document ` +
-          `WHERE excluded.position > position`,
-        params: rows.flatMap((document) => [document._id, document.position, JSON.stringify(document)]),
-      });
-    }
+    if (documents.length === 0) return;
     // Where the collection is gone there is nothing to do: `advance` will say so.
-    if (steps.length > 0) await whereThereSoon(this.database.write(steps));
+    await this.write(putSteps(collection, documents));
   }
 
   async accumulate(collection: CollectionName, changes: readonly Accumulation[]): Promise<void> {
     if (changes.length === 0) return;
-    const steps = changes.map((change) => accumulationStep(tableOf(collection), change));
-    if ((await whereThereSoon(this.database.write(steps))) === GONE) throw new EngineUnavailable('view collection');
+    const results = await this.write(changes.map((change) => accumulateStep(collection, change)));
+    if (results === GONE) throw new EngineUnavailable('view collection');
   }
 
   // ── Builds ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async createBuild(build: Build, indexes: readonly ViewIndex[]): Promise<void> {
-    const { collection, checkpoint, ...record } = build;
-    const table = tableOf(collection);
-    const fields = [...new Set(indexes.flatMap((index) => index.fields))].filter((field) => field !== '_id');
-    const columns = fields.map(
-      (field) => `, ${columnNameOf(field)} GENERATED ALWAYS AS (json_extract(document, '${pathOf(field)}')) STORED`,
-    );
-    const statements = [
-      `CREATE TABLE IF NOT EXISTS ${table} (id TEXT PRIMARY KEY, position TEXT NOT NULL, document TEXT NOT NULL${columns.join('')})`,
-      ...indexes.map(
-        ({ name, fields: of }) =>
-          `CREATE INDEX IF NOT EXISTS ${quoted(`${PREFIX}${collection}/${name}`)} ON ${table} (${of.map(columnNameOf).join(', ')}, id)`,
-      ),
-      // What is left of a collection whose record somebody has removed is no build.
-      `DELETE FROM ${table} WHERE NOT EXISTS (SELECT 1 FROM ${table} WHERE id = '')`,
-    ];
-    await this.database.write([
-      ...statements.map((sql): Step => ({ kind: 'run', sql })),
-      {
-        kind: 'run',
-        sql: `INSERT INTO ${table} (id, position, document) VALUES ('', ?, ?) ON CONFLICT (id) DO NOTHING`,
-        params: [checkpoint, JSON.stringify({ build: record })],
-      },
-    ]);
-    this.fields.delete(collection);
+    await this.database.write(createSteps(build, indexes));
+    this.fields.delete(build.collection);
   }
 
   async builds(view?: string): Promise<Build[]> {
+    const collections = this.database.prepare<{ collection: string }>(COLLECTIONS_SQL);
     return this.database.snapshot(() =>
-      this.database
-        .prepare<{ name: string }>(
-          `SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB '${PREFIX}*.*' ORDER BY name`,
-        )
-        .all()
-        .flatMap(({ name }) => {
-          const record = this.database
-            .prepare<BuildRow>(`SELECT position, document FROM ${quoted(name)} WHERE id = ''`)
-            .get();
-          return record ? [buildOf(name.slice(PREFIX.length), record)] : [];
-        })
-        .filter((build) => view === undefined || build.view === view),
+      collections.all().flatMap(({ collection }) => {
+        const sql = `SELECT position, document FROM ${tableOf(collection)} WHERE id = ''`;
+        const record = this.database.prepare<BuildRow>(sql).get();
+        const build = record && buildOf(collection, record);
+        return build && (view === undefined || build.view === view) ? [build] : [];
+      }),
     );
   }
 
   async dropBuild(collection: CollectionName): Promise<void> {
-    await this.database.write([{ kind: 'run', sql: `DROP TABLE IF EXISTS ${tableOf(collection)}` }]);
+    await this.database.write([dropStep(collection)]);
     this.fields.delete(collection);
   }
 
   async claim(collection: CollectionName, owner: string, seen: Pick<Build, 'owner' | 'beat'>): Promise<Build | null> {
-    const sql =
-      `UPDATE ${tableOf(collection)} SET document = json_set(document, '$.build.owner', ?, '$.build.beat', ${BEAT} + 1) ` +
-      `WHERE id = '' AND ${OWNER} = ? AND ${BEAT} = ? RETURNING position, document`;
-    const results = await whereThereSoon(
-      this.database.write([{ kind: 'all', sql, params: [owner, seen.owner, seen.beat] }]),
-    );
+    const results = await this.write([claimStep(collection, owner, seen)]);
     const row = results === GONE ? undefined : (results[0]?.rows[0] as unknown as BuildRow | undefined);
     return row ? buildOf(collection, row) : null;
   }
 
   async advance(collection: CollectionName, owner: string, from: Position, to: Position): Promise<boolean> {
-    const sql =
-      `UPDATE ${tableOf(collection)} SET position = ?, document = json_set(document, '$.build.beat', ${BEAT} + 1) ` +
-      `WHERE id = '' AND position = ? AND ${OWNER} = ?`;
-    const results = await whereThereSoon(this.database.write([{ kind: 'run', sql, params: [to, from, owner] }]));
+    const results = await this.write([advanceStep(collection, owner, from, to)]);
     return results !== GONE && results[0]?.changes === 1;
   }
 
@@ -308,7 +247,7 @@ export class SqliteReadModels extends ReadModels {
   /** The first column of the rows of a collection that is still there when they have been read. */
   private async ask(collection: CollectionName, sql: string, params: readonly SqlValue[]): Promise<unknown[]> {
     const values = await whereThereSoon(this.queries.column(sql, params));
-    if (values === GONE || this.checkpoint(collection) === null) throw gone(this.fields, collection);
+    if (values === GONE || this.checkpoint(collection) === null) throw this.gone(collection);
     return values;
   }
 
@@ -324,80 +263,20 @@ export class SqliteReadModels extends ReadModels {
   }
 
   private declaredFields(collection: CollectionName): ReadonlySet<string> {
-    const columns = this.database
-      .prepare<{ name: string }>('SELECT name FROM pragma_table_xinfo(?)')
-      .all([PREFIX + collection]);
-    if (columns.length === 0) throw gone(this.fields, collection);
-    return new Set(
-      columns
-        .map(({ name }) => name)
-        .filter((name) => name.startsWith(FIELD_PREFIX))
-        .map((name) => name.slice(FIELD_PREFIX.length)),
-    );
+    const columns = this.database.prepare<{ name: string }>(COLUMNS_SQL).all([tableNameOf(collection)]);
+    if (columns.length === 0) throw this.gone(collection);
+    return fieldsOf(columns);
+  }
+
+  private gone(collection: CollectionName): EngineUnavailable {
+    this.fields.delete(collection);
+    return new EngineUnavailable('view collection');
+  }
+
+  private write(steps: readonly Step[]): Promise<StepResult[] | typeof GONE> {
+    return whereThereSoon(this.database.write(steps));
   }
 }
-
-interface BuildRow {
-  readonly position: string;
-  readonly document: string;
-}
-
-const buildOf = (collection: CollectionName, { position, document }: BuildRow): Build => ({
-  ...parsed<{ build: Omit<Build, 'collection' | 'checkpoint'> }>(document).build,
-  collection,
-  checkpoint: position,
-});
-
-const quoted = (name: string): string => `"${name}"`;
-
-const tableOf = (collection: CollectionName): string => {
-  if (!COLLECTION_NAME.test(collection)) throw invalid('collection', 'Must be the name of a collection.');
-  return quoted(PREFIX + collection);
-};
-
-const checkedField = (field: string): string => {
-  if (!FIELD.test(field)) throw invalid('field', 'Must be the name of a field.');
-  return field;
-};
-
-const columnNameOf = (field: string): string => (field === '_id' ? 'id' : quoted(FIELD_PREFIX + checkedField(field)));
-
-const pathOf = (field: string): string =>
-  `$${checkedField(field)
-    .split('.')
-    .map((part) => `."${part}"`)
-    .join('')}`;
-
-/** Numbers go as JSON text, because the driver binds every number as a REAL. */
-const accumulationStep = (table: string, { _id, add, set }: Accumulation): Step => {
-  if (_id === '') throw invalid('_id', 'A document needs an id.');
-  const changes: string[] = [];
-  const params: SqlValue[] = [_id, JSON.stringify({ _id, position: START, ...add, ...set })];
-  for (const [field, amount] of Object.entries(add)) {
-    const path = pathOf(field);
-    changes.push(`?, coalesce(json_extract(document, ?), 0) + json_extract(?, '$')`);
-    params.push(path, path, JSON.stringify(amount));
-  }
-  for (const [field, value] of Object.entries(set)) {
-    changes.push('?, json(?)');
-    params.push(pathOf(field), JSON.stringify(value));
-  }
-  const update = changes.length === 0 ? 'NOTHING' : `UPDATE SET document = json_set(document, ${changes.join(', ')})`;
-  return {
-    kind: 'run',
-    sql: `INSERT INTO ${table} (id, position, document) VALUES (?, '', ?) ON CONFLICT (id) DO ${update}`,
-    params,
-  };
-};
-
-/** A document that cannot be read is trouble of the store, not of the question. */
-const parsed = <T>(text: string): T => {
-  try {
-    return JSON.parse(text) as T;
-  } catch (error) {
-    throw new EngineUnavailable('embedded store', { cause: error });
-  }
-};
 
 // ── A collection that somebody has dropped ─────────────────────────────────────────────────────────────────────────
 
@@ -421,9 +300,4 @@ const whereThereSoon = async <T>(work: Promise<T>): Promise<T | typeof GONE> => 
     if (isGone(error)) return GONE;
     throw error;
   }
-};
-
-const gone = (fields: Map<CollectionName, unknown>, collection: CollectionName): EngineUnavailable => {
-  fields.delete(collection);
-  return new EngineUnavailable('view collection');
 };

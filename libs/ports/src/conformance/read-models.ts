@@ -94,6 +94,23 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
         expect(await read('a')).toEqual([null]);
         expect(await all()).toEqual([]);
       });
+
+      it('are seen by every read that begins after they were stored, with the checkpoint', async () => {
+        const other = await store.open();
+        await models.claim(COLLECTION, 'one', { owner: '', beat: 0 });
+        await models.advance(COLLECTION, 'one', START, at(0));
+        for (let place = 1; place <= 30; place++) {
+          const [writer, reader] = place % 2 ? [models, other] : [other, models];
+          await writer.put(COLLECTION, [document('a', place), document('b', place)]);
+          const documents = [document('a', place), document('b', place)];
+          for (const handle of [reader, writer])
+            for (const _again of [1, 2])
+              expect(await handle.read(COLLECTION, ['a', 'b'])).toEqual({ documents, checkpoint: at(place - 1) });
+          expect(await reader.find(COLLECTION, { limit: 5 })).toEqual(documents);
+          await writer.advance(COLLECTION, 'one', at(place - 1), at(place));
+          expect(await reader.read(COLLECTION, ['a', 'b'])).toEqual({ documents, checkpoint: at(place) });
+        }
+      });
     });
 
     describe('guard', () => {
