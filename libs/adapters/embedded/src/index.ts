@@ -1,8 +1,8 @@
 export * from './backup';
 export * from './local-command-bus';
-export * from './sqlite-database';
+export { FolderInUse, NewerSchema, STORE_FILE, SqliteDatabase, lockFolder } from './sqlite-database';
 export * from './sqlite-read-models';
-export * from './sqlite-event-store';
+export { SYSTEM_STREAM, SqliteEventStore } from './sqlite-event-store';
 export * from './sqlite-outcomes';
 export * from './webhook-event-publisher';
 export * from './sqlite-jobs';

@@ -3,6 +3,9 @@ import Database from 'libsql';
 import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { Worker } from 'node:worker_threads';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   ConstraintFailed,
   ExpectationFailed,
@@ -104,6 +107,20 @@ describe('writing', () => {
     other.close();
     await database.write([insert('b')]);
     expect(things(database)).toEqual(['b']);
+  });
+
+  it('fails what is in hand when the writing thread dies, and goes on with a new one', async () => {
+    const database = await open();
+    await database.migrate('things', THINGS);
+    const { worker } = database as unknown as { worker: Promise<Worker> };
+    const thread = await worker;
+    const inHand = Promise.allSettled(Array.from({ length: 50 }, (_, index) => database.write([insert(`a-${index}`)])));
+    await thread.terminate();
+    for (const each of await inHand)
+      if (each.status === 'rejected') expect(each.reason).toBeInstanceOf(EngineUnavailable);
+    const before = things(database).length;
+    await Promise.all([database.write([insert('b')]), database.write([insert('c')])]);
+    expect(things(database)).toHaveLength(before + 2);
   });
 
   it('finishes what is in hand at close, and refuses what comes after', async () => {
@@ -210,5 +227,22 @@ it('lets one holder at a time lock a folder', () => {
   expect(() => lockFolder(folder)).toThrow(FolderInUse);
   release();
   release();
+  lockFolder(folder)();
+});
+
+it('gives a folder free whose holder was killed', async () => {
+  const script = `
+    const lock = new (require('libsql'))(process.argv[1], { timeout: 0 });
+    lock.exec('BEGIN EXCLUSIVE');
+    console.log('locked');
+    setInterval(() => lock.inTransaction, 1000);`;
+  const child = spawn(process.execPath, ['-e', script, path.join(folder, 'rekey.lock')], {
+    cwd: __dirname,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(child.stdout, 'data');
+  expect(() => lockFolder(folder)).toThrow(FolderInUse);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
   lockFolder(folder)();
 });
