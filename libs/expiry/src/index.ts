@@ -1,4 +1,5 @@
 export * from './due';
+export type { ScheduleView } from './schedule';
 export * from './ticks';
 export * from './watcher';
-export { NOTICE_TRIES } from './work';
+export { NOTICE_TRIES, type WorkLog, type WorkOptions } from './work';

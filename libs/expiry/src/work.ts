@@ -74,6 +74,12 @@ export class ExpiryWork {
       );
   }
 
+  /** Puts on record that a notice was not sent, and will not be. */
+  fail(job: Job, cause: string): Promise<void> {
+    const { madeAt: _madeAt, ...notice } = job.data as unknown as NoticeJobData;
+    return this.send(job, 'RecordNoticeFailed', { ...notice, cause });
+  }
+
   private async expire(job: Job): Promise<void> {
     const { madeAt: _madeAt, ...data } = job.data as unknown as ExpiryJobData;
     const standing = await standingOf(this.options.store, data);
@@ -95,7 +101,7 @@ export class ExpiryWork {
         ({ recipients } = await notifier.send({ ...standing.facts, messageId, version, threshold, expiresAt }));
       } catch (error) {
         if (!run.last) throw error;
-        return this.send(job, 'RecordNoticeFailed', { ...notice, cause: causeOf(error) });
+        return this.fail(job, causeOf(error));
       }
       this.handedOver.set(job.id, recipients);
     }
@@ -124,7 +130,7 @@ export class ExpiryWork {
     const cause = current
       ? 'The secret expired before the notice could be sent.'
       : 'The secret was renewed or revoked.';
-    await this.send(run.job, 'RecordNoticeFailed', { ...notice, cause });
+    await this.fail(run.job, cause);
   }
 
   /** Sends a command, the same one in each try of a job. Throws where another try may help. */
