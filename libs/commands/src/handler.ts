@@ -97,8 +97,9 @@ export class CommandHandler {
     const parsed = commandEnvelopeSchema.safeParse(request.command);
     if (!parsed.success) {
       const [issue] = parsed.error.issues;
+      const unknownKey = issue?.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
       throw new RekeyError('invalid_request', issue?.message ?? 'Not a command.', {
-        field: issue?.path.join('.') ?? '',
+        field: [...(issue?.path ?? []), ...unknownKey].join('.'),
       });
     }
     const command = parsed.data;

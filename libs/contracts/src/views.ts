@@ -1,7 +1,5 @@
 import type { Instant } from '@rekey/domain';
 
-export type { PolicySubject } from '@rekey/domain';
-
 /** Every view, its version and what is known of it by more than one process. A change of shape is a new version. */
 export const VIEW_VERSIONS = {
   authentication: 1,
