@@ -33,9 +33,10 @@ const fromInput = async (io: Io, what: string): Promise<string> =>
 
 /** Asks one question on the terminal; `hidden`: what is typed is not shown. */
 const ask = (io: Io, question: string, hidden: boolean): Promise<string> => {
-  io.stderr.write(question);
   const silence = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: io.stdin, output: hidden ? silence : io.stderr, terminal: true });
+  // After the terminal has stopped to echo: who types fast would see the secret otherwise.
+  io.stderr.write(question);
   return new Promise((resolve, reject) => {
     let answer: string | undefined;
     lines.once('line', (line) => {

@@ -75,6 +75,17 @@ describe('reading', () => {
     expect(JSON.parse(all.stdout).items.map(({ id }: { id: string }) => id)).toEqual(['acme', 'globex']);
   });
 
+  it('goes on after a page that is empty because much was looked through', async () => {
+    server.on(
+      'GET',
+      '/api/v1/history',
+      { status: 200, body: { items: [], next: 'p2' } },
+      { status: 200, body: { items: [] } },
+    );
+    expect((await rekey(['history'])).stdout).toBe('None.\n');
+    expect(server.seen.map(({ query }) => query['after'])).toEqual([undefined, 'p2']);
+  });
+
   it('says so where there is nothing', async () => {
     server.on('GET', '/api/v1/domains', { status: 200, body: { items: [] } });
     expect((await rekey(['domain', 'list'])).stdout).toBe('None.\n');
@@ -316,6 +327,14 @@ describe('the history', () => {
       [4, { stream: 'domain-acme' }],
       [8, {}],
     ]);
+  });
+
+  it('ends quietly when its reader has seen enough', async () => {
+    const text = `${JSON.stringify(event)}\n`.repeat(20_000);
+    server.on('GET', '/api/v1/history', { status: 200, text });
+    const { code, stdout, stderr } = await rekey(['history', '--ndjson'], { stopReading: true });
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout.length).toBeLessThan(text.length);
   });
 
   it('streams as NDJSON, as it comes', async () => {

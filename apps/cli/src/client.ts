@@ -226,5 +226,5 @@ const codeOf = (error: unknown): string => {
     if (typeof code === 'string') return code;
     place = place.cause ?? (place as AggregateError).errors?.[0];
   }
-  return 'no connection';
+  return error instanceof Error && error.cause instanceof Error ? error.cause.message : 'no connection';
 };

@@ -1,4 +1,5 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -11,6 +12,8 @@ import { text } from 'node:stream/consumers';
 const ROOT = path.join(__dirname, '../../..');
 const LAUNCHER = path.join(ROOT, 'tools/rekey.mjs');
 const BUNDLE = path.join(ROOT, 'dist/apps/cli/main.js');
+const STANDALONE = path.join(ROOT, 'dist/apps/standalone/main.js');
+const START_TIMEOUT_MS = 60_000;
 
 export interface Outcome {
   readonly code: number | null;
@@ -22,6 +25,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** What is piped in; nothing where it is not given. */
   readonly input?: string;
+  /** Closes the pipe after the first piece, as `head` does. */
+  readonly stopReading?: boolean;
 }
 
 /** Bundles the command line where the bundle is not current, so that no test sees that it is being built. */
@@ -34,7 +39,7 @@ export const buildCli = (): void => {
 export class Workplace {
   readonly folder = mkdtempSync(path.join(tmpdir(), 'rekey-cli-'));
 
-  async run(args: readonly string[], { env = {}, input = '' }: RunOptions = {}): Promise<Outcome> {
+  async run(args: readonly string[], { env = {}, input = '', stopReading = false }: RunOptions = {}): Promise<Outcome> {
     const child = spawn(process.execPath, [BUNDLE, ...args], {
       cwd: this.folder,
       env: { HOME: this.folder, ...env },
@@ -44,7 +49,11 @@ export class Workplace {
       child.once('error', reject);
       child.once('close', resolve);
     });
-    const [stdout, stderr, code] = await Promise.all([text(child.stdout), text(child.stderr), exited]);
+    const [stdout, stderr, code] = await Promise.all([
+      stopReading ? firstOf(child.stdout) : text(child.stdout),
+      text(child.stderr),
+      exited,
+    ]);
     return { code, stdout, stderr };
   }
 
@@ -52,6 +61,53 @@ export class Workplace {
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
+
+/** The whole system in a process, in a folder, on a port that is free. */
+export class Server {
+  private constructor(
+    readonly url: string,
+    private readonly child: ChildProcess,
+    private readonly lines: readonly string[],
+  ) {}
+
+  static async start(folder: string): Promise<Server> {
+    const env = { HOME: folder, REKEY_HTTP_PORT: '0' };
+    const child = spawn(process.execPath, [STANDALONE], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const lines: string[] = [];
+    const url = await new Promise<string>((resolve, reject) => {
+      const fail = (why: string): void => reject(new Error(`${why}\n${lines.join('')}`));
+      const timer = setTimeout(() => fail('The server did not start in time.'), START_TIMEOUT_MS);
+      child.once('exit', (code) => fail(`The server ended with ${code}.`));
+      const read = (chunk: Buffer): void => {
+        lines.push(chunk.toString());
+        const found = /is running at (\S+)/.exec(lines.join(''))?.[1];
+        if (found === undefined) return;
+        clearTimeout(timer);
+        resolve(found);
+      };
+      child.stdout.on('data', read);
+      child.stderr.on('data', read);
+    });
+    return new Server(url, child, lines);
+  }
+
+  /** All that it has written. */
+  get output(): string {
+    return this.lines.join('');
+  }
+
+  async stop(): Promise<void> {
+    if (this.child.exitCode !== null) return;
+    const exited = once(this.child, 'exit');
+    this.child.kill('SIGTERM');
+    await exited;
+  }
+}
+
+const firstOf = async (stream: AsyncIterable<Buffer>): Promise<string> => {
+  for await (const chunk of stream) return chunk.toString();
+  return '';
+};
 
 export interface Seen {
   readonly method: string;

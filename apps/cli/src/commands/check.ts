@@ -26,6 +26,8 @@ export const addCheckCommand = (program: Command, io: Io): void => {
     .action(
       action<CheckOptions>(io, async (session, options) => {
         const domain = session.domain(options);
+        // Nobody should have typed a secret to learn that a token is missing.
+        session.settings.token();
         const clientSecret = await askSecret(io, 'secret', options.secretFile);
         const { clientId, remoteAddress } = options;
         const answer = await session.client.send({

@@ -1,0 +1,176 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Server, Workplace, type Outcome, type RunOptions } from './testing';
+
+const PATIENCE_MS = 60_000;
+const OF = ['--client-id', 'billing'];
+
+const place = new Workplace();
+const values: string[] = [];
+let server: Server;
+let managerToken: string;
+
+/** In the folder of the server, so that its admin token is found without a word. */
+const rekey = (args: readonly string[], { env = {}, ...options }: RunOptions = {}): Promise<Outcome> =>
+  place.run(args, { ...options, env: { REKEY_URL: server.url, REKEY_DOMAIN: 'acme', ...env } });
+
+const done = async (args: readonly string[], options?: RunOptions): Promise<string> => {
+  const { code, stdout, stderr } = await rekey(args, options);
+  expect({ args, code, stderr: code === 0 ? '' : stderr }).toEqual({ args, code: 0, stderr: '' });
+  return stdout;
+};
+
+const value = async (args: readonly string[]): Promise<string> => {
+  const made = (await done([...args, '--value-only'])).trimEnd();
+  values.push(made);
+  return made;
+};
+
+const check = async (secret: string): Promise<number | null> => (await rekey(['check', ...OF], { input: secret })).code;
+
+const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
+  for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await sleep(200)) if (await holds()) return;
+  throw new Error(`${what} did not come`);
+};
+
+beforeAll(async () => {
+  const made = await place.run(['token', 'new', '--name', 'deploy', '--role', 'manager', '--only-domain', 'acme', '--value-only']); // prettier-ignore
+  managerToken = made.stdout.trim();
+  // What people are told to put into the configuration is what works there.
+  writeFileSync(path.join(place.folder, 'rekey.yml'), made.stderr.slice(made.stderr.indexOf('access:')));
+  server = await Server.start(place.folder);
+  await until('readiness', async () => (await rekey(['health'])).code === 0);
+});
+afterAll(async () => {
+  await server.stop();
+  place.remove();
+});
+
+it('walks the whole way of a secret', async () => {
+  await done(['domain', 'create', 'Acme', '--id', 'acme', '--contact', 'security@acme.example']);
+  await done(['policy', 'set', '--expire-after', '90d', '--max-lifetime', '1y']);
+  await done(['app', 'register', 'Billing', ...OF]);
+  const first = await value(['secret', 'add', 'Production', ...OF]);
+  const second = await value(['secret', 'add', 'CI', ...OF, '--expires-in', '3months']);
+  expect([await check(first), await check(second), await check(`${second.slice(0, -1)}!`)]).toEqual([0, 0, 4]);
+
+  const third = await value(['secret', 'renew', 'CI', ...OF, '--overlap', '2d']);
+  expect([await check(second), await check(third)]).toEqual([0, 0]);
+  await done(['secret', 'end-overlap', 'CI', ...OF]);
+  expect([await check(second), await check(third)]).toEqual([4, 0]);
+
+  await done(['secret', 'suspend', 'CI', ...OF]);
+  expect(await check(third)).toBe(4);
+  await done(['secret', 'resume', 'CI', ...OF]);
+  expect(await check(third)).toBe(0);
+
+  await done(['secret', 'revoke', 'CI', ...OF, '--reason', 'keyCompromise']);
+  expect([await check(third), await check(first)]).toEqual([4, 0]);
+  const last = await rekey(['secret', 'revoke', 'Production', ...OF]);
+  expect([last.code, last.stderr]).toEqual([1, expect.stringContaining('last_live_secret')]);
+
+  const { items } = JSON.parse(await done(['secret', 'list', ...OF, '--json']));
+  expect(items.map(({ description, status }: Record<string, string>) => [description, status]).sort()).toEqual([
+    ['CI', 'revoked'],
+    ['Production', 'active'],
+  ]);
+});
+
+it('takes over a secret that clients have already', async () => {
+  const own = `own ${randomUUID()} value`;
+  values.push(own);
+  const app = ['--client-id', 'legacy'];
+  const told = await done(['app', 'register', 'Legacy', ...app, '--import-secret', 'Before'], { input: `${own}\n` });
+  expect(told).not.toContain(own);
+  expect((await rekey(['check', ...app], { input: own })).code).toBe(0);
+  expect((await rekey(['check', ...app], { input: `${own}x` })).code).toBe(4);
+});
+
+it('refuses what leaves the bounds, with the field', async () => {
+  const { code, stderr } = await rekey(['secret', 'add', 'Forever', ...OF, '--never']);
+  expect([code, stderr]).toEqual([1, expect.stringContaining('lifetime_out_of_bounds, field expiresAt')]);
+});
+
+it('does a write once under one idempotency key', async () => {
+  const add = ['secret', 'add', 'Once', ...OF, '--idempotency-key', 'once-1'];
+  expect(await value(add)).toBe(await value(add));
+  const { stderr } = await rekey(['secret', 'add', 'Twice', ...OF, '--idempotency-key', 'once-1']);
+  expect(stderr).toContain('idempotency_key_reused');
+});
+
+it('changes only what has not changed since', async () => {
+  const revision = /^Revision +(\d+)$/m.exec(await done(['secret', 'get', 'Once', ...OF]))?.[1] ?? '';
+  await done(['secret', 'update', 'Once', ...OF, '--allow', '203.0.113.0/24', '--if-match', revision]);
+  const late = await rekey(['secret', 'update', 'Once', ...OF, '--allow-any', '--if-match', revision]);
+  expect([late.code, late.stderr]).toEqual([1, expect.stringContaining('revision_conflict')]);
+});
+
+it('shows the notice of a secret that expires, which can be acknowledged', async () => {
+  const short = await value(['secret', 'add', 'Short', ...OF, '--expires-in', '1s']);
+  const notices = async (): Promise<{ id: string; threshold: number; state: string }[]> =>
+    JSON.parse(await done(['notifications', 'list', '--unacknowledged', '--json'])).items;
+  await until('the notice of the expiry', async () => (await notices()).some(({ threshold }) => threshold === 0));
+  expect(await check(short)).toBe(4);
+  const { id } = (await notices()).find(({ threshold }) => threshold === 0)!;
+  await done(['notifications', 'ack', id]);
+  expect((await notices()).map((notice) => notice.id)).not.toContain(id);
+});
+
+it('tells the history, and proves it with and without the server', async () => {
+  const shown = await done(['history', ...OF, '--all']);
+  for (const type of ['ApplicationRegistered', 'SecretAdded', 'SecretRenewed', 'OverlapEnded', 'SecretRevoked'])
+    expect(shown).toContain(type);
+  await done(['verify']);
+  const file = path.join(place.folder, 'export.ndjson');
+  writeFileSync(file, await done(['history', '--ndjson']));
+  const offline = { env: { REKEY_URL: 'http://127.0.0.1:9', REKEY_TOKEN: '' } };
+  await done(['verify', '--file', file], offline);
+  writeFileSync(file, readFileSync(file, 'utf8').replace('"description":"CI"', '"description":"CD"'));
+  expect((await rekey(['verify', '--file', file], offline)).code).toBe(6);
+  expect((await rekey(['verify', '--file', '-'], { ...offline, input: '{"no":"event"}\n' })).code).toBe(1);
+});
+
+it('shows an application as it was', async () => {
+  const events = JSON.parse(await done(['history', ...OF, '--json', '--type', 'SecretRenewed'])).items;
+  const asOf: string = events[0].metadata.occurredAt;
+  const then = await done(['app', 'get', ...OF, '--as-of', asOf]);
+  expect(then).toMatch(/CI +active +2 +\S+ +version 2, version 1/);
+});
+
+it('lets a token that it made do what its roles say', async () => {
+  const env = { REKEY_TOKEN: managerToken };
+  await done(['app', 'update', ...OF, '--name', 'Billing EU'], { env });
+  for (const [args, code] of [
+    [['domain', 'create', 'Other'], 'forbidden'],
+    [['history'], 'forbidden'],
+    [['app', 'list', '-d', 'other'], 'domain_not_found'],
+  ] as const) {
+    const refused = await rekey(args, { env });
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining(code)]);
+  }
+  const stranger = await rekey(['domain', 'list'], { env: { REKEY_TOKEN: 'rka_nobody' } });
+  expect([stranger.code, stranger.stderr]).toEqual([1, expect.stringContaining('unauthenticated')]);
+});
+
+it('backs the store up and restores it while the server runs', async () => {
+  const before = await value(['secret', 'add', 'Before', ...OF]);
+  await done(['backup', 'store.backup']);
+  const after = await value(['secret', 'add', 'After', ...OF]);
+  expect([await check(before), await check(after)]).toEqual([0, 0]);
+  const again = await rekey(['backup', 'store.backup']);
+  expect([again.code, again.stderr]).toEqual([1, expect.stringContaining('never written over')]);
+
+  expect((await rekey(['restore', 'store.backup'])).code).toBe(2);
+  await done(['restore', 'store.backup', '--yes']);
+  await until('the state of the backup', async () => (await check(after)) === 4 && (await check(before)) === 0);
+  expect(await done(['secret', 'list', ...OF, '--all'])).not.toContain('After');
+  await done(['verify']);
+});
+
+it('leaves no value and no token in what the server writes', () => {
+  expect(values.length).toBeGreaterThan(5);
+  for (const secret of [...values, managerToken, readFileSync(path.join(place.folder, 'data/admin-token'), 'utf8').trim()])
+    expect(server.output).not.toContain(secret);
+}); // prettier-ignore
