@@ -5,7 +5,8 @@ import Database from 'libsql';
 import { createHash } from 'node:crypto';
 import { closeSync, copyFileSync, existsSync, fsyncSync, mkdirSync, mkdtempSync, openSync, renameSync, rmSync } from 'node:fs'; // prettier-ignore
 import path from 'node:path';
-import { APPLICATION_ID, NewerSchema, STORE_FILE, SqliteDatabase } from './sqlite-database';
+import { APPLICATION_ID, STORE_FILE, SqliteDatabase } from './sqlite-database';
+import { NewerSchema } from './sqlite-errors';
 import { SYSTEM_STREAM, SqliteEventStore, positionOf, systemEvent } from './sqlite-event-store';
 import { SqliteOutcomes } from './sqlite-outcomes';
 

@@ -1,6 +1,8 @@
 export * from './backup';
 export * from './local-command-bus';
-export { FolderInUse, NewerSchema, STORE_FILE, SqliteDatabase, lockFolder } from './sqlite-database';
+export * from './folder-lock';
+export { STORE_FILE, SqliteDatabase } from './sqlite-database';
+export { NewerSchema } from './sqlite-errors';
 export * from './sqlite-read-models';
 export { SYSTEM_STREAM, SqliteEventStore } from './sqlite-event-store';
 export * from './sqlite-outcomes';

@@ -6,16 +6,9 @@ import path from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  ConstraintFailed,
-  ExpectationFailed,
-  FolderInUse,
-  NewerSchema,
-  STORE_FILE,
-  SqliteDatabase,
-  lockFolder,
-  type Step,
-} from './sqlite-database';
+import { FolderInUse, lockFolder } from './folder-lock';
+import { STORE_FILE, SqliteDatabase, type Step } from './sqlite-database';
+import { ConstraintFailed, ExpectationFailed, NewerSchema } from './sqlite-errors';
 
 let folder: string;
 const opened: SqliteDatabase[] = [];

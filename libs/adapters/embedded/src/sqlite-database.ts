@@ -3,13 +3,13 @@ import Database from 'libsql';
 import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
+import { ENGINE, ExpectationFailed, type Failure, NewerSchema, errorOf, reading } from './sqlite-errors';
 
 /** Name of the store's file in its folder. */
 export const STORE_FILE = 'rekey.db';
 /** Marks the file as ours (`PRAGMA application_id`): "RKEY". */
 export const APPLICATION_ID = 0x524b4559;
 
-const ENGINE = 'embedded store';
 /** How soon a commit of another process is noticed, at the latest. */
 const POLL_MS = 5;
 const BUSY_TIMEOUT_MS = 5_000;
@@ -39,37 +39,6 @@ export interface StepResult {
   readonly rows: readonly Row[];
 }
 
-/** A step changed another number of rows than it had to; the write left nothing behind. */
-export class ExpectationFailed extends Error {
-  constructor(
-    readonly step: number,
-    readonly expected: number,
-    readonly actual: number,
-  ) {
-    super(`Step ${step} changed ${actual} rows, expected ${expected}.`);
-    this.name = 'ExpectationFailed';
-  }
-}
-
-/** A write broke a constraint and left nothing behind. `code` as SQLite names it: `SQLITE_CONSTRAINT_UNIQUE` … */
-export class ConstraintFailed extends Error {
-  constructor(
-    readonly code: string,
-    message: string,
-  ) {
-    super(message);
-    this.name = 'ConstraintFailed';
-  }
-}
-
-/** The store, or a part of it, was written by newer code than this. */
-export class NewerSchema extends Error {
-  constructor(part: string, found: number, known: number) {
-    super(`The store's part ${part} has schema version ${found}; this version of Rekey knows ${known} at most.`);
-    this.name = 'NewerSchema';
-  }
-}
-
 /** A prepared question to the read side. Answers what is committed when it is asked. */
 export interface Query<R> {
   get(params?: readonly SqlValue[]): R | undefined;
@@ -79,15 +48,6 @@ export interface Query<R> {
 export interface SqliteOptions {
   /** How long a write waits for other processes that write. */
   readonly busyTimeoutMs?: number;
-}
-
-/** How a thread tells of an error. */
-export interface Failure {
-  readonly code: string;
-  readonly message: string;
-  readonly step?: number;
-  readonly expected?: number;
-  readonly actual?: number;
 }
 
 interface FromWorker {
@@ -366,62 +326,4 @@ const checkBindable = (value: unknown): void => {
   if (value === null || typeof value === 'string' || typeof value === 'number') return;
   if (typeof value === 'bigint' || value instanceof Uint8Array) return;
   throw new TypeError(`A value of type ${typeof value} cannot be bound.`);
-};
-
-const reading = <T>(work: () => T): T => {
-  try {
-    return work();
-  } catch (error) {
-    const { code, message } = error as { code?: unknown; message?: unknown };
-    throw typeof code === 'string' ? errorOf({ code, message: String(message) }, error) : error;
-  }
-};
-
-/** SQLite's result codes that say that the file, the disk or a lock is at fault and not the question. */
-const AWAY =
-  /^SQLITE_(BUSY|LOCKED|IOERR|FULL|CANTOPEN|READONLY|NOMEM|CORRUPT|NOTADB|PROTOCOL|PERM|AUTH|INTERRUPT|ABORT|SCHEMA)/;
-
-/** The error that a failure of SQLite is to the rest of us. */
-export const errorOf = (failure: Failure, cause?: unknown): Error => {
-  const { code, message, step = 0, expected = 0, actual = 0 } = failure;
-  if (code === 'EXPECTATION') return new ExpectationFailed(step, expected, actual);
-  if (code.startsWith('SQLITE_CONSTRAINT')) return new ConstraintFailed(code, message);
-  const error = cause ?? new Error(`${code}: ${message}`);
-  if (AWAY.test(code)) return new EngineUnavailable(ENGINE, { cause: error });
-  return error instanceof Error ? error : new Error(`${code}: ${message}`);
-};
-
-// ── One process a folder ───────────────────────────────────────────────────────────────────────────────────────────
-
-/** Another process works on the folder. */
-export class FolderInUse extends Error {
-  constructor(readonly folder: string) {
-    super(`Another process works on the folder ${folder}.`);
-    this.name = 'FolderInUse';
-  }
-}
-
-/** Kept from the garbage collector, which would close them and so let go of their locks. */
-const locks = new Set<Database.Database>();
-
-/**
- * Takes a folder for this process, or throws `FolderInUse`. The lock is an open exclusive transaction on a file of its
- * own, so the system lets go of it with the process, however that ends. The answer gives the folder free.
- */
-export const lockFolder = (folder: string): (() => void) => {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const lock = new Database(path.join(folder, 'rekey.lock'), { timeout: 0 });
-  try {
-    lock.exec('BEGIN EXCLUSIVE');
-  } catch (error) {
-    lock.close();
-    if ((error as { code?: unknown }).code === 'SQLITE_BUSY') throw new FolderInUse(folder);
-    throw new EngineUnavailable(ENGINE, { cause: error });
-  }
-  locks.add(lock);
-  return () => {
-    if (!locks.delete(lock)) return;
-    lock.exec('ROLLBACK');
-    lock.close();
-  };
 };

@@ -17,7 +17,8 @@ import {
 } from '@rekey/ports';
 import { createHash, randomUUID } from 'node:crypto';
 import { setImmediate, setTimeout } from 'node:timers/promises';
-import { ExpectationFailed, type Query, type SqliteDatabase, type Step } from './sqlite-database';
+import { type Query, type SqliteDatabase, type Step } from './sqlite-database';
+import { ExpectationFailed } from './sqlite-errors';
 
 /** The stream that names the store and records every restore. */
 export const SYSTEM_STREAM = 'rekey-system';
