@@ -14,7 +14,11 @@ export interface ViewIndex {
 
 type Scalar = string | number | boolean | null;
 
-/** A condition on a document; `contains` is a part of a text, blind to case. A missing field equals `null`. */
+/**
+ * A condition on a document; `contains` is a part of a text, blind to case. A missing field equals `null`; `lt`, `lte`,
+ * `gt` and `gte` hold for no missing value and against no `null`. Texts compare by code point. No conditions: `and` holds,
+ * `or` does not.
+ */
 export type Filter =
   | { readonly field: string; readonly op: 'eq' | 'ne' | 'lt' | 'lte' | 'gt' | 'gte'; readonly value: Scalar }
   | { readonly field: string; readonly op: 'in'; readonly value: readonly Scalar[] }
@@ -24,7 +28,10 @@ export type Filter =
 
 export interface Query {
   readonly filter?: Filter;
-  /** Field to sort by, `_id` breaking ties; default `_id`. Missing values come first ascending, last descending. */
+  /**
+   * Field to sort by, `_id` breaking ties in the same direction; default `_id`. Missing values come first ascending, last
+   * descending.
+   */
   readonly sort?: { readonly field: string; readonly descending?: boolean };
   /** Sort value and id of the last document of the page before. */
   readonly after?: { readonly value: Scalar; readonly id: string };
@@ -75,24 +82,30 @@ export interface Snapshot<D extends ViewDocument> {
  * indexes and find-and-modify only. Every method throws `EngineUnavailable` where the store is away.
  */
 export abstract class ReadModels {
-  /** Documents by id, and the checkpoint that they answer for. A collection that is gone gives `checkpoint: null`. */
+  /**
+   * Documents by id, and the checkpoint that they answer for. A collection that is gone gives `checkpoint: null`. Others
+   * may be handed the same documents: nobody may change one.
+   */
   abstract read<D extends ViewDocument>(collection: CollectionName, ids: readonly string[]): Promise<Snapshot<D>>;
 
-  /** Documents that fit, sorted. Throws where a field is not in a declared index. */
+  /**
+   * Documents that fit, sorted. Throws `invalid_request` where a field is in no declared index, and `EngineUnavailable`
+   * where the collection is gone.
+   */
   abstract find<D extends ViewDocument>(collection: CollectionName, query: Query): Promise<D[]>;
 
-  /** How many documents fit. */
+  /** How many documents fit. Throws as `find` does. */
   abstract count(collection: CollectionName, filter?: Filter): Promise<number>;
 
   /**
    * Writes each document where none is stored under its id, or one with a smaller `position`; leaves the rest. Needs
-   * no lease: the guard makes a late writer harmless.
+   * no lease: the guard makes a late writer harmless. Does nothing where the collection is gone; `advance` says so.
    */
   abstract put(collection: CollectionName, documents: readonly ViewDocument[]): Promise<void>;
 
   /**
    * Adds amounts to number fields of a document and sets others, making it where it is missing. For facts that are not
-   * derived from events (usage), so without a guard.
+   * derived from events (usage), so without a guard. Throws `EngineUnavailable` where the collection is gone.
    */
   abstract accumulate(collection: CollectionName, changes: readonly Accumulation[]): Promise<void>;
 

@@ -261,9 +261,10 @@ export const readModelsQueriesConformance = (store: () => ReadModelsUnderTest): 
         '"',
         '',
       ]) {
-        await expect(find({ filter: { field, op: 'eq', value: 'a' } })).rejects.toThrow();
-        await expect(find({ sort: { field } })).rejects.toThrow();
-        await expect(models.count(collection, { field, op: 'eq', value: 'a' })).rejects.toThrow();
+        const refusal = { code: 'invalid_request', details: { field } };
+        await expect(find({ filter: { field, op: 'eq', value: 'a' } })).rejects.toMatchObject(refusal);
+        await expect(find({ sort: { field } })).rejects.toMatchObject(refusal);
+        await expect(models.count(collection, { field, op: 'eq', value: 'a' })).rejects.toMatchObject(refusal);
       }
       expect(await find({})).toEqual(['id-0']);
     });
