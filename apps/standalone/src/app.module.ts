@@ -94,7 +94,7 @@ const notifiersOf = ({ config, log }: Setting, clock: Clock): Channels => {
 };
 
 const accessOf = ({ config, keys }: Setting, clock: Clock): Access => {
-  const admin = { name: 'admin', sha256: keys.adminToken.sha256, roles: ['admin' as const], domains: [] };
+  const admin = { name: 'admin-token', sha256: keys.adminToken.sha256, roles: ['admin' as const], domains: [] };
   const { tokens, oidc } = config.access;
   return new Access({ tokens: [...tokens, admin], oidc, clock });
 };

@@ -263,7 +263,7 @@ describe('the command handler on the embedded stores', () => {
       type: 'AddSecret',
       data: { ...ids, secretId: randomUUID(), description: 'x', more: 1 } as never,
     });
-    await expect(send(odd)).rejects.toMatchObject({ code: 'invalid_request', details: { field: 'data' } });
+    await expect(send(odd)).rejects.toMatchObject({ code: 'invalid_request', details: { field: 'data.more' } });
     expect(await history()).toHaveLength(1);
   });
 });

@@ -133,7 +133,7 @@ export class CommandHandler {
   }
 
   private known(outcome: Outcome, fingerprint: string, caller: Caller): Promise<Settled> | Settled {
-    if (outcome.fingerprint !== fingerprint || outcome.caller !== caller.name)
+    if (outcome.fingerprint !== fingerprint || outcome.caller !== senderOf(caller))
       throw new RekeyError('idempotency_key_reused', 'This command id was used for another command.');
     return this.replayed(outcome);
   }
@@ -214,7 +214,7 @@ export class CommandHandler {
     const outcome: Outcome = {
       commandId: request.command.id,
       fingerprint,
-      caller: request.caller.name,
+      caller: senderOf(request.caller),
       recordedAt: this.options.clock.now(),
       reply,
       ...(trace?.valueEventId !== undefined && { valueEventId: trace.valueEventId }),
@@ -282,6 +282,9 @@ export class CommandHandler {
     return { verifier: { verifier, lookupId, hint: hintOf(value) }, sealed };
   }
 }
+
+/** Names a sender: a token and a user may have one name. */
+export const senderOf = ({ type, name }: Pick<Caller, 'type' | 'name'>): string => `${type}:${name}`;
 
 const NOTHING_MADE: MadeValue = {};
 

@@ -6,7 +6,7 @@ export interface Outcome {
   readonly commandId: string;
   /** Hash of type, target and data: the same id with other content is a mistake of the sender. */
   readonly fingerprint: string;
-  /** Who sent it: only they may ask for it. */
+  /** Who sent it, `<type>:<name>`: only they may ask for it. */
   readonly caller: string;
   readonly recordedAt: Instant;
   readonly reply: CommandReply;
