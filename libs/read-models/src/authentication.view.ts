@@ -31,7 +31,7 @@ export const authenticationView: View<Document> = {
   concerns: (event) => event.stream,
   evolve: (document, event) =>
     event.aggregate === 'domain'
-      ? evolveDomain(document as DomainCredentials | null, event)
+      ? evolveDomain(document, event)
       : evolveApplication(document as ApplicationCredentials | null, event),
   ofStream: (stream) => (stream.startsWith('domain-') ? noDomain(stream) : noApplication(stream)),
 };

@@ -25,7 +25,9 @@ export const decoded = (stored: StoredEvent): DecodedEvent => {
 };
 
 /** Pages that are kept for those who are a little behind. */
-const PAGES_KEPT = 24;
+const PAGES_KEPT = 6;
+/** How long the first waits for the others, so that they need not read again what it has read. */
+const WAIT_FOR_OTHERS_MS = 250;
 const RESTART_AFTER_MS = 1_000;
 
 /**
@@ -35,6 +37,10 @@ const RESTART_AFTER_MS = 1_000;
 export class Feed {
   private readonly pages = new Map<Position, Promise<FeedPage | null>>();
   private readonly waiting = new Set<() => void>();
+  /** Which page each reader has taken last. */
+  private readonly taken = new Map<AbortSignal, Position>();
+  /** The page that was forgotten last. */
+  private forgotten: Position | undefined;
   /** Up to where the subscription has come; undefined: nobody has come to the end yet. */
   private tail: Position | undefined;
   private following = new AbortController();
@@ -49,20 +55,47 @@ export class Feed {
   ) {}
 
   /**
-   * The next page behind a place, as soon as there is one; null where the signal is given. Throws `EngineUnavailable`
-   * where the store is away.
+   * The next page behind a place, as soon as there is one; null where the signal is given, which also stands for the
+   * reader. Throws `EngineUnavailable` where the store is away.
    */
   async next(after: Position, signal: AbortSignal): Promise<FeedPage | null> {
     while (!signal.aborted) {
       const { tail } = this;
       if (after !== tail) {
+        if (!this.pages.has(after)) await this.waitForOthers(signal);
         const page = await this.page(after);
-        if (page) return page;
+        if (page) {
+          this.handOut(after, signal);
+          return page;
+        }
         if (this.tail === undefined) this.follow(after);
       }
       if (this.tail === tail) await this.news(signal);
     }
     return null;
+  }
+
+  private handOut(after: Position, signal: AbortSignal): void {
+    if (!this.taken.has(signal)) signal.addEventListener('abort', () => void this.taken.delete(signal), { once: true });
+    this.taken.set(signal, after);
+    this.wake();
+  }
+
+  /** While one more page would push out the very page that somebody takes next, gives them time to take it. */
+  private async waitForOthers(signal: AbortSignal): Promise<void> {
+    const { clock } = this.options;
+    const deadlineMs = clock.monotonicMs() + WAIT_FOR_OTHERS_MS;
+    const isPressing = (): boolean =>
+      this.pages.size >= PAGES_KEPT && [...this.taken].some(([other, at]) => other !== signal && at === this.forgotten);
+    while (!signal.aborted && isPressing() && clock.monotonicMs() < deadlineMs) {
+      const moved = new AbortController();
+      const end = (): void => moved.abort();
+      this.waiting.add(end);
+      signal.addEventListener('abort', end, { once: true });
+      await clock.sleep(deadlineMs - clock.monotonicMs(), moved.signal);
+      this.waiting.delete(end);
+      signal.removeEventListener('abort', end);
+    }
   }
 
   /** Forgets what was read: the store has another history. */
@@ -103,6 +136,7 @@ export class Feed {
     for (const oldest of this.pages.keys()) {
       if (this.pages.size <= PAGES_KEPT) break;
       this.pages.delete(oldest);
+      this.forgotten = oldest;
     }
   }
 

@@ -92,7 +92,7 @@ export const foldEvents = <D extends ViewDocument>(
 
 /** A document as it is marked while later events of its stream wait. */
 export const brokenOf = <D extends ViewDocument>(document: D | Body<D>): D => {
-  const position = afterPosition('position' in document ? (document.position as Position) : '');
+  const position = afterPosition('position' in document ? document.position : '');
   return { ...document, broken: true, position } as unknown as D;
 };
 

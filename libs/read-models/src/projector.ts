@@ -68,7 +68,7 @@ export interface FailedEvent {
 }
 
 const LOOK_EVERY_MS = 2_000;
-const PAGE_SIZE = 500;
+const PAGE_SIZE = 2_000;
 const PUBLISHED = 'published';
 
 /** Keeps all views, and hands the events on to the publisher where there is one. */
