@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Builds what is measured and what measures, and runs it: `npm run bench -- --help`.
 import { spawnSync } from 'node:child_process';
-import { cpSync } from 'node:fs';
+import { cpSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -12,7 +12,7 @@ const node = (...args) => spawnSync(process.execPath, args, { cwd: root, stdio: 
 const built = node('tools/build.mjs', 'standalone');
 if (built.status !== 0) process.exit(1);
 const outdir = path.join(root, 'dist/bench');
-await build({
+const { metafile } = await build({
   absWorkingDir: root,
   entryPoints: ['bench/src/main.ts', 'bench/src/bare-fastify.ts'],
   outdir,
@@ -24,9 +24,12 @@ await build({
   packages: 'external',
   sourcemap: true,
   keepNames: true,
+  metafile: true,
   logLevel: 'warning',
 });
-// The embedded store starts its writing thread from a file beside the bundle.
-cpSync(path.join(root, 'libs/adapters/embedded/src/sqlite-worker.mjs'), path.join(outdir, 'sqlite-worker.mjs'));
+// As for the apps: a worker thread is a file of its own, beside the bundle.
+for (const folder of new Set(Object.keys(metafile.inputs).map((file) => path.dirname(path.join(root, file)))))
+  for (const name of readdirSync(folder).filter((name) => name.endsWith('-worker.mjs')))
+    cpSync(path.join(folder, name), path.join(outdir, name));
 const { status } = node('--enable-source-maps', path.join(outdir, 'main.js'), ...process.argv.slice(2));
 process.exitCode = status ?? 1;

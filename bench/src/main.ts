@@ -7,11 +7,12 @@ import { figure, type Setting } from './bench';
 import { measureArgon2 } from './figures/argon2';
 import { measureCheck, measureFirstChecks, measureScale } from './figures/check';
 import { measureCommands, measureRevocation } from './figures/commands';
+import { measureRebuild } from './figures/rebuild';
 import { startRekey } from './processes';
 import { keepsGoal, tableOf, type Figure } from './report';
 import { seed } from './seed';
 
-const PARTS = ['argon2', 'check', 'commands', 'revoke', 'scale'] as const;
+const PARTS = ['argon2', 'check', 'commands', 'rebuild', 'revoke', 'scale'] as const;
 type Part = (typeof PARTS)[number];
 
 const USAGE = `npm run bench -- [options]
@@ -48,7 +49,7 @@ const SECRETS_PER_APPLICATION = 4;
 const IN_USE = 1_000;
 const FRESH = 300;
 const BACKGROUND_PER_SECOND = 1_000;
-const REBUILD_GOAL = { atLeast: 20_000 };
+const REBUILT = 100_000;
 
 const main = async (): Promise<number> => {
   if (values.help) {
@@ -89,6 +90,7 @@ const main = async (): Promise<number> => {
 const measureAll = async (wanted: ReadonlySet<Part>, setting: Setting): Promise<Figure[]> => {
   const figures: Figure[] = [];
   if (wanted.has('argon2')) figures.push(...(await measureArgon2()));
+  if (wanted.has('rebuild')) figures.push(...(await measureRebuild(setting, REBUILT, SECRETS_PER_APPLICATION)));
   if (!['check', 'commands', 'revoke', 'scale'].some((part) => wanted.has(part as Part))) return figures;
   const folder = path.join(setting.folder, 'small');
   const small = await seed({ folder, secrets: SMALL, secretsPerApplication: SECRETS_PER_APPLICATION, usable: SMALL });
@@ -132,9 +134,8 @@ const measureLarge = async (setting: Setting, small: Parameters<typeof measureSc
   try {
     const inUse = seeded.credentials.slice(0, IN_USE);
     return [
-      figure('rebuild', `all views from zero, ${seeded.events} events`, 'events/s', [(seeded.events * 1000) / server.readyAfterMs], {
-        goal: REBUILD_GOAL,
-        details: { tookMs: server.readyAfterMs, events: seeded.events },
+      figure('start', `first start with ${seeded.events} events: all views from zero`, 's', [server.readyAfterMs / 1000], {
+        details: { eventsPerSecond: (seeded.events * 1000) / server.readyAfterMs },
       }),
       ...(await measureFirstChecks(server, seeded.credentials.slice(IN_USE))),
       ...(await measureScale(setting, small, { server, credentials: inUse, secrets: large })),
