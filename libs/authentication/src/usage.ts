@@ -27,6 +27,8 @@ export interface UsageOptions {
 
 const FLUSH_EVERY_MS = 5_000;
 const SECRETS_MAX = 50_000;
+/** Entries handed on at a time: so few that no check waits noticeably for a batch to be made. */
+const BATCH_MAX = 100;
 /** From this share of the memory on, a batch goes out without waiting for its time. */
 const FLUSH_EARLY_SHARE = 0.5;
 
@@ -108,7 +110,11 @@ export class UsageRecorder {
     const leaving = this.counted;
     this.counted = new Map();
     try {
-      await this.options.sink([...leaving].map(([secretId, counted]) => entryOf(secretId, counted)));
+      while (leaving.size > 0) {
+        const batch = firstOf(leaving, BATCH_MAX);
+        await this.options.sink(batch.map(([secretId, counted]) => entryOf(secretId, counted)));
+        for (const [secretId] of batch) leaving.delete(secretId);
+      }
       this.sinkFailed = false;
     } catch (error) {
       this.sinkFailed = true;
@@ -117,7 +123,7 @@ export class UsageRecorder {
     }
   }
 
-  /** Puts a batch that was not taken under what was counted meanwhile. */
+  /** Puts what was not taken under what was counted meanwhile. */
   private takeBack(batch: Map<string, Counted>): void {
     const meanwhile = this.counted;
     this.counted = batch;
@@ -131,6 +137,12 @@ export class UsageRecorder {
     if (forgotten > 0) this.options.onForgotten?.(forgotten);
   }
 }
+
+const firstOf = <K, V>(map: ReadonlyMap<K, V>, count: number): [K, V][] => {
+  const first: [K, V][] = [];
+  for (const entry of map) if (first.push(entry) === count) break;
+  return first;
+};
 
 const entryOf = (secretId: string, { count, lastUsedAt, from }: Counted): UsageEntry => {
   const address = addressText(from);

@@ -112,6 +112,27 @@ describe('UsageRecorder', () => {
     ]);
   });
 
+  it('hands on large numbers of secrets in batches of 100, and keeps those that were not taken', async () => {
+    let taken = 0;
+    const sizes: number[] = [];
+    const { usage } = setup({
+      sink: async (batch) => {
+        if (sizes.length === 1) {
+          sizes.push(0);
+          throw new Error('The view store is away.');
+        }
+        sizes.push(batch.length);
+        taken += batch.length;
+      },
+    });
+    for (let index = 0; index < 250; index++) usage.record(`s${index}`, at(1));
+    await usage.flush();
+    expect(taken).toBe(100);
+    await usage.stop();
+    expect(sizes).toEqual([100, 0, 100, 50]);
+    expect(taken).toBe(250);
+  });
+
   it('says when the last batch was not taken, and takes another try', async () => {
     const { usage, engine, total } = setup();
     engine.away = true;
