@@ -146,14 +146,16 @@ export class SqliteJobs extends Jobs {
   }
 
   async counts(queue: string): Promise<JobCounts> {
+    // A job that has just been done may still be in hand when its row is gone.
+    const running = [...(this.queues.get(queue)?.running.keys() ?? [])];
     const row = this.options.database
-      .prepare<{ alive: number; dead: number }>(
-        `SELECT (SELECT count(*) FROM jobs WHERE queue = ?1 AND due_ms IS NOT NULL) AS alive,
+      .prepare<{ waiting: number; dead: number }>(
+        `SELECT (SELECT count(*) FROM jobs WHERE queue = ?1 AND due_ms IS NOT NULL
+                   AND id NOT IN (SELECT value FROM json_each(?2))) AS waiting,
                 (SELECT count(*) FROM jobs WHERE queue = ?1 AND due_ms IS NULL) AS dead`,
       )
-      .get([queue]) ?? { alive: 0, dead: 0 };
-    const running = this.queues.get(queue)?.running.size ?? 0;
-    return { waiting: Math.max(0, row.alive - running), running, dead: row.dead };
+      .get([queue, JSON.stringify(running)]) ?? { waiting: 0, dead: 0 };
+    return { ...row, running: running.length };
   }
 
   // ── Doing it ───────────────────────────────────────────────────────────────────────────────────────────────────
