@@ -2,6 +2,7 @@ import {
   Inject,
   Injectable,
   Module,
+  type BeforeApplicationShutdown,
   type DynamicModule,
   type OnApplicationShutdown,
   type OnModuleInit,
@@ -22,7 +23,17 @@ import { CommandHandler } from '@rekey/commands';
 import { VIEW_VERSIONS, type ViewName } from '@rekey/contracts';
 import { ExpiryWatcher, queueOf } from '@rekey/expiry';
 import { addRoutes, gatewayRoutes, type Route } from '@rekey/gateway';
-import { Access, ActiveView, Health, lagSeconds, type Config, type Keys, type Metrics } from '@rekey/platform';
+import {
+  Access,
+  ActiveView,
+  Health,
+  ObservedHasher,
+  ObservedNotifier,
+  lagSeconds,
+  type Config,
+  type Keys,
+  type Metrics,
+} from '@rekey/platform';
 import {
   Clock,
   CommandBus,
@@ -80,7 +91,7 @@ const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 const PURGE_EVERY_MS = 3_600_000;
 
-const notifiersOf = ({ config, log }: Setting, clock: Clock): Channels => {
+const notifiersOf = ({ config, log, metrics }: Setting, clock: Clock): Channels => {
   const { log: lines, ui, webhook } = config.notifiers;
   const { webhookSecret } = config.secrets;
   const all = [
@@ -90,7 +101,7 @@ const notifiersOf = ({ config, log }: Setting, clock: Clock): Channels => {
       ? [new WebhookNotifier({ url: webhook.url, secret: webhookSecret }, clock)]
       : []),
   ];
-  return { all };
+  return { all: all.map((notifier) => new ObservedNotifier(notifier, metrics)) };
 };
 
 const accessOf = ({ config, keys }: Setting, clock: Clock): Access => {
@@ -105,10 +116,11 @@ const viewsOf = ({ log }: Setting, store: EventStore, readModels: ReadModels, cl
   return { of: Object.fromEntries(names.map((view) => [view, open(view)])) as Record<ViewName, ActiveView> };
 };
 
-const hasherOf = ({ config, keys }: Setting): SecretHasher => {
+const hasherOf = ({ config, keys, metrics }: Setting, clock: Clock): SecretHasher => {
   const { generated, imported } = config.hashing;
   const { pepper } = config.secrets;
-  return new Argon2SecretHasher({ generated, imported, indexKey: keys.indexKey, ...(pepper && { pepper }) });
+  const hasher = new Argon2SecretHasher({ generated, imported, indexKey: keys.indexKey, ...(pepper && { pepper }) });
+  return new ObservedHasher(hasher, metrics, clock);
 };
 
 const handlerOf = (
@@ -194,7 +206,7 @@ const authenticatorOf = (
 
 /** Starts the parts in the order in which they need each other, and ends them in the other. */
 @Injectable()
-export class System implements OnModuleInit, OnApplicationShutdown {
+export class System implements OnModuleInit, BeforeApplicationShutdown, OnApplicationShutdown {
   private readonly ending = new AbortController();
   private cancelPurge: () => void = () => undefined;
   /** Every route that is served. */
@@ -232,8 +244,13 @@ export class System implements OnModuleInit, OnApplicationShutdown {
     this.purgeNow();
   }
 
-  async onApplicationShutdown(): Promise<void> {
+  /** Before the port is closed: nobody sends new work here, and streams end. */
+  beforeApplicationShutdown(): void {
+    this.health.stop();
     this.ending.abort();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
     this.cancelPurge();
     await this.watcher.stop();
     await this.bus.close();
@@ -325,7 +342,7 @@ export class AppModule {
           }),
         ),
         part(CommandBus, [Clock], (clock) => new LocalCommandBus(clock)),
-        part(SecretHasher, [Setting], hasherOf),
+        part(SecretHasher, [Setting, Clock], hasherOf),
         part(Channels, [Setting, Clock], notifiersOf),
         part(Access, [Setting, Clock], accessOf),
         part(Views, [Setting, EventStore, ReadModels, Clock], viewsOf),

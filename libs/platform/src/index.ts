@@ -8,3 +8,4 @@ export { KeyError, ensureKeys, type KeyFiles, type Keys, type SealingKeys } from
 export { createLogger, type LoggerOptions } from './logging';
 export { Health, type HealthReport, type Probe } from './health';
 export { Metrics, lagSeconds, type ViewProgress } from './metrics';
+export { ObservedHasher, ObservedNotifier } from './observed';
