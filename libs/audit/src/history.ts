@@ -1,13 +1,14 @@
 import { RekeyError } from '@rekey/contracts';
 import { redact, type EventMetadata, type Instant } from '@rekey/domain';
 import { START, inFeed, type EventStore, type Position, type StoredEvent } from '@rekey/ports';
+import { setImmediate } from 'node:timers/promises';
 import { sha256 } from './sha256';
 
 /** What the history is read from. */
 export type HistoryStore = Pick<EventStore, 'readFeed' | 'readStream'>;
 
-/** Events read in one go: bounds the memory that a reader of any length needs. */
-export const READ_SIZE = 500;
+/** Events read in one go: bounds the memory of a reader of any length, and how long others wait for their turn. */
+export const READ_SIZE = 100;
 
 /** Events that are looked through for one page: bounds the time of a request whose filter fits next to nothing. */
 const PAGE_SCAN_MAX = 10_000;
@@ -95,6 +96,8 @@ export const eventsOf = async function* (
     const last = events.at(-1);
     if (!last) return;
     cursor = cursorOf(last, stream);
+    // A store in this very process answers at once: without this, a long walk would let nobody else have a turn.
+    await setImmediate();
   }
 };
 

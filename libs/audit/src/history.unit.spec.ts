@@ -80,7 +80,7 @@ describe('a page of the history', () => {
     const second = await readHistory(long, filter, { limit: 10, after: first.next });
     expect(second.items).toHaveLength(1);
     expect(second.next).toBeUndefined();
-    expect(long.largestRead).toBeLessThanOrEqual(500);
+    expect(long.largestRead).toBeLessThanOrEqual(100);
   });
 
   it.each([

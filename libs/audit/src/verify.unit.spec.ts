@@ -67,7 +67,7 @@ describe('a history that nobody touched', () => {
     for (let count = 0; count < 1_500; count++)
       history.write(ofApplication('ApplicationRenamed', day(9), { name: `${count}` }));
     expect(await verifyHistory(history, ALL)).toEqual({ streams: 3, events: 1_507, broken: [] });
-    expect(history.largestRead).toBeLessThanOrEqual(500);
+    expect(history.largestRead).toBeLessThanOrEqual(100);
   });
 });
 

@@ -1,5 +1,5 @@
 import type { ScheduledSecret } from '@rekey/contracts';
-import { later, type Instant } from '@rekey/domain';
+import type { Instant } from '@rekey/domain';
 import type { Ticks } from './ticks';
 
 const DAY_MS = 86_400_000;
@@ -59,60 +59,84 @@ export const dueOf = (value: Watched, rules: NoticeRules, now: Instant, until: I
   const expiry: Due[] =
     recorded || expiresAt > until ? [] : [{ kind: 'expiry', id: expiryJobId(_id, version), runAt: expiresAt }];
   if (state !== 'active') return expiry;
-  const notices = rules.channels.flatMap((channel) =>
-    dueInChannel({ ...value, expiresAt }, channel, rules, now, until),
-  );
-  return [...expiry, ...notices];
-};
-
-const dueInChannel = (
-  value: Watched & { readonly expiresAt: Instant },
-  channel: string,
-  { thresholds, ticks }: NoticeRules,
-  now: Instant,
-  until: Instant,
-): Due[] => {
-  const { _id, version, createdAt, expiresAt } = value;
-  const expired = now >= expiresAt;
-  if (expired && value.expiredVersion !== version) return [];
-  const notice = (threshold: number, runAt: Instant): Due => ({
+  if (now >= expiresAt && !recorded) return expiry;
+  const channels = rules.channels.map((channel) => knownIn(channel, value.notices));
+  const notice = (threshold: number, channel: string, runAt: Instant): Due => ({
     kind: 'notice', id: noticeJobId(_id, version, threshold, channel), runAt, threshold, channel,
   }); // prettier-ignore
-  const known = knownIn(channel, value.notices);
-  const settled = Math.min(...known.map(({ threshold }) => threshold));
-  const due = known
-    .filter(({ threshold, state }) => state === 'retried' && (threshold === EXPIRED) === expired)
-    .map(({ threshold }) => notice(threshold, now));
-  if (expired) {
-    const told = settled === EXPIRED || now >= addDays(expiresAt, EXPIRED_NOTICE_DAYS);
-    return told ? due : [...due, notice(EXPIRED, expiresAt)];
+  const askedAgain = channels.flatMap(({ channel, retried }) =>
+    retried
+      .filter((threshold) => (threshold === EXPIRED) === recorded)
+      .map((threshold) => notice(threshold, channel, now)),
+  );
+  if (recorded) {
+    const isNews = Date.parse(now) < Date.parse(expiresAt) + EXPIRED_NOTICE_DAYS * DAY_MS;
+    const untold = channels.filter(({ settled }) => isNews && settled > EXPIRED);
+    return [...askedAgain, ...untold.map(({ channel }) => notice(EXPIRED, channel, expiresAt))];
   }
-  let nearer: Instant | undefined;
-  for (const threshold of nearestFirst(thresholds)) {
-    if (threshold >= settled) break;
-    const from = later(addDays(expiresAt, -threshold), createdAt);
-    // A tick lies at or after the instant that it is asked for: what begins later need not be asked.
-    const tick = from > until ? undefined : ticks.atOrAfter(from);
-    if (tick === undefined || tick >= expiresAt) continue;
-    if (nearer !== undefined && nearer <= later(tick, now)) break;
-    nearer = tick;
-    if (tick <= until) due.push(notice(threshold, tick));
-  }
-  return due;
+  const unsettled = Math.max(...channels.map(({ settled }) => settled));
+  const opportunities = opportunitiesOf({ ...value, expiresAt }, rules, unsettled, Date.parse(until));
+  const notices = channels.flatMap(({ channel, settled }) =>
+    nearestOf(opportunities, settled, Date.parse(now)).map(({ threshold, tick }) =>
+      notice(threshold, channel, new Date(tick).toISOString()),
+    ),
+  );
+  return [...expiry, ...askedAgain, ...notices];
 };
 
-/** The notices of a channel that there is a record of, whether their thresholds are still configured or not. */
-const knownIn = (channel: string, notices: Watched['notices']) =>
-  Object.entries(notices).flatMap(([key, state]) => {
-    const [, threshold, name] = /^([\d.]+)\.(.+)$/.exec(key) ?? [];
-    return name === channel ? [{ threshold: Number(threshold), state }] : [];
+interface Known {
+  readonly channel: string;
+  /** The smallest threshold that there is a record of, whether it is still configured or not. */
+  readonly settled: number;
+  /** Thresholds that were asked for again. */
+  readonly retried: readonly number[];
+}
+
+/** What is on record of a channel. */
+const knownIn = (channel: string, notices: Watched['notices']): Known => {
+  const ending = `.${channel}`;
+  let settled = Infinity;
+  const retried: number[] = [];
+  for (const key in notices) {
+    if (!key.endsWith(ending)) continue;
+    const threshold = Number(key.slice(0, -ending.length));
+    // Otherwise the name of the channel only ends like this one's.
+    if (Number.isNaN(threshold)) continue;
+    settled = Math.min(settled, threshold);
+    if (notices[key] === 'retried') retried.push(threshold);
+  }
+  return { channel, settled, retried };
+};
+
+/** A threshold and its tick, in milliseconds since 1970 UTC. */
+interface Opportunity {
+  readonly threshold: number;
+  readonly tick: number;
+}
+
+/** The thresholds below another with a tick before the expiry and up to an instant, the nearest to the expiry first. */
+const opportunitiesOf = (
+  { createdAt, expiresAt }: Watched & { readonly expiresAt: Instant },
+  { thresholds, ticks }: NoticeRules,
+  below: number,
+  until: number,
+): Opportunity[] => {
+  const end = Date.parse(expiresAt);
+  const start = Date.parse(createdAt);
+  const nearestFirst = [...new Set(thresholds)].filter((days) => days > EXPIRED && days < below).sort((a, b) => a - b);
+  return nearestFirst.flatMap((threshold) => {
+    const from = Math.max(end - threshold * DAY_MS, start);
+    // A tick lies at or after the instant that it is asked for: what begins later need not be asked.
+    const tick = from > until ? undefined : ticks.msAtOrAfter(from);
+    return tick === undefined || tick >= end || tick > until ? [] : [{ threshold, tick }];
   });
+};
 
-const nearestFirst = (thresholds: readonly number[]): number[] =>
-  [...new Set(thresholds)].filter((days) => days > EXPIRED).sort((left, right) => left - right);
-
-const addDays = (instant: Instant, days: number): Instant =>
-  new Date(Date.parse(instant) + days * DAY_MS).toISOString();
+/** Without those that another, nearer to the expiry, stands for: one that is due by now, or at the same tick. */
+const nearestOf = (opportunities: readonly Opportunity[], settled: number, now: number): Opportunity[] =>
+  opportunities.filter(
+    ({ threshold, tick }, index) => threshold < settled && !((opportunities[index - 1]?.tick ?? Infinity) <= Math.max(tick, now)), // prettier-ignore
+  );
 
 /** Every job that a version of a secret can have had under these rules. */
 export const possibleJobs = (id: string, version: number, rules: NoticeRules): (Pick<Due, 'id'> & JobKind)[] => [

@@ -83,6 +83,22 @@ describe('what is due for a secret that nothing was told of', () => {
     ]);
   });
 
+  it('is one notice for thresholds that share a tick, and one for each that does not', () => {
+    const weekly = { ...rules, thresholds: [1, 2, 10], ticks: new Ticks('0 0 5 * * 1', 'UTC') };
+    const value = { ...secret, expiresAt: at('2027-03-30T12:00Z') };
+    expect(listed(dueOf(value, weekly, secret.createdAt, EVER))).toEqual([
+      'expire.a.s.1 2027-03-30T12:00:00.000Z',
+      'notice.a.s.1.2.log 2027-03-29T05:00:00.000Z',
+      'notice.a.s.1.10.log 2027-03-22T05:00:00.000Z',
+    ]);
+    const shared = { ...value, expiresAt: at('2027-03-31T12:00Z') };
+    expect(listed(dueOf(shared, { ...weekly, thresholds: [3, 4, 10] }, secret.createdAt, EVER))).toEqual([
+      'expire.a.s.1 2027-03-31T12:00:00.000Z',
+      'notice.a.s.1.3.log 2027-03-29T05:00:00.000Z',
+      'notice.a.s.1.10.log 2027-03-22T05:00:00.000Z',
+    ]);
+  });
+
   it('goes through every channel', () => {
     const due = dueOf(secret, { ...rules, thresholds: [5], channels: ['log', 'ui'] }, secret.createdAt, EVER);
     expect(ids(due)).toEqual(['expire.a.s.1', 'notice.a.s.1.5.log', 'notice.a.s.1.5.ui']);
@@ -117,6 +133,11 @@ describe('what was told', () => {
   it('settles nothing in another channel', () => {
     const both = { ...rules, channels: ['log', 'ui'] };
     expect(ids(dueOf(withNotices({ '1.log': 'sent' }), both, now, now))).toEqual(['notice.a.s.1.5.ui']);
+  });
+
+  it('settles nothing in a channel whose name only ends alike', () => {
+    const both = { ...rules, channels: ['log', 'audit.log'] };
+    expect(ids(dueOf(withNotices({ '1.audit.log': 'sent' }), both, now, now))).toEqual(['notice.a.s.1.5.log']);
   });
 
   it('and is asked for again is due at once, also where a nearer one was told', () => {

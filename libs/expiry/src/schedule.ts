@@ -1,12 +1,14 @@
 import { RekeyError, UnreadableEvent, type ScheduledSecret } from '@rekey/contracts';
 import type { Instant } from '@rekey/domain';
 import type { Clock, EventStore, Filter, Job, Jobs, Position, Query, ViewDocument } from '@rekey/ports';
+import { setImmediate } from 'node:timers/promises';
 import { dueOf, possibleJobs, queueOf, type NoticeRules, type Watched } from './due';
 import { domainStateOf } from './standing';
 import { jobOf } from './work';
 
 const DAY_MS = 86_400_000;
-const PAGE = 500;
+/** Documents that are looked at in one go: others wait for so long. */
+const PAGE = 200;
 
 /** What is needed of the view `expiry-schedule`; an `ActiveView` is one. */
 export interface ScheduleView {
@@ -58,6 +60,7 @@ export class Schedule {
       const last = page.at(-1);
       if (!last || page.length < PAGE) return;
       after = { value: last.expiresAt ?? null, id: last._id };
+      await setImmediate();
     }
   }
 

@@ -54,20 +54,22 @@ export class Ticks {
 
   /** The first tick at or after an instant; undefined where there is none up to the year 9999. */
   atOrAfter(instant: Instant): Instant | undefined {
-    const from = Date.parse(instant);
+    const tick = this.msAtOrAfter(Date.parse(instant));
+    return tick === undefined ? undefined : new Date(tick).toISOString();
+  }
+
+  /** The same in milliseconds since 1970 UTC. */
+  msAtOrAfter(from: number): number | undefined {
     const index = this.stretchAt(from);
     const known = this.remembered[index];
-    if (known && known.from <= from) return new Date(known.tick).toISOString();
+    if (known && known.from <= from) return known.tick;
     if (from >= this.noneFrom) return undefined;
     const tick = this.search(from);
-    if (tick === undefined) {
-      this.noneFrom = from;
-      return undefined;
-    }
-    if (known?.tick === tick) this.remembered[index] = { from, tick };
+    if (tick === undefined) this.noneFrom = from;
+    else if (known?.tick === tick) this.remembered[index] = { from, tick };
     else if (this.remembered.length < REMEMBERED_MAX) this.remembered.splice(index, 0, { from, tick });
     else this.remembered = [{ from, tick }];
-    return new Date(tick).toISOString();
+    return tick;
   }
 
   /** Place of the first stretch that ends at or after an instant. */
