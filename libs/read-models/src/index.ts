@@ -3,6 +3,8 @@ export * from './authentication.view';
 export { planBuilds, nextPointer, type Plan, type Situation } from './build-plan';
 export * from './domains.view';
 export * from './expiry-schedule.view';
+export { decoded, type DecodedEvent } from './feed';
+export { foldEvents, type Failure, type Folded } from './fold';
 export type { Log } from './leased-feed';
 export * from './notifications.view';
 export type { Page } from './paging';
