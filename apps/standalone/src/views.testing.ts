@@ -322,6 +322,8 @@ export const through = <T extends object>(
     get: (_, name) => {
       const held: unknown = Reflect.get(target, name);
       if (typeof held !== 'function') return held;
+      // A subscription waits by itself for a store that is away.
+      if (name === 'subscribe') return held.bind(target) as unknown;
       const method = held as Method;
       return (...given: unknown[]) => around(String(name), () => method.apply(target, given));
     },
