@@ -332,7 +332,7 @@ export class AppModule {
         part(Clock, [], () => new SystemClock()),
         part(SqliteDatabase, [Setting], ({ config }) => SqliteDatabase.open(config.storage.path)),
         part(EventStore, [SqliteDatabase, Clock], (database, clock) => SqliteEventStore.open(database, clock)),
-        part(ReadModels, [SqliteDatabase], (database) => SqliteReadModels.open(database)),
+        part(ReadModels, [SqliteDatabase], (database) => SqliteReadModels.open(database, { alone: true })),
         part(Outcomes, [SqliteDatabase], (database) => SqliteOutcomes.open(database)),
         part(Jobs, [SqliteDatabase, Clock, Setting], (database, clock, { log }) =>
           SqliteJobs.open({

@@ -10,8 +10,8 @@ interface Kept {
 
 /**
  * Remembers what was read, for exactly as long as nobody has committed anything to the store: before it answers, it
- * asks for the number of the state that a read would see now (`PRAGMA data_version`), and forgets all where that has
- * changed. Asking costs a quarter of the reading that it spares.
+ * asks for the number of the state that a read would see now (`WalIndex`), and forgets all where that has changed.
+ * Asking costs a tenth of the reading that it spares.
  *
  * What is kept may be newer than the number it is kept under (a commit fell between), never older; then the number has
  * changed at the next question, so no answer mixes two states or is older than the question.

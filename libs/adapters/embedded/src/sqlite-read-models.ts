@@ -13,12 +13,21 @@ import {
   type ViewDocument,
   type ViewIndex,
 } from '@rekey/ports';
+import path from 'node:path';
 import { SnapshotCache } from './snapshot-cache';
+import { TurnState, WalIndex } from './wal-index';
 import {
   accumulateStep, advanceStep, buildOf, type BuildRow, claimStep, COLLECTIONS_SQL, columnNameOf, COLUMNS_SQL,
   createSteps, dropStep, fieldsOf, parsed, putSteps, tableNameOf, tableOf,
 } from './sqlite-collection'; // prettier-ignore
-import type { Query as Statement, SqliteDatabase, SqlValue, Step, StepResult } from './sqlite-database';
+import {
+  STORE_FILE,
+  type Query as Statement,
+  type SqliteDatabase,
+  type SqlValue,
+  type Step,
+  type StepResult,
+} from './sqlite-database';
 import { conditionOf, type ColumnOf, pageOf } from './sqlite-query';
 import { SqliteQueryThread } from './sqlite-query-thread';
 
@@ -39,6 +48,14 @@ interface Waiter {
   readonly fail: (error: unknown) => void;
 }
 
+export interface SqliteReadModelsOptions {
+  /**
+   * No other process acknowledges commands on this file, as where the folder is locked: then reads of one turn of the
+   * event loop share one look at whether something was written. Default false.
+   */
+  readonly alone?: boolean;
+}
+
 /**
  * Read models in the embedded store. Reads by id are one statement on the event loop's own connection, remembered while
  * nothing is written; searches and counts, which may take long, run in a thread of their own.
@@ -48,20 +65,32 @@ export class SqliteReadModels extends ReadModels {
   private readonly fields = new Map<CollectionName, ReadonlySet<string>>();
   private readonly waiters = new Map<CollectionName, Set<Waiter>>();
   private readonly cache: SnapshotCache;
+  private readonly index: WalIndex;
+  private forgetTurn: (() => void) | undefined;
   private readonly queries: SqliteQueryThread;
   private unwatch: (() => void) | undefined;
 
-  private constructor(private readonly database: SqliteDatabase) {
+  private constructor(
+    private readonly database: SqliteDatabase,
+    { alone = false }: SqliteReadModelsOptions,
+  ) {
     super();
-    const dataVersion = database.prepare<{ data_version: number }>('PRAGMA data_version');
-    this.cache = new SnapshotCache(() => dataVersion.get()?.data_version ?? -1);
+    this.index = new WalIndex(path.join(database.folder, STORE_FILE));
+    const state = alone ? this.turnState() : this.index;
+    this.cache = new SnapshotCache(() => state.current());
     this.queries = new SqliteQueryThread(database.folder);
   }
 
   /** Makes its tables where they are missing. The database stays the caller's to close. */
-  static async open(database: SqliteDatabase): Promise<SqliteReadModels> {
+  static async open(database: SqliteDatabase, options: SqliteReadModelsOptions = {}): Promise<SqliteReadModels> {
     await database.migrate('read-models', SCHEMA);
-    return new SqliteReadModels(database);
+    return new SqliteReadModels(database, options);
+  }
+
+  private turnState(): TurnState {
+    const state = new TurnState(this.index);
+    this.forgetTurn = this.database.watch(() => state.committed());
+    return state;
   }
 
   // ── Documents ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -234,6 +263,8 @@ export class SqliteReadModels extends ReadModels {
     for (const waiters of this.waiters.values())
       for (const { fail } of waiters) fail(new EngineUnavailable('embedded store'));
     this.stopWatching();
+    this.forgetTurn?.();
+    this.index.close();
     await this.queries.close();
   }
 
