@@ -124,7 +124,7 @@ describe('foldEvents', () => {
       if (secretId !== 'third') expect(await history.command({ type: 'DeleteApplication', data: ids })).toBe(true);
     }
     const events = recorded.events.map(decoded);
-    const secrets = [...folded(secretsView as View, events).values()] as SecretDocument[];
+    const secrets = [...folded(secretsView, events).values()] as SecretDocument[];
     const live = secrets.filter(({ applicationState }) => applicationState !== 'deleted');
     expect(live.map(({ secretId }) => secretId)).toEqual(['third']);
     expect(secrets).toHaveLength(3);

@@ -112,7 +112,7 @@ describe('Projector', () => {
   it('makes a new version beside the old one, which keeps answering until then', async () => {
     const history = new RandomHistory(stores.store, 5);
     await history.more(100);
-    const old = await start({ name: 'old', views: [secretsView as View] });
+    const old = await start({ name: 'old', views: [secretsView] });
     await stores.reached('secrets', history.position);
     const gate = new Gate();
     gate.close();
