@@ -349,6 +349,22 @@ describe('the history', () => {
     expect((await rekey(['history', '--ndjson'])).code).toBe(3);
   });
 
+  it('of one application names secrets by their descriptions, and no stream', async () => {
+    const about = (type: string, data: object) => ({ ...event, stream: `application-${APPLICATION}`, type, data });
+    const other = SECRET.replace(/^./, 'f');
+    const items = [
+      about('SecretAdded', { secretId: SECRET, description: 'Nightly jobs', version: 1 }),
+      about('SecretRevoked', { secretId: SECRET, reason: 'superseded' }),
+      about('SecretRevoked', { secretId: other, reason: 'superseded' }),
+    ];
+    server.on('GET', `/api/v1/domains/acme/applications/${APPLICATION}/history`, { status: 200, body: { items } });
+    const { stdout } = await rekey(['history', ...OF]);
+    expect(stdout).toMatch(/SecretAdded +admin +description="Nightly jobs" version=1\n/);
+    expect(stdout).toMatch(/SecretRevoked +admin +secret="Nightly jobs" reason=superseded\n/);
+    expect(stdout).toContain(`secret=${other} reason=superseded`);
+    expect(stdout).not.toContain('application-');
+  });
+
   it('is verified, with an exit code of its own where it is broken', async () => {
     server.on('POST', '/api/v1/history/verify', { status: 200, body: { streams: 2, events: 9, broken: [] } });
     const whole = await rekey(['verify']);
@@ -362,15 +378,14 @@ describe('the history', () => {
 });
 
 describe('notices', () => {
-  const notice = { id: `${SECRET}.1.5.ui`, domainId: 'acme', applicationId: APPLICATION, secretId: SECRET, version: 1, threshold: 5, channel: 'ui', state: 'sent', sentAt: '2026-01-01T00:00:00.000Z' }; // prettier-ignore
+  const notice = { id: `${SECRET}.1.5.ui`, domainId: 'acme', applicationId: APPLICATION, secretId: SECRET, version: 1, threshold: 5, channel: 'ui', state: 'sent', sentAt: '2026-01-01T00:00:00.000Z', clientId: 'billing', description: 'Nightly' }; // prettier-ignore
 
   it('are listed, acknowledged and sent again', async () => {
     server.on('GET', '/api/v1/notifications', { status: 200, body: { items: [notice] } });
     server.on('POST', `/api/v1/notifications/${notice.id}/acknowledge`, { status: 200, body: { ...notice, state: 'acknowledged' } }); // prettier-ignore
     server.on('POST', `/api/v1/notifications/${notice.id}/retry`, { status: 200, body: notice });
-    expect((await rekey(['notifications', 'list', '--unacknowledged'])).stdout).toMatch(
-      /expires within 5 days +ui +sent/,
-    );
+    const { stdout } = await rekey(['notifications', 'list', '--unacknowledged']);
+    expect(stdout).toMatch(/01-01T00:00:00.000Z +expires within 5 days +Nightly +billing +acme +ui +sent/);
     expect((await rekey(['notifications', 'ack', notice.id])).stdout).toMatch(/State +acknowledged/);
     expect((await rekey(['notifications', 'retry', notice.id])).code).toBe(0);
     expect(server.seen[0]?.query).toEqual({ acknowledged: 'false' });

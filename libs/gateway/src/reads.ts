@@ -1,4 +1,4 @@
-import { RekeyError, type Caller, type SecretStatus, type ViewName } from '@rekey/contracts';
+import { RekeyError, secretDocumentId, type Caller, type SecretStatus, type ViewName } from '@rekey/contracts';
 import type {
   applicationAnswer,
   domainAnswer,
@@ -152,8 +152,10 @@ export class Reads {
     return { ...page, items: await this.secretAnswers(page.items, await this.applicationsOf(page.items)) };
   }
 
-  private async applicationsOf(secrets: readonly SecretDocument[]): Promise<Map<string, ApplicationDocument>> {
-    const ids = [...new Set(secrets.map((secret) => secret.applicationId))];
+  private async applicationsOf(
+    things: readonly { readonly applicationId: string }[],
+  ): Promise<Map<string, ApplicationDocument>> {
+    const ids = [...new Set(things.map(({ applicationId }) => applicationId))];
     const documents = await this.options.views.applications.read<ApplicationDocument>(ids);
     return new Map(documents.flatMap((document) => (document ? [[document._id, document] as const] : [])));
   }
@@ -232,14 +234,27 @@ export class Reads {
 
   async notifications(caller: Caller, query: z.infer<typeof notificationsQuery>): Promise<Page<NotificationAnswer>> {
     const page = await listNotifications(this.options.views, { ...query, visible: caller.domains });
-    return { ...page, items: page.items.map(notificationAnswerOf) };
+    return { ...page, items: await this.notificationAnswers(page.items) };
   }
 
   async notification(caller: Caller, id: string): Promise<NotificationAnswer> {
     const document = await getNotification(this.options.views, id);
     const visible = document && (caller.domains.length === 0 || caller.domains.includes(document.domainId));
     if (!visible) throw new RekeyError('not_found', 'There is no such notice.');
-    return notificationAnswerOf(document);
+    const [answer] = await this.notificationAnswers([document]);
+    return answer as NotificationAnswer;
+  }
+
+  /** Notices with the names by which people know what they are about. */
+  private async notificationAnswers(notices: readonly NotificationDocument[]): Promise<NotificationAnswer[]> {
+    const ids = notices.map(({ applicationId, secretId }) => secretDocumentId(applicationId, secretId));
+    const [secrets, applications] = await Promise.all([
+      this.options.views.secrets.read<SecretDocument>(ids),
+      this.applicationsOf(notices),
+    ]);
+    return notices.map((notice, index) =>
+      notificationAnswerOf(notice, secrets[index], applications.get(notice.applicationId)),
+    );
   }
 }
 
@@ -300,12 +315,19 @@ const secretAnswerOf = (
   }),
 });
 
-const notificationAnswerOf = (document: NotificationDocument): NotificationAnswer => {
+const notificationAnswerOf = (
+  document: NotificationDocument,
+  secret: SecretDocument | null | undefined,
+  application: ApplicationDocument | undefined,
+): NotificationAnswer => {
   const { _id, domainId, applicationId, secretId, version, threshold, channel, state } = document;
   const { sentAt, failedAt, cause, recipients, acknowledgedAt, acknowledgedBy } = document;
   return {
     id: _id, domainId, applicationId, secretId, version, threshold, channel, state,
-    ...present({ sentAt, failedAt, cause, recipients, acknowledgedAt, acknowledgedBy }),
+    ...present({
+      clientId: application?.clientId, applicationName: application?.name, description: secret?.description,
+      sentAt, failedAt, cause, recipients, acknowledgedAt, acknowledgedBy,
+    }),
   }; // prettier-ignore
 };
 

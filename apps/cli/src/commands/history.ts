@@ -69,15 +69,18 @@ export const addHistoryCommands = (program: Command, io: Io): void => {
 const history = async (session: Session, options: HistoryOptions): Promise<void> => {
   const call = historyCall(session, options);
   if (!options.ndjson)
-    return session.list(call, options, historyEventAnswer, (items) => table(session.paper, items));
+    return session.list(call, options, historyEventAnswer, (items) => table(session.paper, items, ofOne(options)));
   const { chunks } = await session.client.stream({ ...call, accept: NDJSON });
   for await (const chunk of chunks) await session.out(chunk);
 }; // prettier-ignore
 
+/** Whether it is the history of one application, so that its stream need not be named in each line. */
+const ofOne = ({ app, clientId }: HistoryOptions): boolean => app !== undefined || clientId !== undefined;
+
 const historyCall = (session: Session, options: HistoryOptions): Call => {
   const { type, actor, from, until, domain } = options;
   const query = { type, actor, from, until };
-  if (options.app === undefined && options.clientId === undefined) {
+  if (!ofOne(options)) {
     const stream = options.stream ?? (domain === undefined ? undefined : `domain-${domain}`);
     return { method: 'GET', path: '/api/v1/history', query: { ...query, stream } };
   }
@@ -87,25 +90,33 @@ const historyCall = (session: Session, options: HistoryOptions): Call => {
 };
 
 /** What a reader of a history looks for first; the rest is for `--json`. */
-const table = (paper: Paper, events: HistoryEvent[]): string =>
-  paper.table(
-    ['AT', 'EVENT', 'STREAM', 'REVISION', 'BY', 'ABOUT'],
-    events.map((event) => [
-      text(event.metadata['occurredAt']),
-      event.type,
-      event.stream,
-      String(event.revision),
-      actorOf(event),
-      about(event.data),
-    ]),
+const table = (paper: Paper, events: HistoryEvent[], narrow: boolean): string => {
+  const descriptions = new Map<unknown, unknown>();
+  return paper.table(
+    ['AT', 'EVENT', ...(narrow ? [] : ['STREAM', 'REVISION']), 'BY', 'ABOUT'],
+    events.map(({ metadata, type, stream, revision, data }) => {
+      const { secretId, description } = data;
+      if (description !== undefined) descriptions.set(secretId, description);
+      // By its id where it was described before the first of these events.
+      const secret = description === undefined ? (descriptions.get(secretId) ?? secretId) : undefined;
+      return [
+        text(metadata['occurredAt']),
+        type,
+        ...(narrow ? [] : [stream, String(revision)]),
+        actorOf(metadata),
+        about({ ...data, secret }),
+      ];
+    }),
   );
+};
 
 const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
 
-const actorOf = ({ metadata }: HistoryEvent): string | undefined =>
+const actorOf = (metadata: HistoryEvent['metadata']): string | undefined =>
   text((metadata['actor'] as { id?: unknown } | undefined)?.id);
 
 const TOLD = [
+  'secret',
   'name',
   'clientId',
   'description',
@@ -123,8 +134,10 @@ const TOLD = [
 
 const about = (data: Readonly<Record<string, unknown>>): string =>
   TOLD.filter((name) => data[name] !== undefined && data[name] !== null)
-    .map((name) => `${name}=${typeof data[name] === 'object' ? JSON.stringify(data[name]) : String(data[name])}`)
+    .map((name) => `${name}=${isWord(data[name]) ? String(data[name]) : JSON.stringify(data[name])}`)
     .join(' ');
+
+const isWord = (value: unknown): boolean => typeof value !== 'object' && /^[^\s"=]+$/.test(String(value));
 
 const verify = async (session: Session, options: VerifyOptions): Promise<void> => {
   if (options.file !== undefined) return verifyFile(session, options.file, options.partial ?? false);

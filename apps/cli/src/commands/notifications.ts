@@ -64,7 +64,9 @@ const record = (paper: Paper, notice: Notice, now: string): string =>
   paper.record([
     ['Notice', notice.id],
     ['Domain', notice.domainId],
+    ['Application', notice.clientId],
     ['Secret', notice.secretId],
+    ['Description', notice.description],
     ['Version', notice.version?.toString()],
     ['About', about(notice.threshold)],
     ['Channel', notice.channel],
@@ -78,14 +80,15 @@ const record = (paper: Paper, notice: Notice, now: string): string =>
 
 const table = (paper: Paper, notices: Notice[]): string =>
   paper.table(
-    ['NOTICE', 'DOMAIN', 'SECRET', 'ABOUT', 'CHANNEL', 'STATE', 'AT'],
+    ['AT', 'ABOUT', 'SECRET', 'CLIENT ID', 'DOMAIN', 'CHANNEL', 'STATE', 'NOTICE'],
     notices.map((notice) => [
-      notice.id,
-      notice.domainId,
-      notice.secretId,
+      told(notice),
       about(notice.threshold),
+      notice.description ?? notice.secretId,
+      notice.clientId,
+      notice.domainId,
       notice.channel,
       notice.state && status(notice.state),
-      told(notice),
+      notice.id,
     ]),
   );
