@@ -49,6 +49,8 @@ export interface LoadResult {
   readonly perSecond: number;
   readonly statuses: Readonly<Record<number, number>>;
   readonly latencies: Latencies;
+  /** Processor time of the server per answer, in microseconds; NaN where it is not known. */
+  readonly serverCpuUs: number;
   /** Share of one core that the load generator itself took. */
   readonly ownCpuShare: number;
 }
@@ -112,7 +114,7 @@ class Connection {
 
 /** Opens connections, lets `drive` use them until it calls `done`, and counts what it tells. */
 const measure = async (
-  { target, connections, warmUpMs, durationMs, signal }: LoadOptions,
+  { target, connections, warmUpMs, durationMs, serverCpuMs = () => undefined, signal }: LoadOptions,
   drive: (open: readonly Connection[], count: (latencyMs: number, status: number) => void, over: () => boolean) => void,
 ): Promise<LoadResult> => {
   let fail: (error: Error) => void = () => undefined;
@@ -139,6 +141,7 @@ const measure = async (
     await pause(warmUpMs);
     latencies = new Latencies();
     const cpu = process.cpuUsage();
+    const serverBeforeMs = serverCpuMs();
     const startedMs = performance.now();
     counting = true;
     await pause(durationMs);
@@ -146,8 +149,9 @@ const measure = async (
     const tookMs = performance.now() - startedMs;
     const { user, system } = process.cpuUsage(cpu);
     over = true;
+    const serverCpuUs = (((serverCpuMs() ?? NaN) - (serverBeforeMs ?? NaN)) * 1000) / answers;
     const ownCpuShare = (user + system) / 1000 / tookMs;
-    return { answers, perSecond: (answers * 1000) / tookMs, statuses, latencies, ownCpuShare };
+    return { answers, perSecond: (answers * 1000) / tookMs, statuses, latencies, serverCpuUs, ownCpuShare };
   } finally {
     for (const connection of open) connection.close();
   }
@@ -159,6 +163,8 @@ export interface LoadOptions {
   readonly connections: number;
   readonly warmUpMs: number;
   readonly durationMs: number;
+  /** Processor time that the server has taken so far. */
+  readonly serverCpuMs?: () => number | undefined;
   /** Ends the run before its time. */
   readonly signal?: AbortSignal;
 }

@@ -12,6 +12,8 @@ export interface Running {
   readonly target: Target;
   /** Memory that the process holds, in bytes; undefined where the system does not tell. */
   memoryBytes(): number | undefined;
+  /** Processor time that the process has taken, all threads together; undefined where the system does not tell. */
+  cpuMs(): number | undefined;
   stop(): Promise<void>;
 }
 
@@ -25,6 +27,8 @@ export interface RekeyServer extends Running {
 const HOST = '127.0.0.1';
 const READY_WITHIN_MS = 30 * 60_000;
 const STOP_WITHIN_MS = 30_000;
+/** The unit of processor times in /proc on every Linux of today. */
+const TICKS_PER_SECOND = 100;
 
 /** Starts a server that prints `{"port": …}` when it listens. */
 export const startPrinting = async (file: string, args: readonly string[] = []): Promise<Running> => {
@@ -92,12 +96,14 @@ const waitUntilReady = async (child: ChildProcess, { host, port }: Target): Prom
 const runningAt = (child: ChildProcess, port: number): Running => ({
   target: { host: HOST, port },
   memoryBytes: () => {
-    try {
-      const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1];
-      return kib === undefined ? undefined : Number(kib) * 1024;
-    } catch {
-      return undefined;
-    }
+    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(procFile(child, 'status'))?.[1];
+    return kib === undefined ? undefined : Number(kib) * 1024;
+  },
+  cpuMs: () => {
+    // proc(5): the name in parentheses may hold anything; utime and stime are the 12th and 13th field behind it.
+    const fields = procFile(child, 'stat').split(') ').at(-1)?.split(' ') ?? [];
+    const ticks = Number(fields[11]) + Number(fields[12]);
+    return Number.isNaN(ticks) ? undefined : (ticks * 1000) / TICKS_PER_SECOND;
   },
   stop: async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
@@ -108,6 +114,14 @@ const runningAt = (child: ChildProcess, port: number): Running => ({
     clearTimeout(kill);
   },
 });
+
+const procFile = (child: ChildProcess, name: string): string => {
+  try {
+    return readFileSync(`/proc/${child.pid}/${name}`, 'utf8');
+  } catch {
+    return '';
+  }
+};
 
 const freePort = async (): Promise<number> => {
   const server = createServer().listen(0, HOST);

@@ -44,6 +44,7 @@ export const measureCheck = async (
       connections: setting.connections,
       warmUpMs: setting.warmUpMs,
       durationMs: setting.roundMs,
+      serverCpuMs: running.cpuMs,
     });
     const contender = (name: string, status: number, running: Running, requests: readonly RequestBytes[]): Contender => ({
       name,
@@ -70,6 +71,8 @@ export const measureCheck = async (
       figure('check.right.ratio', 'check right ÷ bare', '', pairedRatios(of('right'), of('bare')), { goal: GOAL_NOW }),
       figure('check.wrong.ratio', 'check wrong ÷ bare', '', pairedRatios(of('wrong'), of('bare'))),
     ];
+    for (const [name, what] of [['bare', 'bare Fastify'], ['right', 'check, right secret'], ['wrong', 'check, wrong secret']] as const)
+      figures.push(figure(`check.${name}.cpu`, `${what}: processor time`, 'µs', of(name).map(({ serverCpuUs }) => serverCpuUs)));
     if (oidc)
       figures.push(
         figure('check.oidc.right', 'oidc-provider introspection, right secret', '/s', throughputs(of('oidc right'))),

@@ -109,13 +109,41 @@ const SECRET_LENGTH_MAX = 1024;
 
 // One error for all refusals: where it was made tells nothing, and capturing a stack costs more than the check.
 const REFUSED = new RekeyError('invalid_client_credentials', 'The client credentials are not valid.');
+const LIMITED = new Map<number, RekeyError>();
+
+/** Likewise, one a number of seconds: a window has few. */
+const limitedFor = (retryAfterSeconds: number): RekeyError => {
+  let error = LIMITED.get(retryAfterSeconds);
+  if (!error) {
+    error = new RekeyError('rate_limited', 'Too many wrong credentials; try again later.', { retryAfterSeconds });
+    LIMITED.set(retryAfterSeconds, error);
+  }
+  return error;
+};
 
 /** What is known of whom a check is about. */
 type Subject = Omit<CheckOutcome, 'outcome' | 'limited' | 'source'>;
 const NOBODY: Subject = {};
 type Refusal = { readonly cause: RefusalCause; readonly subject: Subject };
-type Verdict = { readonly admitted: Admitted; readonly at: Instant } | Refusal;
 const MALFORMED: Refusal = { cause: 'malformed', subject: NOBODY };
+
+/** A request that can be looked up. */
+interface Asked {
+  readonly applicationId: string;
+  /** The id was not computed: the client is known. */
+  readonly remembered: boolean;
+  /** Of a generated value; undefined for an imported one, whose lookup id takes an HMAC. */
+  readonly lookupId: string | undefined;
+}
+
+/** A value that was asked for and may be used now and from here, if it is the one that was shown. */
+interface Candidate {
+  readonly secretId: string;
+  readonly value: ValueCredentials;
+}
+const NONE: readonly Candidate[] = [];
+
+type Documents = readonly [ApplicationCredentials | null, DomainCredentials | null];
 
 /** Where a request comes from. */
 type Origin = Pick<CheckRequest, 'remoteAddress' | 'limiterSource'>;
@@ -153,11 +181,23 @@ export class Authenticator {
   private async checkAny(readings: readonly CheckRequest[], origin: Origin): Promise<CheckResult> {
     let refusal = MALFORMED;
     try {
-      for (const reading of readings) {
-        const verdict = await this.judge(reading);
-        if ('admitted' in verdict) return this.admit(verdict.admitted, verdict.at, origin);
+      for (const request of readings) {
+        const asked = this.ask(request);
+        if (!asked) continue;
+        const ids = [applicationStream(asked.applicationId), domainStream(request.domainId)];
+        const [application, domain] = (await this.options.view.read(ids)) as Documents;
+        const now = this.options.clock.now();
+        const judged = this.judge(request, asked, application, domain, now);
+        const { candidates, subject } = judged;
+        let { cause } = judged;
+        for (const candidate of candidates) {
+          const fits = this.fits(candidate.value.verifier, request.clientSecret, asked);
+          // Not awaiting what is known already spares a turn of the queue.
+          if (fits === true || (await fits)) return this.admit(request, asked, candidate, now, origin);
+          cause = 'wrong_value';
+        }
         // The reading that came to a known client tells most.
-        if (refusal.subject.clientId === undefined || verdict.cause === 'broken') refusal = verdict;
+        if (refusal.subject.clientId === undefined || cause === 'broken') refusal = { cause, subject };
       }
     } catch (error) {
       this.tell('unavailable', false, NOBODY, origin);
@@ -166,56 +206,51 @@ export class Authenticator {
     return this.refuse(refusal, origin);
   }
 
-  private async judge(request: CheckRequest): Promise<Verdict> {
-    const { domainId, clientId, clientSecret } = request;
+  /** Reads a request without any I/O; undefined where it is malformed. */
+  private ask({ domainId, clientId, clientSecret }: CheckRequest): Asked | undefined {
     const presented = parseSecret(clientSecret);
-    if (presented.kind === 'malformed' || !isPossible(clientSecret)) return MALFORMED;
-    const name = `${domainId}:${clientId}`;
-    const known = this.applicationIds.get(name);
-    if (known === undefined && !(CLIENT_ID_PATTERN.test(clientId) && DOMAIN_ID_PATTERN.test(domainId)))
-      return MALFORMED;
-    const applicationId = known ?? applicationIdOf(domainId, clientId);
-    const [application, domain] = (await this.options.view.read([
-      applicationStream(applicationId),
-      domainStream(domainId),
-    ])) as [ApplicationCredentials | null, DomainCredentials | null];
+    if (presented.kind === 'malformed' || !isPossible(clientSecret)) return undefined;
+    const lookupId = presented.kind === 'generated' ? presented.lookupId : undefined;
+    const known = this.applicationIds.get(nameOf(domainId, clientId));
+    if (known !== undefined) return { applicationId: known, remembered: true, lookupId };
+    if (!CLIENT_ID_PATTERN.test(clientId) || !DOMAIN_ID_PATTERN.test(domainId)) return undefined;
+    return { applicationId: applicationIdOf(domainId, clientId), remembered: false, lookupId };
+  }
 
-    if (domain?.broken || application?.broken) return { cause: 'broken', subject: { applicationId } };
-    if (!domain || domain.state === 'deleted') return { cause: 'unknown_domain', subject: NOBODY };
-    if (domain.state === 'disabled') return { cause: 'domain_disabled', subject: { domainId } };
+  /** What the documents say at an instant, all but whether the value is the right one. */
+  private judge(
+    request: CheckRequest,
+    asked: Asked,
+    application: ApplicationCredentials | null,
+    domain: DomainCredentials | null,
+    now: Instant,
+  ): Refusal & { readonly candidates: readonly Candidate[] } {
+    const { domainId, clientId, clientSecret, remoteAddress } = request;
+    const { applicationId } = asked;
+    const refused = (cause: RefusalCause, subject: Subject) => ({ cause, subject, candidates: NONE });
+    if (domain?.broken || application?.broken) return refused('broken', { applicationId });
+    if (!domain || domain.state === 'deleted') return refused('unknown_domain', NOBODY);
+    if (domain.state === 'disabled') return refused('domain_disabled', { domainId });
     // The id stands for domain and client id; held against both all the same, as it is a hash.
     const named = application?.domainId === domainId && application.clientId === clientId;
-    if (!named || application.state === 'deleted') return { cause: 'unknown_client', subject: { domainId } };
-    if (known === undefined) this.applicationIds.set(name, applicationId);
-    const subject = { domainId, clientId, applicationId };
-    if (application.state === 'disabled') return { cause: 'application_disabled', subject };
+    if (!named || application.state === 'deleted') return refused('unknown_client', { domainId });
+    if (!asked.remembered) this.applicationIds.set(nameOf(domainId, clientId), applicationId);
+    if (application.state === 'disabled') return refused('application_disabled', { domainId, clientId, applicationId });
 
-    const imported = presented.kind === 'foreign';
-    const lookupId = imported
-      ? this.options.hasher.importedLookupId(domainId, clientId, clientSecret)
-      : presented.lookupId;
-    const now = this.options.clock.now();
-    let refusal: Verdict = { cause: 'no_match', subject };
+    const lookupId = asked.lookupId ?? this.options.hasher.importedLookupId(domainId, clientId, clientSecret);
+    const candidates: Candidate[] = [];
+    let cause: RefusalCause = 'no_match';
+    let met: { secretId?: string; version?: number } = {};
     for (const secret of application.secrets) {
       for (const value of secret.values) {
         if (!sameText(value.lookupId, lookupId)) continue;
-        let cause = this.unusable(secret, value, now, request.remoteAddress);
-        if (cause === undefined) {
-          const mismatch = this.mismatch(value.verifier, clientSecret, imported, applicationId);
-          // Not awaiting what is there already spares a turn of the queue.
-          cause = mismatch && (await mismatch);
-        }
-        const { secretId } = secret;
-        const { version, validUntil } = value;
-        if (cause === undefined)
-          return {
-            admitted: { valid: true, domainId, clientId, applicationId, secretId, version, expiresAt: validUntil },
-            at: now,
-          };
-        refusal = { cause, subject: { ...subject, secretId, version } };
+        met = { secretId: secret.secretId, version: value.version };
+        const unusable = this.unusable(secret, value, now, remoteAddress);
+        if (unusable === undefined) candidates.push({ secretId: secret.secretId, value });
+        else cause = unusable;
       }
     }
-    return refusal;
+    return { cause, subject: { domainId, clientId, applicationId, ...met }, candidates };
   }
 
   /** Why a value cannot be used at an instant from an address, whatever was shown; undefined where it can. */
@@ -234,22 +269,27 @@ export class Authenticator {
     return this.networks.anyContains(secret.allowedCidrs, address) ? undefined : 'address';
   }
 
-  /** Undefined where a value fits a verifier; at once where that is remembered. */
-  private mismatch(
-    verifier: string,
-    value: string,
-    imported: boolean,
-    client: string,
-  ): undefined | Promise<'wrong_value' | undefined> {
+  /** Whether a value fits a verifier; at once where that is remembered. */
+  private fits(verifier: string, value: string, { applicationId, lookupId }: Asked): true | Promise<boolean> {
     const { hasher, limiter } = this.options;
-    const fits = this.remembered.fits(verifier, value, () =>
-      imported ? limiter.inTurn(client, () => hasher.verify(verifier, value)) : hasher.verify(verifier, value),
+    return this.remembered.fits(verifier, value, () =>
+      lookupId === undefined
+        ? limiter.inTurn(applicationId, () => hasher.verify(verifier, value))
+        : hasher.verify(verifier, value),
     );
-    return fits === true ? undefined : fits.then((right) => (right ? undefined : 'wrong_value'));
   }
 
-  private admit(admitted: Admitted, at: Instant, origin: Origin): Admitted {
-    this.options.usage?.record(admitted.secretId, at, origin.remoteAddress);
+  private admit(
+    { domainId, clientId }: CheckRequest,
+    { applicationId }: Asked,
+    { secretId, value: { version, validUntil } }: Candidate,
+    now: Instant,
+    origin: Origin,
+  ): Admitted {
+    this.options.usage?.record(secretId, now, origin.remoteAddress);
+    const admitted: Admitted = {
+      valid: true, domainId, clientId, applicationId, secretId, version, expiresAt: validUntil,
+    }; // prettier-ignore
     this.tell('valid', false, admitted, origin);
     return admitted;
   }
@@ -262,10 +302,7 @@ export class Authenticator {
     const client = subject.clientId === undefined ? undefined : subject.applicationId;
     const retryAfterSeconds = this.options.limiter.failed(client, origin.limiterSource ?? origin.remoteAddress);
     this.tell(cause, retryAfterSeconds !== undefined, subject, origin);
-    const error =
-      retryAfterSeconds === undefined
-        ? REFUSED
-        : new RekeyError('rate_limited', 'Too many wrong credentials; try again later.', { retryAfterSeconds });
+    const error = retryAfterSeconds === undefined ? REFUSED : limitedFor(retryAfterSeconds);
     return { valid: false, cause, error };
   }
 
@@ -275,6 +312,9 @@ export class Authenticator {
     this.options.onChecked?.({ outcome, limited, domainId, clientId, applicationId, secretId, version, source });
   }
 }
+
+/** Has one reading only: no domain id holds a colon. */
+const nameOf = (domainId: string, clientId: string): string => `${domainId}:${clientId}`;
 
 /** Whether a value could exist at all; what could not is refused without a look at any store. */
 const isPossible = (value: string): boolean => value.length >= 1 && value.length <= SECRET_LENGTH_MAX;

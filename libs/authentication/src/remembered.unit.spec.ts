@@ -1,6 +1,7 @@
-import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
+import { createHmac, randomBytes } from 'node:crypto';
 import { Session } from 'node:inspector/promises';
-import { RememberedMatches } from './remembered';
+import { RememberedMatches, hmacOfText } from './remembered';
 
 const VERIFIER = '$argon2id$v=19$m=1024,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$aGFzaGhhc2hoYXNoaGFzaA';
 const yes = async () => true;
@@ -23,6 +24,24 @@ const heapSnapshot = async (): Promise<string[]> => {
   session.disconnect();
   return chunks;
 };
+
+describe('hmacOfText', () => {
+  const key = fc.uint8Array({ minLength: 64, maxLength: 64, max: 0x7f });
+
+  it('is HMAC-SHA-256 of the text in UTF-8', () => {
+    fc.assert(
+      fc.property(key, fc.array(fc.string({ unit: 'binary' }), { minLength: 1 }), (bytes, texts) => {
+        const hmac = hmacOfText(bytes);
+        for (const text of texts) expect(hmac(text)).toBe(createHmac('sha256', bytes).update(text).digest('binary'));
+      }),
+    );
+  });
+
+  it('takes no key that it would read otherwise', () => {
+    expect(() => hmacOfText(new Uint8Array(32))).toThrow(RangeError);
+    expect(() => hmacOfText(new Uint8Array(64).fill(0x80))).toThrow(RangeError);
+  });
+});
 
 describe('RememberedMatches', () => {
   it('computes once for a match, and again for another value or verifier', async () => {
