@@ -199,7 +199,8 @@ const authenticatorOf = (
     rememberedMax,
     onChecked: (outcome) => {
       metrics.checked(outcome.outcome);
-      if (outcome.outcome !== 'valid') log.info(outcome, 'check refused');
+      // Of a flood of wrong answers the first ones of each minute and source are logged; the metric has them all.
+      if (outcome.outcome !== 'valid') log[outcome.limited ? 'debug' : 'info'](outcome, 'check refused');
     },
   });
 };

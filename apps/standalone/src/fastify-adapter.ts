@@ -12,6 +12,11 @@ export class PlainFastifyAdapter extends FastifyAdapter {
     super(server as never);
   }
 
+  /** Without the middleware layer that Nest would put before every route: there is none. */
+  override init(): Promise<void> {
+    return Promise.resolve();
+  }
+
   override setNotFoundHandler(): Answer<'setNotFoundHandler'> {
     return this.server as never;
   }

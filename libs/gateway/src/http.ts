@@ -57,15 +57,6 @@ export const createHttpServer = (options: ServerOptions): FastifyInstance => {
   server.setNotFoundHandler((request, reply) =>
     refuse(options, new RekeyError('not_found', 'There is nothing at this path.'), request, reply),
   );
-  server.addHook('onResponse', (request, reply, done) => {
-    options.metrics.httpRequest(
-      request.method,
-      request.routeOptions.url ?? 'none',
-      reply.statusCode,
-      reply.elapsedTime,
-    );
-    done();
-  });
   return server;
 };
 
@@ -91,6 +82,7 @@ const addRoute = (server: FastifyInstance, route: Route, options: RoutingOptions
     method: route.method,
     url: route.url,
     handler: async (request, reply) => {
+      const startedMs = performance.now();
       const caller =
         route.action === 'public' || route.action === 'proxy'
           ? NOBODY
@@ -109,7 +101,9 @@ const addRoute = (server: FastifyInstance, route: Route, options: RoutingOptions
         request,
         reply,
       });
-      return answer ? write(reply, answer) : reply;
+      if (!answer) return reply;
+      options.metrics.httpRequest(route.method, route.url, answer.status, performance.now() - startedMs);
+      return write(reply, answer);
     },
   });
 };
@@ -156,6 +150,8 @@ const refuse = (options: ServerOptions, error: unknown, request: FastifyRequest,
     route: request.routeOptions?.url,
     ...(problem.status >= 500 && { err: error }),
   };
+  // Measured without a hook on every answer: a refusal's time says little, its number much.
+  options.metrics.httpRequest(request.method, request.routeOptions?.url ?? 'none', problem.status, 0);
   if (problem.status >= 500) options.log.error(line, 'request failed');
   else options.log.debug(line, 'request refused');
   return reply

@@ -1,6 +1,7 @@
 import { ERRORS, publicErrorOf, type ErrorCode } from '@rekey/contracts';
 import type { ErrorDetails } from '@rekey/domain';
 import { EngineUnavailable } from '@rekey/ports';
+import type { Answer } from './route';
 
 /** RFC 9457 problem document. */
 export interface Problem {
@@ -72,5 +73,15 @@ export const problemOf = (
   return {
     problem: { ...members, type: `urn:rekey:error:${code}`, title, status, code, detail: message, correlationId },
     headers,
+  };
+};
+
+/** A refusal as an answer, for a route that is asked so often that throwing would be felt. */
+export const problemAnswer = (error: unknown, correlationId: string): Answer => {
+  const { problem, headers } = problemOf(error, correlationId);
+  return {
+    status: problem.status,
+    body: problem,
+    headers: { ...headers, 'cache-control': 'no-store', 'content-type': `${PROBLEM_TYPE}; charset=utf-8` },
   };
 };

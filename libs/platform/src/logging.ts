@@ -10,11 +10,14 @@ export interface LoggerOptions {
 
 const STANDARD_OUTPUT = 1;
 
+/** Lines are written together when many come at once, and what is left of them when the process ends. */
+const standardOutput = (): DestinationStream => destination({ fd: STANDARD_OUTPUT, sync: false });
+
 /**
  * A logger of JSON lines. Every line is redacted as a whole at the very end, so it makes no difference whether a secret
  * came in a message, a field at any depth, an error, its cause or stack, or the fields of a child logger.
  */
-export const createLogger = ({ level, to = destination({ fd: STANDARD_OUTPUT, sync: true }) }: LoggerOptions): Logger =>
+export const createLogger = ({ level, to = standardOutput() }: LoggerOptions): Logger =>
   pino(
     {
       level,

@@ -1,8 +1,9 @@
-import type { Admitted, Authenticator, CheckResult } from '@rekey/authentication';
+import type { Authenticator } from '@rekey/authentication';
 import { RekeyError, authenticateBody, checkAnswer, domainPath } from '@rekey/contracts';
 import { permit, type Access } from '@rekey/platform';
 import ipaddr from 'ipaddr.js';
 import type { FastifyRequest } from 'fastify';
+import { problemAnswer } from '../problem';
 import { route, type Route } from '../route';
 
 export interface CheckRoutesOptions {
@@ -50,19 +51,17 @@ export const checkRoutes = (options: CheckRoutesOptions): Route[] => {
           secretId: '0a8f1f0e-3b0e-5d3c-8f5e-1f2f3f4f5f6f', version: 1, expiresAt: '2027-03-01T00:00:00.000Z',
         },
       },
-      handle: async ({ params, body, request }) => ({
-        status: 200,
-        headers: NO_STORE,
-        body: admitted(
-          await options.authenticator.check({
-            domainId: params.domainId,
-            clientId: body.clientId,
-            clientSecret: body.clientSecret,
-            remoteAddress: body.remoteAddress,
-            limiterSource: body.remoteAddress ?? request.ip,
-          }),
-        ),
-      }),
+      handle: async ({ params, body, request }) => {
+        const result = await options.authenticator.check({
+          domainId: params.domainId,
+          clientId: body.clientId,
+          clientSecret: body.clientSecret,
+          remoteAddress: body.remoteAddress,
+          limiterSource: body.remoteAddress ?? request.ip,
+        });
+        if (!result.valid) return problemAnswer(result.error, request.id);
+        return { status: 200, headers: NO_STORE, body: result };
+      },
     }),
     route({
       method: 'GET',
@@ -73,14 +72,17 @@ export const checkRoutes = (options: CheckRoutesOptions): Route[] => {
       params: domainPath,
       answers: { 204: { description: 'Admitted: X-Rekey-* headers say who.' } },
       errors: ['unauthenticated', 'invalid_client_credentials', 'rate_limited', 'unavailable'],
-      handle: async ({ params, request, reply }) => {
+      handle: async ({ params, request }) => {
         const { domainId } = params;
         await permitProxy(request, domainId);
-        reply.header('www-authenticate', `Basic realm="${domainId}", charset="UTF-8"`);
         const { ip, headers } = request;
         const origin = { remoteAddress: ip, limiterSource: ip };
-        const result = admitted(await options.authenticator.checkBasic(domainId, headers.authorization, origin));
-        reply.removeHeader('www-authenticate');
+        const result = await options.authenticator.checkBasic(domainId, headers.authorization, origin);
+        if (!result.valid) {
+          const problem = problemAnswer(result.error, request.id);
+          const challenge = { 'www-authenticate': `Basic realm="${domainId}", charset="UTF-8"` };
+          return { ...problem, headers: { ...problem.headers, ...(problem.status === 401 && challenge) } };
+        }
         return {
           status: 204,
           headers: {
@@ -96,12 +98,6 @@ export const checkRoutes = (options: CheckRoutesOptions): Route[] => {
       },
     }),
   ]; // prettier-ignore
-};
-
-/** The answer of a check that let the client in; throws what a refused one is told. */
-const admitted = (result: CheckResult): Admitted => {
-  if (result.valid) return result;
-  throw result.error;
 };
 
 const NO_STORE = { 'cache-control': 'no-store' };
