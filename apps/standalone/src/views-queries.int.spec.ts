@@ -63,7 +63,7 @@ describe('Queries', () => {
       readModels,
       secrets
         .filter(() => random() < 0.5)
-        .map(({ secretId }) => ({ secretId, count: 2, lastUsedAt: `2026-${random() < 0.5 ? '04' : '09'}-01T00:00:00.000Z` })),
+        .map(({ _id: id }) => ({ id, count: 2, lastUsedAt: `2026-${random() < 0.5 ? '04' : '09'}-01T00:00:00.000Z` })),
     ); // prettier-ignore
   });
   afterAll(async () => {
@@ -239,7 +239,7 @@ describe('Queries', () => {
     const { readModels } = stores;
     const id = `${'application'}.secret`;
     expect(await readUsage(readModels, [id])).toEqual(new Map());
-    const change = { secretId: 'secret', count: 3, lastUsedAt: NOW };
+    const change = { id, count: 3, lastUsedAt: NOW };
     await recordUsage(readModels, [{ ...change, from: '10.0.0.1' }]);
     await recordUsage(readModels, [change]);
     expect(await readUsage(readModels, ['none.other', id])).toEqual(new Map([[id, { count: 6, lastUsedAt: NOW }]]));

@@ -1,5 +1,6 @@
 import {
   RekeyError,
+  secretDocumentId,
   type ApplicationCredentials,
   type DomainCredentials,
   type SecretCredentials,
@@ -15,10 +16,10 @@ import {
   type Instant,
 } from '@rekey/domain';
 import type { Clock, SecretHasher, ViewDocument } from '@rekey/ports';
-import { LRUCache } from 'lru-cache';
 import { parseBasic } from './basic';
 import type { FailureLimiter } from './limiter';
 import { Networks, parseAddress } from './networks';
+import { Recent } from './recent';
 import { RememberedMatches } from './remembered';
 import type { UsageRecorder } from './usage';
 
@@ -142,6 +143,8 @@ interface Candidate {
   readonly value: ValueCredentials;
 }
 const NONE: readonly Candidate[] = [];
+/** The refusal holds where no candidate's verifier fits. */
+type Judged = Refusal & { readonly candidates: readonly Candidate[] };
 
 type Documents = readonly [ApplicationCredentials | null, DomainCredentials | null];
 
@@ -155,7 +158,8 @@ type Origin = Pick<CheckRequest, 'remoteAddress' | 'limiterSource'>;
 export class Authenticator {
   private readonly remembered: RememberedMatches;
   /** Ids of clients that exist; SHA-1 costs more than all else but the HMAC. */
-  private readonly applicationIds = new LRUCache<string, string>({ max: APPLICATION_IDS_MAX });
+  private readonly applicationIds = new Recent<string>(APPLICATION_IDS_MAX);
+  private instant = { ms: NaN, text: '' };
   private readonly networks = new Networks(NETWORKS_MAX);
 
   constructor(private readonly options: AuthenticatorOptions) {
@@ -186,7 +190,7 @@ export class Authenticator {
         if (!asked) continue;
         const ids = [applicationStream(asked.applicationId), domainStream(request.domainId)];
         const [application, domain] = (await this.options.view.read(ids)) as Documents;
-        const now = this.options.clock.now();
+        const now = this.now();
         const judged = this.judge(request, asked, application, domain, now);
         const { candidates, subject } = judged;
         let { cause } = judged;
@@ -204,6 +208,13 @@ export class Authenticator {
       throw error;
     }
     return this.refuse(refusal, origin);
+  }
+
+  /** The clock's instant; its text is made once a millisecond. */
+  private now(): Instant {
+    const nowMs = this.options.clock.nowMs();
+    if (nowMs !== this.instant.ms) this.instant = { ms: nowMs, text: new Date(nowMs).toISOString() };
+    return this.instant.text;
   }
 
   /** Reads a request without any I/O; undefined where it is malformed. */
@@ -224,10 +235,9 @@ export class Authenticator {
     application: ApplicationCredentials | null,
     domain: DomainCredentials | null,
     now: Instant,
-  ): Refusal & { readonly candidates: readonly Candidate[] } {
+  ): Judged {
     const { domainId, clientId, clientSecret, remoteAddress } = request;
     const { applicationId } = asked;
-    const refused = (cause: RefusalCause, subject: Subject) => ({ cause, subject, candidates: NONE });
     if (domain?.broken || application?.broken) return refused('broken', { applicationId });
     if (!domain || domain.state === 'deleted') return refused('unknown_domain', NOBODY);
     if (domain.state === 'disabled') return refused('domain_disabled', { domainId });
@@ -286,7 +296,7 @@ export class Authenticator {
     now: Instant,
     origin: Origin,
   ): Admitted {
-    this.options.usage?.record(secretId, now, origin.remoteAddress);
+    this.options.usage?.record(secretDocumentId(applicationId, secretId), now, origin.remoteAddress);
     const admitted: Admitted = {
       valid: true, domainId, clientId, applicationId, secretId, version, expiresAt: validUntil,
     }; // prettier-ignore
@@ -312,6 +322,9 @@ export class Authenticator {
     this.options.onChecked?.({ outcome, limited, domainId, clientId, applicationId, secretId, version, source });
   }
 }
+
+/** Not made anew for each check: a bundler that keeps names makes every inner function dear. */
+const refused = (cause: RefusalCause, subject: Subject): Judged => ({ cause, subject, candidates: NONE });
 
 /** Has one reading only: no domain id holds a colon. */
 const nameOf = (domainId: string, clientId: string): string => `${domainId}:${clientId}`;

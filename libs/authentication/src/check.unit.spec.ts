@@ -553,7 +553,7 @@ describe('usage', () => {
     await check(VALUE, { remoteAddress: '::ffff:10.0.0.2' });
     await check(generated(9, 9), { remoteAddress: '10.0.0.3' });
     await usage.stop();
-    expect(batches).toEqual([{ secretId: 'secret-1', count: 2, lastUsedAt: fromNow(2), from: '10.0.0.2' }]);
+    expect(batches).toEqual([{ id: `${APPLICATION_ID}.secret-1`, count: 2, lastUsedAt: fromNow(2), from: '10.0.0.2' }]);
   });
 });
 

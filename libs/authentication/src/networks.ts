@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js';
-import { LRUCache } from 'lru-cache';
 import { isIP } from 'node:net';
+import { Recent } from './recent';
 
 export type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
@@ -42,10 +42,10 @@ const parseNetwork = (text: string): Network | null => {
 
 /** Tells whether addresses lie in networks; keeps the networks that it has read, up to a number. */
 export class Networks {
-  private readonly parsed: LRUCache<string, { readonly network: Network | null }>;
+  private readonly parsed: Recent<{ readonly network: Network | null }>;
 
   constructor(networksMax: number) {
-    this.parsed = new LRUCache({ max: networksMax });
+    this.parsed = new Recent(networksMax);
   }
 
   /** Whether an address lies in one of the networks in CIDR notation. IPv4 never lies in an IPv6 network. */

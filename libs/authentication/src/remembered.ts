@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache';
 import { hash, randomBytes } from 'node:crypto';
+import { Recent } from './recent';
 
 /** RFC 2104 §2 for SHA-256: block and digest in bytes, and what the key is mixed with. */
 const BLOCK_BYTES = 64;
@@ -36,11 +36,11 @@ const asciiKey = (): Uint8Array => randomBytes(BLOCK_BYTES).map((byte) => byte &
  */
 export class RememberedMatches {
   private readonly hmac = hmacOfText(asciiKey());
-  private readonly matches: LRUCache<string, true>;
+  private readonly matches: Recent<true>;
   private readonly computing = new Map<string, Promise<boolean>>();
 
   constructor(matchesMax: number) {
-    this.matches = new LRUCache({ max: matchesMax });
+    this.matches = new Recent(matchesMax);
   }
 
   /**

@@ -4,7 +4,8 @@ import { addressText } from './networks';
 
 /** How often a secret was used since the last batch, when last, and from which address, if that is known. */
 export interface UsageEntry {
-  readonly secretId: string;
+  /** Of the secret's document (`secretDocumentId`): secret ids are unique within an application only. */
+  readonly id: string;
   readonly count: number;
   readonly lastUsedAt: Instant;
   readonly from?: string;
@@ -58,8 +59,8 @@ export class UsageRecorder {
   }
 
   /** Counts one use. Does no I/O; `from` is an address as it came, and is read when the batch is made. */
-  record(secretId: string, at: Instant, from?: string): void {
-    const known = this.counted.get(secretId);
+  record(id: string, at: Instant, from?: string): void {
+    const known = this.counted.get(id);
     if (known) {
       known.count += 1;
       if (at >= known.lastUsedAt) {
@@ -69,7 +70,7 @@ export class UsageRecorder {
       return;
     }
     if (this.counted.size >= this.secretsMax) return this.options.onForgotten?.(1);
-    this.counted.set(secretId, { count: 1, lastUsedAt: at, from });
+    this.counted.set(id, { count: 1, lastUsedAt: at, from });
     const full = this.counted.size >= this.secretsMax * FLUSH_EARLY_SHARE;
     if (full && !this.flushing && !this.sinkFailed) void this.flush();
   }
@@ -112,8 +113,8 @@ export class UsageRecorder {
     try {
       while (leaving.size > 0) {
         const batch = firstOf(leaving, BATCH_MAX);
-        await this.options.sink(batch.map(([secretId, counted]) => entryOf(secretId, counted)));
-        for (const [secretId] of batch) leaving.delete(secretId);
+        await this.options.sink(batch.map(([id, counted]) => entryOf(id, counted)));
+        for (const [id] of batch) leaving.delete(id);
       }
       this.sinkFailed = false;
     } catch (error) {
@@ -128,10 +129,10 @@ export class UsageRecorder {
     const meanwhile = this.counted;
     this.counted = batch;
     let forgotten = 0;
-    for (const [secretId, newer] of meanwhile) {
-      const older = batch.get(secretId);
-      if (older) batch.set(secretId, { ...newer, count: older.count + newer.count });
-      else if (batch.size < this.secretsMax) batch.set(secretId, newer);
+    for (const [id, newer] of meanwhile) {
+      const older = batch.get(id);
+      if (older) batch.set(id, { ...newer, count: older.count + newer.count });
+      else if (batch.size < this.secretsMax) batch.set(id, newer);
       else forgotten += newer.count;
     }
     if (forgotten > 0) this.options.onForgotten?.(forgotten);
@@ -144,7 +145,7 @@ const firstOf = <K, V>(map: ReadonlyMap<K, V>, count: number): [K, V][] => {
   return first;
 };
 
-const entryOf = (secretId: string, { count, lastUsedAt, from }: Counted): UsageEntry => {
+const entryOf = (id: string, { count, lastUsedAt, from }: Counted): UsageEntry => {
   const address = addressText(from);
-  return { secretId, count, lastUsedAt, ...(address !== undefined && { from: address }) };
+  return { id, count, lastUsedAt, ...(address !== undefined && { from: address }) };
 };

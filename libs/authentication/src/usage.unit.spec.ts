@@ -36,8 +36,8 @@ describe('UsageRecorder', () => {
     await usage.flush();
     expect(batches).toEqual([
       [
-        { secretId: 's1', count: 3, lastUsedAt: at(3), from: '10.0.0.2' },
-        { secretId: 's2', count: 1, lastUsedAt: at(1) },
+        { id: 's1', count: 3, lastUsedAt: at(3), from: '10.0.0.2' },
+        { id: 's2', count: 1, lastUsedAt: at(1) },
       ],
     ]);
   });
@@ -46,7 +46,7 @@ describe('UsageRecorder', () => {
     const { usage, batches } = setup();
     usage.record('s1', at(1), 'not an address');
     await usage.flush();
-    expect(batches[0]).toEqual([{ secretId: 's1', count: 1, lastUsedAt: at(1) }]);
+    expect(batches[0]).toEqual([{ id: 's1', count: 1, lastUsedAt: at(1) }]);
   });
 
   it('hands on at intervals from its start, and nothing where there is nothing', async () => {
@@ -106,8 +106,8 @@ describe('UsageRecorder', () => {
     await usage.flush();
     expect(batches).toEqual([
       [
-        { secretId: 's1', count: 2, lastUsedAt: at(2), from: '10.0.0.2' },
-        { secretId: 's2', count: 1, lastUsedAt: at(1) },
+        { id: 's1', count: 2, lastUsedAt: at(2), from: '10.0.0.2' },
+        { id: 's2', count: 1, lastUsedAt: at(1) },
       ],
     ]);
   });

@@ -10,7 +10,8 @@ export interface SecretUsage {
 
 /** Uses of one secret since the batch before. */
 export interface UsageChange {
-  readonly secretId: string;
+  /** Of the secret's document (`secretDocumentId`). */
+  readonly id: string;
   readonly count: number;
   readonly lastUsedAt: Instant;
   readonly from?: string;
@@ -36,8 +37,8 @@ export const createUsage = (readModels: Pick<ReadModels, 'createBuild'>): Promis
 export const recordUsage = (readModels: Pick<ReadModels, 'accumulate'>, batch: readonly UsageChange[]): Promise<void> =>
   readModels.accumulate(
     USAGE_COLLECTION,
-    batch.map(({ secretId, count, lastUsedAt, from }) => ({
-      _id: secretId,
+    batch.map(({ id, count, lastUsedAt, from }) => ({
+      _id: id,
       add: { count },
       set: { lastUsedAt, lastUsedFrom: from ?? null },
     })),
@@ -48,8 +49,7 @@ export const readUsage = async (
   readModels: Pick<ReadModels, 'read'>,
   ids: readonly string[],
 ): Promise<ReadonlyMap<string, SecretUsage>> => {
-  const secretIds = ids.map((id) => id.slice(id.indexOf('.') + 1));
-  const { documents } = await readModels.read<UsageDocument>(USAGE_COLLECTION, secretIds);
+  const { documents } = await readModels.read<UsageDocument>(USAGE_COLLECTION, ids);
   const usage = new Map<string, SecretUsage>();
   for (const [index, id] of ids.entries()) {
     const known = documents[index];
