@@ -312,8 +312,9 @@ export class ActiveView {
     this.pointer = named?.storeIdentity === identity ? pointer : null;
     const refusal = 'refusal' in choice ? choice.refusal : undefined;
     if (refusal !== this.refusal) {
+      const first = this.confirmedAtMs === -Infinity;
       if (refusal === undefined) log?.info({ view }, 'the view can be read');
-      else log?.warn({ view, cause: refusal }, 'the view cannot be read');
+      else log?.[first ? 'info' : 'warn']({ view, cause: refusal }, 'the view cannot be read');
     }
     this.refusal = refusal;
     if ('build' in choice) this.adopt(choice.build, floor);
