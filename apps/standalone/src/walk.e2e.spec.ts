@@ -53,7 +53,9 @@ afterAll(async () => {
 
 describe('the walk of the README', () => {
   it('can be walked to its end', () => {
-    expect({ code: walked.code, stderr: walked.stderr }).toEqual({
+    // The bundle is made anew where somebody has changed a source since the tests began.
+    const stderr = walked.stderr.replace(/^Building .*\n/, '');
+    expect({ code: walked.code, stderr }).toEqual({
       code: 0,
       stderr: expect.stringMatching(/^rekey: The client credentials are not valid[^\n]*\nCorrelation id: \S+\n$/),
     });
