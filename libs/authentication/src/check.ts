@@ -103,7 +103,7 @@ export interface AuthenticatorOptions {
 }
 
 const REMEMBERED_MAX = 200_000;
-const APPLICATION_IDS_MAX = 50_000;
+const CLIENTS_MAX = 50_000;
 const NETWORKS_MAX = 10_000;
 /** Longer than every value that Rekey makes or imports. */
 const SECRET_LENGTH_MAX = 1024;
@@ -128,11 +128,18 @@ const NOBODY: Subject = {};
 type Refusal = { readonly cause: RefusalCause; readonly subject: Subject };
 const MALFORMED: Refusal = { cause: 'malformed', subject: NOBODY };
 
+/** Where the documents of a client lie. */
+interface Client {
+  readonly applicationId: string;
+  /** Of the application and of its domain. */
+  readonly documents: readonly [string, string];
+}
+
 /** A request that can be looked up. */
 interface Asked {
-  readonly applicationId: string;
-  /** The id was not computed: the client is known. */
-  readonly remembered: boolean;
+  readonly client: Client;
+  /** The client is known to exist. */
+  readonly known: boolean;
   /** Of a generated value; undefined for an imported one, whose lookup id takes an HMAC. */
   readonly lookupId: string | undefined;
 }
@@ -157,8 +164,8 @@ type Origin = Pick<CheckRequest, 'remoteAddress' | 'limiterSource'>;
  */
 export class Authenticator {
   private readonly remembered: RememberedMatches;
-  /** Ids of clients that exist; SHA-1 costs more than all else but the HMAC. */
-  private readonly applicationIds = new Recent<string>(APPLICATION_IDS_MAX);
+  /** Clients that exist, by domain and client id: a SHA-1 less, and the same texts every time, whose hash is known. */
+  private readonly clients = new Recent<Client>(CLIENTS_MAX);
   private instant = { ms: NaN, text: '' };
   private readonly networks = new Networks(NETWORKS_MAX);
 
@@ -188,8 +195,7 @@ export class Authenticator {
       for (const request of readings) {
         const asked = this.ask(request);
         if (!asked) continue;
-        const ids = [applicationStream(asked.applicationId), domainStream(request.domainId)];
-        const [application, domain] = (await this.options.view.read(ids)) as Documents;
+        const [application, domain] = (await this.options.view.read(asked.client.documents)) as Documents;
         const now = this.now();
         const judged = this.judge(request, asked, application, domain, now);
         const { candidates, subject } = judged;
@@ -222,10 +228,12 @@ export class Authenticator {
     const presented = parseSecret(clientSecret);
     if (presented.kind === 'malformed' || !isPossible(clientSecret)) return undefined;
     const lookupId = presented.kind === 'generated' ? presented.lookupId : undefined;
-    const known = this.applicationIds.get(nameOf(domainId, clientId));
-    if (known !== undefined) return { applicationId: known, remembered: true, lookupId };
+    const client = this.clients.get(nameOf(domainId, clientId));
+    if (client) return { client, known: true, lookupId };
     if (!CLIENT_ID_PATTERN.test(clientId) || !DOMAIN_ID_PATTERN.test(domainId)) return undefined;
-    return { applicationId: applicationIdOf(domainId, clientId), remembered: false, lookupId };
+    const applicationId = applicationIdOf(domainId, clientId);
+    const documents = [applicationStream(applicationId), domainStream(domainId)] as const;
+    return { client: { applicationId, documents }, known: false, lookupId };
   }
 
   /** What the documents say at an instant, all but whether the value is the right one. */
@@ -237,14 +245,14 @@ export class Authenticator {
     now: Instant,
   ): Judged {
     const { domainId, clientId, clientSecret, remoteAddress } = request;
-    const { applicationId } = asked;
+    const { applicationId } = asked.client;
     if (domain?.broken || application?.broken) return refused('broken', { applicationId });
     if (!domain || domain.state === 'deleted') return refused('unknown_domain', NOBODY);
     if (domain.state === 'disabled') return refused('domain_disabled', { domainId });
     // The id stands for domain and client id; held against both all the same, as it is a hash.
     const named = application?.domainId === domainId && application.clientId === clientId;
     if (!named || application.state === 'deleted') return refused('unknown_client', { domainId });
-    if (!asked.remembered) this.applicationIds.set(nameOf(domainId, clientId), applicationId);
+    if (!asked.known) this.clients.set(nameOf(domainId, clientId), asked.client);
     if (application.state === 'disabled') return refused('application_disabled', { domainId, clientId, applicationId });
 
     const lookupId = asked.lookupId ?? this.options.hasher.importedLookupId(domainId, clientId, clientSecret);
@@ -280,18 +288,18 @@ export class Authenticator {
   }
 
   /** Whether a value fits a verifier; at once where that is remembered. */
-  private fits(verifier: string, value: string, { applicationId, lookupId }: Asked): true | Promise<boolean> {
+  private fits(verifier: string, value: string, { client, lookupId }: Asked): true | Promise<boolean> {
     const { hasher, limiter } = this.options;
     return this.remembered.fits(verifier, value, () =>
       lookupId === undefined
-        ? limiter.inTurn(applicationId, () => hasher.verify(verifier, value))
+        ? limiter.inTurn(client.applicationId, () => hasher.verify(verifier, value))
         : hasher.verify(verifier, value),
     );
   }
 
   private admit(
     { domainId, clientId }: CheckRequest,
-    { applicationId }: Asked,
+    { client: { applicationId } }: Asked,
     { secretId, value: { version, validUntil } }: Candidate,
     now: Instant,
     origin: Origin,
