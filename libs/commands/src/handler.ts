@@ -3,6 +3,7 @@ import {
   RekeyError,
   commandEnvelopeSchema,
   publicErrorOf,
+  senderOf,
   streamOf,
   type Caller,
   type CommandEnvelope,
@@ -282,9 +283,6 @@ export class CommandHandler {
     return { verifier: { verifier, lookupId, hint: hintOf(value) }, sealed };
   }
 }
-
-/** Names a sender: a token and a user may have one name. */
-export const senderOf = ({ type, name }: Pick<Caller, 'type' | 'name'>): string => `${type}:${name}`;
 
 const NOTHING_MADE: MadeValue = {};
 

@@ -14,5 +14,8 @@ export const callerSchema = z.strictObject({
 });
 export type Caller = Readonly<z.infer<typeof callerSchema>>;
 
+/** Names a sender: a token and a user may have one name. */
+export const senderOf = ({ type, name }: Pick<Caller, 'type' | 'name'>): string => `${type}:${name}`;
+
 /** Rekey's own watcher, which expires secrets and records notices. */
 export const SYSTEM_CALLER: Caller = { type: 'system', name: 'expiry-watcher', roles: ['admin'], domains: [] };

@@ -353,7 +353,7 @@ export class ActiveView {
       if (error instanceof EngineUnavailable) return false;
       throw error;
     }
-    if (adopted?.collection === pointer.collection && position > adopted.floor) adopted.floor = position;
+    if (adopted?.collection === pointer.collection && position > adopted.floor) this.saw(adopted, position);
     return true;
   }
 

@@ -267,6 +267,14 @@ describe('ActiveView', () => {
   });
 
   describe('waitFor', () => {
+    it('is a look at the build too: who has waited finds it ready', async () => {
+      const stores = new Stores();
+      const { view } = await openView(stores);
+      stores.builds = [buildOf(ONE, 6)];
+      expect(await view.waitFor(at(6), 0)).toBe(true);
+      expect(view.status()).toEqual({ ready: true, checkpoint: at(6), collection: ONE });
+    });
+
     const announced = (stores: Stores, checkpoint: number) => {
       stores.builds = [buildOf(ONE, 5), buildOf(TWO, checkpoint)];
       stores.pointer = pointerTo(ONE, { previous: TWO, revision: 2 });

@@ -1,4 +1,4 @@
-import { RekeyError, commandAnswer, commandPath } from '@rekey/contracts';
+import { RekeyError, commandAnswer, commandPath, senderOf } from '@rekey/contracts';
 import type { Health, Metrics } from '@rekey/platform';
 import type { Outcomes } from '@rekey/ports';
 import { openApiOf } from '../openapi';
@@ -26,7 +26,7 @@ export const operationRoutes = (options: OperationRoutesOptions, others: readonl
       errors: ['not_found'],
       handle: async ({ params, caller }) => {
         const outcome = await options.outcomes.find(params.commandId);
-        if (!outcome || outcome.caller !== caller.name)
+        if (!outcome || outcome.caller !== senderOf(caller))
           throw new RekeyError('not_found', 'No command of yours with this id has an outcome yet.');
         const { id, status, revision, position, result, error } = outcome.reply;
         return { status: 200, body: { id, status, revision, position, result, error }, headers: { 'rekey-position': position } };
