@@ -7,3 +7,4 @@ export * from './notifier';
 export * from './outcomes';
 export * from './read-models';
 export * from './secret-hasher';
+export * from './system-stream';

@@ -1,5 +1,5 @@
 import { chain } from '@rekey/domain';
-import { ManualClock, START, type EventStore, type NewEvent, SystemClock } from '@rekey/ports';
+import { ManualClock, START, SYSTEM_STREAM, type EventStore, type NewEvent, SystemClock } from '@rekey/ports';
 import Database from 'libsql';
 import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'; // prettier-ignore
@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { backup, restore } from './backup';
 import { STORE_FILE, SqliteDatabase } from './sqlite-database';
-import { SYSTEM_STREAM, SqliteEventStore } from './sqlite-event-store';
+import { SqliteEventStore } from './sqlite-event-store';
 import { SqliteOutcomes } from './sqlite-outcomes';
 
 const clock = new ManualClock(Date.parse('2026-03-01T00:00:00.000Z'));

@@ -1,13 +1,13 @@
 import { RekeyError } from '@rekey/contracts';
 import { CHAIN_START, type ChainPlace, type ChainedEvent, checkLink } from '@rekey/domain';
-import { type Clock, EngineUnavailable, type Position } from '@rekey/ports';
+import { type Clock, EngineUnavailable, type Position, SYSTEM_STREAM, systemEvent } from '@rekey/ports';
 import Database from 'libsql';
 import { createHash } from 'node:crypto';
 import { closeSync, copyFileSync, existsSync, fsyncSync, mkdirSync, mkdtempSync, openSync, renameSync, rmSync } from 'node:fs'; // prettier-ignore
 import path from 'node:path';
 import { APPLICATION_ID, STORE_FILE, SqliteDatabase } from './sqlite-database';
 import { NewerSchema } from './sqlite-errors';
-import { SYSTEM_STREAM, SqliteEventStore, positionOf, systemEvent } from './sqlite-event-store';
+import { SqliteEventStore, positionOf } from './sqlite-event-store';
 import { SqliteOutcomes } from './sqlite-outcomes';
 
 /**

@@ -4,7 +4,7 @@ export * from './folder-lock';
 export { STORE_FILE, SqliteDatabase } from './sqlite-database';
 export { NewerSchema } from './sqlite-errors';
 export * from './sqlite-read-models';
-export { SYSTEM_STREAM, SqliteEventStore } from './sqlite-event-store';
+export { SqliteEventStore } from './sqlite-event-store';
 export * from './sqlite-outcomes';
 export * from './webhook-event-publisher';
 export * from './sqlite-jobs';

@@ -1,10 +1,10 @@
-import { EngineUnavailable, NO_STREAM, START, SystemClock } from '@rekey/ports';
+import { EngineUnavailable, NO_STREAM, START, SYSTEM_STREAM, SystemClock } from '@rekey/ports';
 import { exampleEvent, exampleStream } from '@rekey/ports/conformance';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type Query, SqliteDatabase } from './sqlite-database';
-import { SYSTEM_STREAM, SqliteEventStore } from './sqlite-event-store';
+import { SqliteEventStore } from './sqlite-event-store';
 
 let folder: string;
 const databases: SqliteDatabase[] = [];

@@ -1,4 +1,4 @@
-import { type EventMetadata, chain } from '@rekey/domain';
+import type { EventMetadata } from '@rekey/domain';
 import {
   type Appended,
   type Clock,
@@ -10,18 +10,17 @@ import {
   type NewEvent,
   type Position,
   START,
+  SYSTEM_STREAM,
   type StoredEvent,
   type SubscriptionOptions,
   WrongRevision,
   inFeed,
+  systemEvent,
 } from '@rekey/ports';
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { type Query, type SqliteDatabase, type Step } from './sqlite-database';
 import { ExpectationFailed } from './sqlite-errors';
-
-/** The stream that names the store and records every restore. */
-export const SYSTEM_STREAM = 'rekey-system';
 
 const PART = 'events';
 const SCHEMA = [
@@ -235,32 +234,6 @@ const storedEvent = (row: EventRow): StoredEvent => ({
   data: JSON.parse(row.data) as Record<string, unknown>,
   metadata: JSON.parse(row.metadata) as EventMetadata,
 });
-
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
-
-/** An event of the stream `rekey-system`, chained like all others. `place` is where it will stand. */
-export const systemEvent = (
-  type: 'StoreCreated' | 'StoreRestored',
-  data: Readonly<Record<string, unknown>>,
-  occurredAt: string,
-  place: { readonly revision: number; readonly hash: string },
-): NewEvent => {
-  const eventId = randomUUID();
-  const { metadata } = chain(
-    { stream: SYSTEM_STREAM, revision: place.revision, eventId, type, data },
-    {
-      commandId: eventId,
-      correlationId: eventId,
-      causationId: eventId,
-      actor: { type: 'system', id: 'rekey' },
-      occurredAt,
-      schemaVersion: 1,
-    },
-    place.hash,
-    sha256,
-  );
-  return { eventId, type, data, metadata };
-};
 
 const pause = async (delayMs: number, ended: AbortSignal): Promise<void> => {
   try {
