@@ -1,0 +1,73 @@
+import { redact, type Sha256 } from '@rekey/domain';
+import { START, type Clock, type EventPublisher, type EventStore, type ReadModels } from '@rekey/ports';
+import { createHash } from 'node:crypto';
+import type { Feed, FeedPage } from './feed';
+import { LeasedFeed, type FeedWork, type Log } from './leased-feed';
+
+const PUBLISHED = 'published';
+const LOOK_EVERY_MS = 2_000;
+
+const sha256: Sha256 = (text) => createHash('sha256').update(text).digest('hex');
+
+/** Hands the feed on to the publisher, with a lease and a checkpoint of its own for each history of the store. */
+export class Publishing implements FeedWork {
+  constructor(
+    private readonly publisher: EventPublisher,
+    private readonly feed: Feed,
+    private readonly owner: string,
+    private readonly options: {
+      readonly store: Pick<EventStore, 'identity'>;
+      readonly readModels: ReadModels;
+      readonly clock: Clock;
+    },
+    private readonly log: Log,
+  ) {}
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted)
+      try {
+        await this.publishHistory(await this.options.store.identity(), signal);
+      } catch (error) {
+        this.log.warn({ err: error }, 'publishing waits');
+        await this.options.clock.sleep(LOOK_EVERY_MS, signal);
+      }
+  }
+
+  async begin(): Promise<void> {
+    // Nothing is kept between pages.
+  }
+
+  /** Verifiers stay here. */
+  async take({ events }: FeedPage): Promise<void> {
+    await this.publisher.publish(events.map(({ stored }) => ({ ...stored, data: redact(stored.data, sha256) })));
+  }
+
+  /** Publishes until the store has another history. What comes twice after a loss is known by its event id. */
+  private async publishHistory(storeIdentity: string, signal: AbortSignal): Promise<void> {
+    const { readModels, clock } = this.options;
+    const { feed, owner, log } = this;
+    const collection = `${PUBLISHED}.v1.${storeIdentity.toLowerCase()}`;
+    await readModels.createBuild(
+      { collection, view: PUBLISHED, version: 1, storeIdentity, target: START, checkpoint: START, owner: '', beat: 0 },
+      [],
+    ); // prettier-ignore
+    const history = new AbortController();
+    const end = (): void => history.abort();
+    signal.addEventListener('abort', end, { once: true });
+    const watching = this.endWithHistory(storeIdentity, history);
+    const run = new LeasedFeed({ readModels, clock, feed, collection, view: PUBLISHED, owner, work: this, log });
+    await run.run(history.signal);
+    history.abort();
+    await watching;
+    signal.removeEventListener('abort', end);
+  }
+
+  private async endWithHistory(identity: string, history: AbortController): Promise<void> {
+    const { store, clock } = this.options;
+    while (!history.signal.aborted) {
+      await clock.sleep(LOOK_EVERY_MS, history.signal);
+      const now = await store.identity().catch(() => identity);
+      if (now !== identity) history.abort();
+    }
+  }
+}

@@ -1,0 +1,237 @@
+import { RekeyError } from '@rekey/contracts';
+import { EngineUnavailable, START, type Build, type CollectionName, type Pointer, type Position } from '@rekey/ports';
+import { randomUUID } from 'node:crypto';
+import { LeaseWatch, collectionName, nextPointer, planBuilds, type Plan, type Situation } from './build-plan';
+import type { Feed } from './feed';
+import { LeasedFeed, type Log } from './leased-feed';
+import { Projection, type Replayed } from './projection';
+import type { BuildStatus, ProjectorOptions } from './projector';
+import type { View } from './view';
+
+const LOOK_EVERY_MS = 2_000;
+
+interface Running {
+  readonly projection: Projection;
+  readonly feed: LeasedFeed;
+  readonly ending: AbortController;
+  readonly done: Promise<void>;
+}
+
+/** Keeps one view: its builds, and which of them answers. */
+export class ViewKeeper {
+  private readonly runs = new Map<CollectionName, Running>();
+  private readonly leases = new LeaseWatch();
+  private candidate: Build | undefined;
+  private identity: string | undefined;
+  private pointerSeen = { revision: -1, sinceMs: 0 };
+  private wake: () => void = () => undefined;
+  private woken = false;
+  private switching: Promise<void> | undefined;
+  /** The candidate has moved since the stores were looked at. */
+  private movedSince = false;
+
+  constructor(
+    readonly view: View,
+    private readonly owner: string,
+    private readonly feed: Feed,
+    private readonly options: ProjectorOptions,
+    private readonly log: Log,
+  ) {}
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      this.woken = false;
+      try {
+        await this.look(signal);
+      } catch (error) {
+        const text = error instanceof EngineUnavailable ? 'a store is away' : 'looking after builds failed';
+        this.log.warn({ view: this.view.name, err: error }, text);
+      }
+      await this.pause(signal);
+    }
+    await Promise.all([...this.runs.keys()].map((collection) => this.end(collection)));
+    await this.switching;
+  }
+
+  async rebuild(): Promise<CollectionName> {
+    const collection = await this.create(await this.situation());
+    this.lookNow();
+    return collection;
+  }
+
+  async replay(stream: string): Promise<Replayed> {
+    const pointer = await this.options.readModels.pointer(this.view.name);
+    const run = this.runs.get(pointer?.collection ?? '');
+    const replayed = await run?.feed.between((checkpoint) => run.projection.replay(stream, checkpoint));
+    if (!replayed) throw new RekeyError('unavailable', `This process does not project the view ${this.view.name} now.`, { view: this.view.name });
+    return replayed;
+  } // prettier-ignore
+
+  async status(builds: readonly Build[], head: Position): Promise<BuildStatus[]> {
+    const pointer = await this.options.readModels.pointer(this.view.name);
+    return builds
+      .filter((build) => build.view === this.view.name && build.version === this.view.version)
+      .map(({ view, version, collection, checkpoint, target, owner }) => {
+        const run = this.runs.get(collection);
+        return {
+          view,
+          version,
+          collection,
+          active: pointer?.collection === collection,
+          ready: checkpoint >= target,
+          checkpoint,
+          head,
+          owner,
+          owned: run?.feed.isOwner ?? false,
+          parkedStreams: run?.projection.parked ?? 0,
+        };
+      });
+  }
+
+  // ── Looking after builds ───────────────────────────────────────────────────────────────────────────────────────
+
+  private async look(signal: AbortSignal): Promise<void> {
+    const situation = await this.situation();
+    if (this.identity !== undefined && this.identity !== situation.identity) {
+      this.log.warn({ view: this.view.name }, 'the event store has another history: the view is built anew');
+      await Promise.all([...this.runs.keys()].map((collection) => this.end(collection)));
+      this.feed.reset();
+    }
+    this.identity = situation.identity;
+    const plan = planBuilds(situation);
+    for (const collection of this.runs.keys()) if (!plan.run.includes(collection)) await this.end(collection);
+    await this.drop(plan, situation.pointer);
+    if (plan.create) {
+      await this.create(situation);
+      return this.lookNow();
+    }
+    this.candidate = situation.builds.find((build) => build.collection === plan.candidate);
+    for (const collection of plan.run) if (!this.runs.has(collection)) this.begin(collection, signal);
+    this.trySwitch();
+  }
+
+  private async situation(): Promise<Situation> {
+    const { store, readModels, clock } = this.options;
+    const identity = await store.identity();
+    const [pointer, builds] = await Promise.all([
+      readModels.pointer(this.view.name),
+      readModels.builds(this.view.name),
+    ]);
+    const head = await store.head();
+    const nowMs = clock.monotonicMs();
+    const revision = pointer?.revision ?? 0;
+    if (revision !== this.pointerSeen.revision) this.pointerSeen = { revision, sinceMs: nowMs };
+    const lifeless = new Set(
+      builds.filter((build) => this.leases.isLifeless(build, this.owner, nowMs)).map((build) => build.collection),
+    );
+    const pointerAgeMs = nowMs - this.pointerSeen.sinceMs;
+    return { version: this.view.version, identity, head, pointer, builds, pointerAgeMs, lifeless };
+  }
+
+  private async create(situation: Situation): Promise<CollectionName> {
+    const { name, version, indexes } = this.view;
+    const unique = randomUUID().replaceAll('-', '').slice(0, 12);
+    const collection = collectionName(name, version, situation, unique);
+    const { identity: storeIdentity, head: target } = situation;
+    await this.options.readModels.createBuild(
+      { collection, view: name, version, storeIdentity, target, checkpoint: START, owner: '', beat: 0 },
+      indexes,
+    );
+    this.log.info({ view: name, collection, target }, 'a new build begins');
+    return collection;
+  }
+
+  private async drop({ drop }: Plan, pointer: Pointer | null): Promise<void> {
+    const { readModels } = this.options;
+    for (const collection of drop) {
+      await readModels.dropBuild(collection);
+      this.log.info({ view: this.view.name, collection }, 'a build was dropped');
+    }
+    if (pointer?.previous === undefined || !drop.includes(pointer.previous)) return;
+    const { previous: _previous, ...rest } = pointer;
+    await readModels.switchPointer({ ...rest, revision: pointer.revision + 1 });
+  }
+
+  private begin(collection: CollectionName, signal: AbortSignal): void {
+    const { store, readModels, clock, onParked } = this.options;
+    const { view, owner, log } = this;
+    const projection = new Projection({ store, readModels, view, collection, log, onParked });
+    const onAdvanced = (checkpoint: Position): void => {
+      if (collection === this.candidate?.collection && checkpoint >= this.candidate.target) this.trySwitch();
+    };
+    const feed = new LeasedFeed({
+      readModels, clock, feed: this.feed, collection, view: view.name, owner, work: projection, onAdvanced, log,
+    }); // prettier-ignore
+    const ending = new AbortController();
+    const done = feed.run(ending.signal).then(async (end) => {
+      this.runs.delete(collection);
+      if (end === 'put-back') await this.giveUp(collection, signal);
+      if (end !== 'stopped') this.lookNow();
+    });
+    this.runs.set(collection, { projection, feed, ending, done });
+  }
+
+  private async end(collection: CollectionName): Promise<void> {
+    const run = this.runs.get(collection);
+    run?.ending.abort();
+    await run?.done;
+  }
+
+  /**
+   * A build that was put back to an older copy is not gone on with: documents may have been folded from what was there
+   * before. Nobody else may take it up either, so it is dropped before anything else happens.
+   */
+  private async giveUp(collection: CollectionName, signal: AbortSignal): Promise<void> {
+    const { readModels, clock } = this.options;
+    this.log.error({ view: this.view.name, collection }, 'the build was put back to an older copy, a new one is made');
+    while (!signal.aborted)
+      try {
+        return await readModels.dropBuild(collection);
+      } catch (error) {
+        this.log.warn({ view: this.view.name, collection, err: error }, 'the build cannot be dropped yet');
+        await clock.sleep(LOOK_EVERY_MS, signal);
+      }
+  }
+
+  // ── Switching ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Lets the candidate answer, if it has come far enough. Called whenever it has moved. */
+  private trySwitch(): void {
+    if (this.candidate === undefined) return;
+    this.movedSince = true;
+    this.switching ??= this.switchTo(this.candidate.collection)
+      .catch((error: unknown) => this.log.warn({ view: this.view.name, err: error }, 'the switch waits'))
+      .finally(() => {
+        this.switching = undefined;
+      });
+  }
+
+  private async switchTo(candidate: CollectionName): Promise<void> {
+    const { readModels } = this.options;
+    for (;;) {
+      this.movedSince = false;
+      const situation = await this.situation();
+      const pointer = nextPointer(candidate, situation);
+      if (!pointer && this.movedSince) continue;
+      if (!pointer || !(await readModels.switchPointer(pointer))) return;
+      if (pointer.collection !== candidate) continue;
+      this.candidate = undefined;
+      this.log.info({ view: this.view.name, collection: candidate, version: pointer.version }, 'a new build answers');
+      return this.lookNow();
+    }
+  }
+
+  private lookNow(): void {
+    this.woken = true;
+    this.wake();
+  }
+
+  private async pause(signal: AbortSignal): Promise<void> {
+    if (this.woken) return;
+    const awake = new AbortController();
+    this.wake = () => awake.abort();
+    signal.addEventListener('abort', this.wake, { once: true });
+    if (!this.woken && !signal.aborted) await this.options.clock.sleep(LOOK_EVERY_MS, awake.signal);
+    signal.removeEventListener('abort', this.wake);
+  }
+}
