@@ -91,4 +91,8 @@ export const figure = (
 export const pairedRatios = (above: readonly LoadResult[], below: readonly LoadResult[]): number[] =>
   above.map((result, round) => result.perSecond / (below[round]?.perSecond ?? NaN));
 
+/** The same with processor times, which other programs on the machine hardly change. */
+export const pairedCpuRatios = (above: readonly LoadResult[], below: readonly LoadResult[]): number[] =>
+  above.map((result, round) => result.serverCpuUs / (below[round]?.serverCpuUs ?? NaN));
+
 export const throughputs = (results: readonly LoadResult[] = []): number[] => results.map(({ perSecond }) => perSecond);

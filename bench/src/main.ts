@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg, tmpdir, totalmem } from 'node:os';
+import { cpus, tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { figure, type Setting } from './bench';
@@ -50,6 +50,7 @@ const IN_USE = 1_000;
 const FRESH = 300;
 const BACKGROUND_PER_SECOND = 1_000;
 const REBUILT = 100_000;
+const BUSY_SHARE_MAX = 0.1;
 
 const main = async (): Promise<number> => {
   if (values.help) {
@@ -74,45 +75,52 @@ const main = async (): Promise<number> => {
     say: (line) => process.stderr.write(`${line}\n`),
   };
   if (!setting.oidc) setting.say('oidc-provider is not measured: run npm ci --prefix bench first.');
+  // Also where somebody stops it with Ctrl-C, which the servers hear as well.
+  process.once('exit', () => rmSync(setting.folder, { recursive: true, force: true }));
+  process.once('SIGINT', () => process.exit(130));
   const startedAt = new Date();
+  const busy = await busyShare();
+  if (busy > BUSY_SHARE_MAX)
+    setting.say(
+      `Other programs take ${Math.round(busy * 100)} % of this machine: do not trust throughputs and latencies, only processor times.`,
+    );
+  const figures: Figure[] = [];
+  let failed = false;
   try {
-    const figures = await measureAll(wanted, setting);
-    process.stdout.write(`${tableOf(figures)}\n`);
-    const file = save(root, startedAt, setting, figures);
-    setting.say(`Written to ${path.relative(root, file)}.`);
-    const missed = figures.filter((measured) => measured.goal && !keepsGoal(measured));
-    return missed.length > 0 && !values['keep-going'] ? 1 : 0;
-  } finally {
-    rmSync(setting.folder, { recursive: true, force: true });
+    for await (const more of measureAll(wanted, setting)) figures.push(...more);
+  } catch (error) {
+    failed = true;
+    console.error(error);
   }
+  process.stdout.write(`${tableOf(figures)}\n`);
+  const file = save(root, startedAt, busy, setting, figures);
+  setting.say(`Written to ${path.relative(root, file)}.`);
+  const missed = figures.filter((measured) => measured.goal && !keepsGoal(measured));
+  return failed || (missed.length > 0 && !values['keep-going']) ? 1 : 0;
 };
 
-const measureAll = async (wanted: ReadonlySet<Part>, setting: Setting): Promise<Figure[]> => {
-  const figures: Figure[] = [];
-  if (wanted.has('argon2')) figures.push(...(await measureArgon2()));
-  if (wanted.has('rebuild')) figures.push(...(await measureRebuild(setting, REBUILT, SECRETS_PER_APPLICATION)));
-  if (!['check', 'commands', 'revoke', 'scale'].some((part) => wanted.has(part as Part))) return figures;
+async function* measureAll(wanted: ReadonlySet<Part>, setting: Setting): AsyncGenerator<Figure[]> {
+  if (wanted.has('argon2')) yield await measureArgon2();
+  if (wanted.has('rebuild')) yield await measureRebuild(setting, REBUILT, SECRETS_PER_APPLICATION);
+  if (!['check', 'commands', 'revoke', 'scale'].some((part) => wanted.has(part as Part))) return;
   const folder = path.join(setting.folder, 'small');
   const small = await seed({ folder, secrets: SMALL, secretsPerApplication: SECRETS_PER_APPLICATION, usable: SMALL });
+  const { credentials } = small;
   const server = await startRekey(setting.standalone, folder);
   try {
-    if (wanted.has('check')) figures.push(...(await measureCheck(setting, server, small.credentials)));
+    if (wanted.has('check')) yield await measureCheck(setting, server, credentials);
     // Before the commands, which renew the secrets that are in use here.
-    if (wanted.has('scale'))
-      figures.push(...(await measureLarge(setting, { server, credentials: small.credentials, secrets: SMALL })));
+    if (wanted.has('scale')) yield* measureLarge(setting, { server, credentials, secrets: SMALL });
     if (wanted.has('revoke'))
-      figures.push(
-        ...(await measureRevocation(server, whole('revocations'), small.credentials, BACKGROUND_PER_SECOND)),
-      );
-    if (wanted.has('commands')) figures.push(...(await measureCommands(setting, server, small.credentials)));
+      yield await measureRevocation(server, whole('revocations'), credentials, BACKGROUND_PER_SECOND);
+    if (wanted.has('commands')) yield await measureCommands(setting, server, credentials);
   } finally {
     await server.stop();
   }
-  return figures;
-};
+}
 
 /** Fills the large store, starts a server on it, which builds all views from zero, and holds it against the small one. */
-const measureLarge = async (setting: Setting, small: Parameters<typeof measureScale>[1]): Promise<Figure[]> => {
+async function* measureLarge(setting: Setting, small: Parameters<typeof measureScale>[1]): AsyncGenerator<Figure[]> {
   const { large, say } = setting;
   const folder = path.join(setting.folder, 'large');
   say(`filling a store with ${large} secrets`);
@@ -132,20 +140,40 @@ const measureLarge = async (setting: Setting, small: Parameters<typeof measureSc
   say(`building the views of ${seeded.events} events`);
   const server = await startRekey(setting.standalone, folder);
   try {
-    const inUse = seeded.credentials.slice(0, IN_USE);
-    return [
-      figure('start', `first start with ${seeded.events} events: all views from zero`, 's', [server.readyAfterMs / 1000], {
-        details: { eventsPerSecond: (seeded.events * 1000) / server.readyAfterMs },
-      }),
-      ...(await measureFirstChecks(server, seeded.credentials.slice(IN_USE))),
-      ...(await measureScale(setting, small, { server, credentials: inUse, secrets: large })),
-    ];
+    const details = { eventsPerSecond: (seeded.events * 1000) / server.readyAfterMs };
+    const what = `first start with ${seeded.events} events: all views from zero`;
+    yield [figure('start', what, 's', [server.readyAfterMs / 1000], { details })];
+    yield await measureFirstChecks(server, seeded.credentials.slice(IN_USE));
+    const credentials = seeded.credentials.slice(0, IN_USE);
+    yield await measureScale(setting, small, { server, credentials, secrets: large });
   } finally {
     await server.stop();
   }
-}; // prettier-ignore
+}
 
-const save = (root: string, startedAt: Date, setting: Setting, figures: readonly Figure[]): string => {
+/** The share of all cores that is in use while nothing is measured. */
+const busyShare = async (): Promise<number> => {
+  const times = () =>
+    cpus().reduce(
+      ({ idle, all }, { times: { user, nice, sys, irq, idle: free } }) => ({
+        idle: idle + free,
+        all: all + user + nice + sys + irq + free,
+      }),
+      { idle: 0, all: 0 },
+    );
+  const before = times();
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  const after = times();
+  return 1 - (after.idle - before.idle) / (after.all - before.all);
+};
+
+const save = (
+  root: string,
+  startedAt: Date,
+  busyBefore: number,
+  setting: Setting,
+  figures: readonly Figure[],
+): string => {
   const [cpu] = cpus();
   const { rounds, roundMs, warmUpMs, connections, large } = setting;
   const result = {
@@ -155,7 +183,7 @@ const save = (root: string, startedAt: Date, setting: Setting, figures: readonly
       cpu: cpu?.model,
       cores: cpus().length,
       memoryMiB: Math.round(totalmem() / 2 ** 20),
-      loadAverage: loadavg(),
+      busyBefore,
       node: process.version,
       platform: `${process.platform} ${process.arch}`,
     },

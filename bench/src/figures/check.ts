@@ -4,6 +4,7 @@ import {
   AUTHENTICATE_PATH,
   checkRequests,
   figure,
+  pairedCpuRatios,
   pairedRatios,
   takeTurns,
   throughputs,
@@ -73,6 +74,9 @@ export const measureCheck = async (
     ];
     for (const [name, what] of [['bare', 'bare Fastify'], ['right', 'check, right secret'], ['wrong', 'check, wrong secret']] as const)
       figures.push(figure(`check.${name}.cpu`, `${what}: processor time`, 'µs', of(name).map(({ serverCpuUs }) => serverCpuUs)));
+    figures.push(
+      figure('check.right.cpuRatio', 'bare ÷ check right, processor time', '', pairedCpuRatios(of('bare'), of('right')), { goal: GOAL_NOW }),
+    );
     if (oidc)
       figures.push(
         figure('check.oidc.right', 'oidc-provider introspection, right secret', '/s', throughputs(of('oidc right'))),

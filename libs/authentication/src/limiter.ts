@@ -1,6 +1,7 @@
 import type { Clock } from '@rekey/ports';
 import type { IPv6 } from 'ipaddr.js';
 import { LRUCache } from 'lru-cache';
+import { isIPv4 } from 'node:net';
 import { parseAddress } from './networks';
 
 export interface LimiterOptions {
@@ -35,6 +36,7 @@ const IPV6_SITE_PARTS = 4;
 
 /** One text per source: an IPv4 address, an IPv6 /64, or, for what is no address, the text itself, cut. */
 export const sourceKey = (source: string | undefined): string => {
+  if (source !== undefined && isIPv4(source)) return source;
   const address = parseAddress(source);
   if (!address) return (source ?? '').slice(0, 64);
   if (address.kind() === 'ipv4') return address.toString();
