@@ -1,5 +1,6 @@
 import { REVOCATION_REASONS } from '@rekey/domain';
 import { z } from 'zod';
+import { ERRORS, type ErrorCode } from './errors';
 import {
   allowedCidrsSchema,
   applicationIdSchema,
@@ -12,6 +13,7 @@ import {
   domainPolicySchema,
   durationSchema,
   instantSchema,
+  lineSchema,
   nameSchema,
   secretIdSchema,
 } from './primitives';
@@ -43,7 +45,7 @@ export const pageOf = <Item extends z.ZodType>(item: Item) =>
 /** A value that a caller brings: RFC 6749 appendix A.2 (VSCHAR); never one that begins with `rky_`. */
 const ownValueSchema = z.string().regex(/^[\x20-\x7e]{1,1024}$/, 'A value has 1 to 1024 visible ASCII characters.');
 const statedExpiry = { expiresIn: durationSchema.optional(), expiresAt: instantSchema.nullable().optional() };
-const reasonSchema = z.string().trim().min(1).max(256);
+const reasonSchema = lineSchema(256);
 
 export const createDomainBody = z.strictObject({
   id: domainIdSchema.optional(),
@@ -190,6 +192,7 @@ export const registeredAnswer = applicationAnswer.extend({
     .optional(),
   replayed: z.boolean().optional(),
 }); // prettier-ignore
+/** A policy, and the existing secrets that it would have treated otherwise. */
 export const policyAnswer = z.object({
   policy: z.unknown(),
   affected: z.object({
@@ -207,11 +210,38 @@ export const policyAnswer = z.object({
     next: z.string().optional(),
   }),
 });
+export const domainPolicyAnswer = policyAnswer.extend({ policy: domainPolicySchema });
+export const applicationPolicyAnswer = policyAnswer.extend({ policy: applicationPolicyBody });
 export const receiptAnswer = z.object({
   position: z.string(),
   effectiveAt: instant.optional(),
+  replayed: z.boolean().optional(),
+});
+/**
+ * Accepted, but not to be read back everywhere yet (202): what is known without the views. The outcome of `commandId`
+ * can be asked for, and a read that sends `position` back as `Rekey-At-Least` waits for it.
+ */
+export const pendingAnswer = z.object({
+  commandId: z.string(),
+  position: z.string(),
+  /** Of the resource that was made. */
+  id: z.string().optional(),
+  /** The checks may not know yet. */
   effective: z.literal(false).optional(),
   replayed: z.boolean().optional(),
+});
+export const pendingSecretAnswer = pendingAnswer.extend({
+  version: z.int(),
+  secret: z.string().nullable(),
+  expirySource: z.string(),
+  hint: z.string().optional(),
+  expiresAt: instant.optional(),
+  previousValidUntil: instant.optional(),
+});
+export const pendingRegisteredAnswer = pendingAnswer.extend({
+  domainId: z.string(),
+  clientId: z.string(),
+  firstSecret: registeredAnswer.shape.firstSecret,
 });
 export const checkAnswer = z.object({
   valid: z.literal(true),
@@ -235,6 +265,34 @@ export const verifyAnswer = z.object({
   streams: z.int(),
   events: z.int(),
   broken: z.array(z.object({ stream: z.string(), revision: z.int(), eventId: z.string(), cause: z.string() })),
+  more: z.literal(true).optional(),
+});
+/** An application replayed to an instant. */
+export const applicationAsOfAnswer = z.object({
+  asOf: instant,
+  id: z.string(),
+  domainId: z.string(),
+  domainStatus: z.enum(['active', 'disabled', 'deleted']),
+  status: z.enum(['active', 'disabled', 'deleted']),
+  clientId: z.string().optional(),
+  name: z.string().optional(),
+  contacts: z.array(z.string()),
+  policy: applicationPolicySchema.optional(),
+  secrets: z.array(
+    z.object({
+      id: z.string(),
+      description: z.string(),
+      version: z.int(),
+      status: z.enum(['active', 'pending', 'expired', 'suspended', 'revoked']),
+      valueCreatedAt: instant,
+      notBefore: instant.optional(),
+      expiresAt: instant.optional(),
+      previousValidUntil: instant.optional(),
+      allowedCidrs: z.array(z.string()),
+      /** Versions whose values could authenticate then. */
+      authenticates: z.array(z.int()),
+    }),
+  ),
 });
 export const notificationAnswer = z.object({
   id: z.string(),
@@ -261,5 +319,37 @@ export const commandAnswer = z.object({
   revision: z.int(),
   position: z.string(),
   result: z.record(z.string(), z.unknown()).optional(),
-  error: z.object({ code: z.string(), message: z.string() }).optional(),
+  error: z
+    .object({ code: z.string(), message: z.string(), details: z.record(z.string(), z.unknown()).optional() })
+    .optional(),
+});
+export const healthAnswer = z.object({
+  status: z.enum(['live', 'ready', 'not ready']),
+  probes: z.record(z.string(), z.object({ ready: z.boolean(), cause: z.string().optional() })).optional(),
+});
+
+/** RFC 9457: what every refusal is told in. The members behind `correlationId` come with some codes only. */
+export const problemAnswer = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  code: z.enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]),
+  detail: z.string(),
+  /** Finds the log line. */
+  correlationId: z.string(),
+  /** The field, parameter or header that is wrong. */
+  field: z.string().optional(),
+  /** `too_many_secrets`: how many there may be. */
+  limit: z.int().optional(),
+  /** `lifetime_out_of_bounds`: which bound of the domain, and what it is. */
+  bound: z.string().optional(),
+  amount: z.int().optional(),
+  unit: z.string().optional(),
+  /** `revision_conflict`: the resource's present revision, or the secret's present version. */
+  revision: z.int().optional(),
+  version: z.int().optional(),
+  /** `unavailable`: the view that cannot be read. */
+  view: z.string().optional(),
+  /** `timeout`, `unavailable`: the id under which the command can be sent again, or asked for. */
+  commandId: z.string().optional(),
 });

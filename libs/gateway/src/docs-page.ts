@@ -15,8 +15,11 @@ const STYLE = `
   table { border-collapse: collapse; } td { padding: .15rem 1rem .15rem 0; vertical-align: top; }
 `;
 
-const example = (title: string, value: unknown): string =>
-  value === undefined ? '' : `<p>${title}</p><pre>${escaped(JSON.stringify(value, null, 2))}</pre>`;
+const example = (title: string, value: unknown): string => {
+  if (value === undefined) return '';
+  const text = typeof value === 'string' ? value : JSON.stringify(value, null, 2);
+  return `<p>${title}</p><pre>${escaped(text)}</pre>`;
+};
 
 const entry = (route: Route): string => {
   const answers = Object.entries(route.answers).map(([status, { description }]) => `<tr><td>${status}</td><td>${escaped(description)}</td></tr>`);
@@ -24,7 +27,7 @@ const entry = (route: Route): string => {
   const needs = route.action === 'public' ? 'No token needed.' : `Needs the permission <code>${escaped(route.action)}</code>.`;
   const path = route.url.replace(/:(\w+)/g, '{$1}');
   return `<details><summary><span class="method">${route.method}</span><code>${escaped(path)}</code><span class="what">${escaped(route.summary)}</span></summary>
-    <p>${needs}</p><table>${answers.join('')}</table>${refusals}${example('Request', route.examples?.request)}${example('Answer', route.examples?.response)}</details>`;
+    <p>${needs}</p><table>${answers.join('')}</table>${refusals}${example('Request', route.example)}${example('Answer', Object.values(route.answers)[0]?.example)}</details>`;
 }; // prettier-ignore
 
 /** The list of routes as one page without scripts; the full schemas stand in `/openapi.json`. */

@@ -46,7 +46,7 @@ export const gatewayRoutes = (options: GatewayOptions): Route[] => {
   const reads = new Reads(options);
   const routes = [
     ...checkRoutes(options),
-    ...domainRoutes(writes, reads),
+    ...domainRoutes(writes, reads, options),
     ...applicationRoutes(writes, reads, options),
     ...secretRoutes(writes, reads),
     ...notificationRoutes(writes, reads),

@@ -6,7 +6,11 @@ import fastify, {
   type FastifyRequest,
   type FastifyServerOptions,
 } from 'fastify';
+import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { PROBLEM_TYPE, problemOf } from './problem';
@@ -31,7 +35,8 @@ export interface RoutingOptions extends ServerOptions {
 }
 
 const NOBODY: Caller = { type: 'system', name: 'anonymous', roles: [], domains: [] };
-const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'] as const;
+const FIELD_LENGTH_MAX = 128;
 const POSITION = /^[\w.-]{1,128}$/;
 const GIVEN_REQUEST_ID = /^[\w.-]{1,64}$/;
 
@@ -47,12 +52,22 @@ export const createHttpServer = (options: ServerOptions): FastifyInstance => {
       return typeof given === 'string' && GIVEN_REQUEST_ID.test(given) ? given : randomUUID();
     },
     routerOptions: { maxParamLength: 512 },
+    // Like GET, but written down here, for a stream must not be read to its end to be thrown away.
+    exposeHeadRoutes: false,
     forceCloseConnections: 'idle',
+    // While it closes, routes still answer for themselves: what is away says `unavailable`.
+    return503OnClosing: false,
     frameworkErrors: (error, request, reply) => void refuse(options, error, request, reply),
+    clientErrorHandler: (error, socket) => refuseUnreadable(options, error, socket),
   };
-  const server = fastify({ ...settings, ...(http.tls && { https: http.tls }) } as FastifyServerOptions);
+  // A missing Host is refused with a problem document, as everything else.
+  const node = { requireHostHeader: false, ...http.tls };
+  const server = fastify({ ...settings, ...(http.tls ? { https: node } : { http: node }) } as FastifyServerOptions);
+  // An expectation that is not known may be ignored (RFC 9110 §10.1.1).
+  server.server.on('checkExpectation', (request, response) => server.server.emit('request', request, response));
+  server.server.on('connect', (_request, socket) => refuseUnreadable(options, NO_TUNNEL, socket as Socket));
   server.removeContentTypeParser('text/plain');
-  takeEmptyJson(server);
+  takeJson(server);
   server.setErrorHandler((error, request, reply) => refuse(options, error, request, reply));
   server.setNotFoundHandler((request, reply) =>
     refuse(options, new RekeyError('not_found', 'There is nothing at this path.'), request, reply),
@@ -66,32 +81,43 @@ export const addRoutes = (server: FastifyInstance, routes: readonly Route[], opt
   refuseOtherMethods(server, routes, options);
 };
 
-/** `Content-Type: application/json` with nothing behind it counts as no body. */
-const takeEmptyJson = (server: FastifyInstance): void => {
+/** JSON in UTF-8 (RFC 8259 §8.1); `Content-Type: application/json` with nothing behind it counts as no body. */
+const takeJson = (server: FastifyInstance): void => {
   const parse = server.getDefaultJsonParser('error', 'error');
   server.removeContentTypeParser('application/json');
-  server.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '') done(null, undefined);
-    else void parse(request, body as string, done);
+  server.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+    const { 'content-encoding': encoding = 'identity' } = request.headers;
+    if (encoding !== 'identity')
+      done(new RekeyError('unsupported_media_type', 'Send the body without a content encoding.'));
+    else if (!isUtf8(body)) done(new RekeyError('invalid_request', 'The body is not UTF-8.', { field: 'body' }));
+    else if (body.length === 0) done(null, undefined);
+    else void parse(request, body.toString(), done);
   });
 };
 
 const addRoute = (server: FastifyInstance, route: Route, options: RoutingOptions): void => {
   const { views = [] } = route;
   server.route({
-    method: route.method,
+    method: route.method === 'GET' ? ['GET', 'HEAD'] : route.method,
     url: route.url,
     handler: async (request, reply) => {
       const startedMs = performance.now();
+      const { headers } = request;
+      if (headers.host === undefined && request.raw.httpVersion === '1.1')
+        throw new RekeyError('invalid_request', 'HTTP/1.1 needs it (RFC 9112 §3.2).', { field: 'Host' });
       const caller =
         route.action === 'public' || route.action === 'proxy'
           ? NOBODY
-          : await options.access.authenticate(request.headers.authorization);
-      const params = parsed(route.params, request.params, '', route) as { domainId?: string } | undefined;
+          : await options.access.authenticate(headers.authorization);
+      const params = parsed(route.params, request.params, 'path', route) as { domainId?: string } | undefined;
       if (route.action !== 'public' && route.action !== 'proxy') permit(caller, route.action, params?.domainId);
       const query = parsed(route.query, request.query, 'query', route);
-      const body = parsed(route.body, request.body, '', route);
-      const atLeast = request.headers['rekey-at-least'];
+      const body = parsed(route.body, request.body, 'body', route);
+      if (route.writes?.ifMatch === false && headers['if-match'] !== undefined)
+        throw new RekeyError('invalid_request', 'There is nothing here yet that it could match.', {
+          field: 'If-Match',
+        });
+      const atLeast = headers['rekey-at-least'];
       if (atLeast !== undefined) await waitForViews(String(atLeast), views, options);
       const answer = await route.handle({
         params: params as never,
@@ -102,34 +128,40 @@ const addRoute = (server: FastifyInstance, route: Route, options: RoutingOptions
         reply,
       });
       if (!answer) return reply;
-      options.metrics.httpRequest(route.method, route.url, answer.status, performance.now() - startedMs);
-      return write(reply, answer);
+      options.metrics.httpRequest(request.method, route.url, answer.status, performance.now() - startedMs);
+      return write(request, reply, answer);
     },
   });
 };
 
-const write = (reply: FastifyReply, answer: Answer): FastifyReply => {
-  reply.code(answer.status);
-  if (answer.headers) reply.headers(answer.headers);
-  return reply.send(answer.body);
+const write = (request: FastifyRequest, reply: FastifyReply, { status, headers, body }: Answer): FastifyReply => {
+  reply.code(status).header('cache-control', 'no-store');
+  if (headers) reply.headers(headers);
+  if (request.method !== 'HEAD' || !(body instanceof Readable)) return reply.send(body);
+  body.destroy();
+  return reply.send();
 };
 
 /** Holds input against its schema; the first thing wrong is refused with the field's name, never its value. */
-const parsed = (schema: z.ZodType | undefined, input: unknown, prefix: string, route: Route): unknown => {
+const parsed = (schema: z.ZodType | undefined, input: unknown, place: string, route: Route): unknown => {
   if (!schema) {
-    const given =
-      typeof input === 'object' && input !== null ? Object.keys(input)[0] : input === undefined ? undefined : '';
-    if (given === undefined || input === null) return undefined;
-    throw new RekeyError('invalid_request', 'This is not taken here.', { field: given });
+    if (input === undefined || input === null) return undefined;
+    const [field] = typeof input === 'object' && !Array.isArray(input) ? Object.keys(input) : [place];
+    if (field === undefined) return undefined;
+    throw new RekeyError('invalid_request', 'This is not taken here.', { field: shortened(field) });
   }
   const result = schema.safeParse(input ?? (route.bodyOptional && schema === route.body ? {} : input));
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const path = issue?.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : (issue?.path ?? []);
-  const field = path.map(String).join('.') || prefix || 'body';
+  const field = shortened(path.map(String).join('.') || place);
   const message = issue?.code === 'unrecognized_keys' ? 'This field is not known.' : (issue?.message ?? 'Not valid.');
   throw new RekeyError('invalid_request', message, { field });
 };
+
+/** A field of the caller's own making can have any length. */
+const shortened = (field: string): string =>
+  field.length > FIELD_LENGTH_MAX ? `${field.slice(0, FIELD_LENGTH_MAX)}…` : field;
 
 const waitForViews = async (position: string, views: readonly ViewName[], options: RoutingOptions): Promise<void> => {
   if (!POSITION.test(position))
@@ -162,12 +194,42 @@ const refuse = (options: ServerOptions, error: unknown, request: FastifyRequest,
     .send(problem);
 };
 
+/** What Node could not read as a request is answered too, where nothing of an answer is under way. */
+const refuseUnreadable = (options: ServerOptions, error: Error & { code?: string }, socket: Socket): void => {
+  // Node knows the answer that is being written on a connection, and so does its own handler.
+  const { _httpMessage: current } = socket as Socket & { _httpMessage?: ServerResponse | null };
+  if (error.code === 'ECONNRESET' || !socket.writable || current?.headersSent) return void socket.destroy();
+  const { problem } = problemOf(unreadable(error), randomUUID());
+  options.metrics.httpRequest('none', 'none', problem.status, 0);
+  options.log.debug({ correlationId: problem.correlationId, code: problem.code, cause: error.code }, 'request refused');
+  const body = JSON.stringify(problem);
+  const head = [
+    `HTTP/1.1 ${problem.status} ${problem.title}`,
+    'Connection: close',
+    'Cache-Control: no-store',
+    `Content-Type: ${PROBLEM_TYPE}; charset=utf-8`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    ...(problem.code === 'method_not_allowed' ? ['Allow:'] : []),
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
+};
+
+const NO_TUNNEL = Object.assign(new Error('CONNECT is not taken.'), { code: 'CONNECT' });
+
+const unreadable = ({ code }: { readonly code?: string }): RekeyError => {
+  if (code === NO_TUNNEL.code) return new RekeyError('method_not_allowed', 'This is no proxy.');
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return new RekeyError('payload_too_large', 'The header is larger than this server takes.');
+  const text = code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'The request did not arrive in time.' : 'This is not HTTP.';
+  return new RekeyError('invalid_request', text);
+};
+
 /** Every path of ours says which methods it takes (RFC 9110 §15.5.6). */
 const refuseOtherMethods = (server: FastifyInstance, routes: readonly Route[], options: ServerOptions): void => {
   for (const url of new Set(routes.map((route) => route.url))) {
-    const taken = routes.filter((route) => route.url === url).map((route) => route.method as string);
+    const own = routes.filter((route) => route.url === url).map(({ method }) => method);
+    const taken: readonly string[] = own.includes('GET') ? [...own, 'HEAD'] : own;
     const others = METHODS.filter((method) => !taken.includes(method));
-    if (others.length === 0) continue;
     server.route({
       method: others,
       url,

@@ -1,19 +1,44 @@
-import { ERRORS, type ErrorCode } from '@rekey/contracts';
+import { ERRORS, RekeyError, problemAnswer, type ErrorCode } from '@rekey/contracts';
+import type { ErrorDetails } from '@rekey/domain';
 import { z } from 'zod';
-import { PROBLEM_TYPE } from './problem';
-import type { Route } from './route';
+import { PROBLEM_TYPE, problemOf, type Problem } from './problem';
+import type { AnswerDescription, Route } from './route';
 
 type Json = Record<string, unknown>;
 
 /** Codes that any route with a token can refuse with. */
 const COMMON: readonly ErrorCode[] = ['invalid_request', 'internal'];
 const WITH_TOKEN: readonly ErrorCode[] = ['unauthenticated', 'forbidden', 'unavailable'];
-const WRITING: readonly ErrorCode[] = [
-  'idempotency_key_reused',
-  'timeout',
-  'payload_too_large',
-  'unsupported_media_type',
-];
+/** Codes that any route with a body, or with a command behind it, can refuse with. */
+const WITH_BODY: readonly ErrorCode[] = ['payload_too_large', 'unsupported_media_type'];
+const WRITING: readonly ErrorCode[] = [...WITH_BODY, 'idempotency_key_reused', 'revision_conflict', 'timeout'];
+
+const HEADERS: Readonly<Record<string, string>> = {
+  etag: 'The revision of the resource, for If-Match.',
+  link: 'The next page (RFC 8288).',
+  location: 'Where the resource lies; of a 202, where the outcome of the command can be asked for.',
+  'rekey-command-id': 'The id of the command that was sent.',
+  'rekey-position': 'Send it back as Rekey-At-Least to read at least this.',
+  'rekey-replayed': '`true`: the command was known, and this is its first outcome.',
+  'retry-after': 'Seconds after which to try again.',
+  'www-authenticate': 'How to show oneself.',
+};
+const REFUSAL_HEADERS: Readonly<Record<number, readonly string[]>> = {
+  401: ['www-authenticate'],
+  429: ['retry-after'],
+  503: ['retry-after'],
+};
+
+const EXAMPLE_CORRELATION_ID = 'b7c9a1de-5a0e-4a51-9d52-0c3a6f1c2e11';
+/** What some codes say beside their text. */
+const DETAILS: Partial<Record<ErrorCode, ErrorDetails>> = {
+  invalid_request: { field: 'name' },
+  expiry_required: { field: 'expiresAt' },
+  too_many_secrets: { limit: 10 },
+  lifetime_out_of_bounds: { field: 'expiresIn', bound: 'maxLifetime', amount: 1, unit: 'years' },
+  revision_conflict: { revision: 4 },
+  timeout: { commandId: 'c2a0f4d2-7a51-4d1e-8a3e-5b8d1f6c7e90' },
+};
 
 const schemaOf = (schema: z.ZodType, io: 'input' | 'output'): Json => {
   const { $schema: _dialect, ...json } = z.toJSONSchema(schema, {
@@ -40,17 +65,31 @@ const parameters = (route: Route): Json[] => {
   return found;
 };
 
-const refusals = (route: Route): Json => {
+/** The codes that a route can refuse with. */
+export const codesOf = (route: Route): ErrorCode[] => {
   const codes = new Set<ErrorCode>([
     ...COMMON,
     ...(route.action === 'public' ? [] : WITH_TOKEN),
-    ...(route.params ? (['domain_not_found'] as const) : []),
+    ...(route.url.includes(':domainId') ? (['domain_not_found'] as const) : []),
+    ...(route.body ? WITH_BODY : []),
     ...(route.writes ? WRITING : []),
     ...(route.errors ?? []),
   ]);
+  return [...codes];
+}; // prettier-ignore
+
+const headersOf = (names: readonly string[]): Json =>
+  Object.fromEntries(
+    names.map((name) => [
+      name.replace(/\b[a-z]/g, (letter) => letter.toUpperCase()).replace('Etag', 'ETag'),
+      { description: HEADERS[name] ?? 'Who was admitted.', schema: { type: 'string' } },
+    ]),
+  );
+
+const refusals = (route: Route): Json => {
   const byStatus = new Map<number, ErrorCode[]>();
-  for (const code of codes) {
-    const statuses = code === 'revision_conflict' ? [409, 412] : [ERRORS[code].status];
+  for (const code of codesOf(route)) {
+    const statuses = code === 'revision_conflict' && route.writes?.ifMatch ? [409, 412] : [ERRORS[code].status];
     for (const status of statuses) byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
   return Object.fromEntries(
@@ -58,22 +97,36 @@ const refusals = (route: Route): Json => {
       status,
       {
         description: held.map((code) => `\`${code}\``).join(', '),
-        content: { [PROBLEM_TYPE]: { schema: { $ref: '#/components/schemas/Problem' } } },
+        headers: headersOf(REFUSAL_HEADERS[status] ?? []),
+        content: {
+          [PROBLEM_TYPE]: {
+            schema: { $ref: '#/components/schemas/Problem' },
+            examples: Object.fromEntries(held.map((code) => [code, { value: exampleOf(code, status) }])),
+          },
+        },
       },
     ]),
   );
 };
 
+const exampleOf = (code: ErrorCode, status: number): Problem => {
+  const { problem } = problemOf(new RekeyError(code, ERRORS[code].title, DETAILS[code]), EXAMPLE_CORRELATION_ID);
+  return { ...problem, status };
+};
+
+const contentOf = ({ body, type = 'application/json', example, others = {} }: AnswerDescription): Json => ({
+  [type]: { schema: body ? schemaOf(body, 'output') : { type: 'string' }, example },
+  ...Object.fromEntries(Object.entries(others).map(([other, text]) => [other, { schema: { type: 'string' }, example: text }])),
+}); // prettier-ignore
+
 const answers = (route: Route): Json =>
   Object.fromEntries(
     Object.entries(route.answers).map(([status, answer]) => {
-      const example = Number(status) < 202 ? route.examples?.response : undefined;
-      const type = answer.type ?? 'application/json';
-      const content = { schema: answer.body ? schemaOf(answer.body, 'output') : { type: 'string' }, ...(example !== undefined && { example }) };
-      const hasBody = answer.body !== undefined || answer.type !== undefined;
-      return [status, { description: answer.description, ...(hasBody && { content: { [type]: content } }) }];
+      const { description, headers = [], body, type } = answer;
+      const content = body || type ? { content: contentOf(answer) } : {};
+      return [status, { description, headers: headersOf(headers), ...content }];
     }),
-  ); // prettier-ignore
+  );
 
 const operationId = (route: Route): string =>
   `${route.method.toLowerCase()}${route.url
@@ -101,7 +154,7 @@ export const openApiOf = (routes: readonly Route[], version: string): Json => {
           content: {
             'application/json': {
               schema: schemaOf(route.body, 'input'),
-              ...(route.examples?.request !== undefined && { example: route.examples.request }),
+              example: route.example ?? {},
             },
           },
         },
@@ -123,20 +176,7 @@ export const openApiOf = (routes: readonly Route[], version: string): Json => {
         proxy: { type: 'apiKey', in: 'header', name: 'Rekey-Authorization' },
       },
       schemas: {
-        Problem: {
-          type: 'object',
-          description: 'RFC 9457 problem document.',
-          required: ['type', 'title', 'status', 'code', 'detail', 'correlationId'],
-          properties: {
-            type: { type: 'string' },
-            title: { type: 'string' },
-            status: { type: 'integer' },
-            code: { type: 'string', enum: Object.keys(ERRORS) },
-            detail: { type: 'string' },
-            correlationId: { type: 'string' },
-            field: { type: 'string', description: 'With `invalid_request`: the field that is wrong.' },
-          },
-        },
+        Problem: { description: 'RFC 9457 problem document.', ...schemaOf(problemAnswer, 'output') },
       },
     },
   }; // prettier-ignore

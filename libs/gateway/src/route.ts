@@ -27,6 +27,23 @@ export interface Answer {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** Headers that answers may have, beside those of every answer. */
+export type AnswerHeader =
+  'etag' | 'link' | 'location' | 'rekey-command-id' | 'rekey-position' | 'rekey-replayed' | `x-rekey-${string}`;
+
+/** What an answer means and looks like, for the documents and the tests. */
+export interface AnswerDescription {
+  readonly description: string;
+  /** Of JSON. Without it and without `type` the answer has no body. */
+  readonly body?: z.ZodType;
+  /** Media type of a body that is no JSON, or has no schema. */
+  readonly type?: string;
+  readonly example?: unknown;
+  /** Other forms of the body that `Accept` can ask for: an example by media type. */
+  readonly others?: Readonly<Record<string, string>>;
+  readonly headers?: readonly AnswerHeader[];
+}
+
 /**
  * One line of the only list of routes. From it come the server, the OpenAPI document, and the tests that walk every
  * route with every role and with malformed input.
@@ -48,13 +65,12 @@ export interface Route {
   readonly writes?: { readonly ifMatch: boolean };
   /** The views that its answer speaks of: a read that sends `Rekey-At-Least` waits for these. */
   readonly views?: readonly ViewName[];
-  /** Success statuses with what they mean, and the body's schema. */
-  readonly answers: Readonly<
-    Record<number, { readonly description: string; readonly body?: z.ZodType; readonly type?: string }>
-  >;
+  /** Its answers by status, but for refusals. */
+  readonly answers: Readonly<Record<number, AnswerDescription>>;
   /** The codes that it can refuse with, beside those that every route has. */
   readonly errors?: readonly ErrorCode[];
-  readonly examples?: { readonly request?: unknown; readonly response?: unknown };
+  /** A body to send. */
+  readonly example?: unknown;
   readonly handle: (context: RouteContext<never, never, never>) => Promise<Answer | undefined>;
 }
 

@@ -7,11 +7,12 @@ import {
   type ViewName,
 } from '@rekey/contracts';
 import { open, type ActiveView } from '@rekey/platform';
-import type { CommandBus } from '@rekey/ports';
+import { EngineUnavailable, type CommandBus } from '@rekey/ports';
 import type { FastifyRequest } from 'fastify';
 import type { JWK } from 'jose';
 import { randomUUID } from 'node:crypto';
 import { v5 as uuidV5 } from 'uuid';
+import type { Tagged } from './reads';
 import type { Answer } from './route';
 
 /** Which views an answer to each command speaks of: the gateway waits for these before it says 200. */
@@ -23,7 +24,7 @@ export const COMMAND_VIEWS: Readonly<Record<CommandType, readonly ViewName[]>> =
   RegisterApplication: ['authentication', 'applications', 'secrets'],
   UpdateApplication: ['authentication', 'applications', 'secrets'],
   ChangeApplicationPolicy: ['applications', 'secrets'],
-  DeleteApplication: ['authentication', 'applications', 'secrets'],
+  DeleteApplication: ['authentication', 'applications', 'secrets', 'notifications'],
   AddSecret: ['authentication', 'secrets'],
   RenewSecret: ['authentication', 'secrets'],
   EndOverlap: ['authentication', 'secrets'],
@@ -32,13 +33,14 @@ export const COMMAND_VIEWS: Readonly<Record<CommandType, readonly ViewName[]>> =
   ResumeSecret: ['authentication', 'secrets'],
   UpdateSecret: ['authentication', 'secrets'],
   ExpireSecret: ['secrets'],
-  RecordNoticeSent: ['notifications'],
-  RecordNoticeFailed: ['notifications'],
-  RetryNotice: ['notifications'],
-  AcknowledgeNotice: ['notifications'],
+  RecordNoticeSent: ['notifications', 'secrets'],
+  RecordNoticeFailed: ['notifications', 'secrets'],
+  RetryNotice: ['notifications', 'secrets'],
+  AcknowledgeNotice: ['notifications', 'secrets'],
 };
 
 const IDEMPOTENCY_NAMESPACE = 'b1b0c6f2-6d5f-4c55-8a3e-0d5a7e0f4c11';
+const NOT_FOUND = ['not_found', 'domain_not_found', 'application_not_found', 'secret_not_found'];
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 
 export interface WritesOptions {
@@ -117,42 +119,81 @@ export class Writes {
     if (reply.status === 'rejected')
       throw new RekeyError(reply.error?.code ?? 'internal', reply.error?.message ?? '', reply.error?.details);
     const sealed = reply.result?.sealedSecret;
-    const value = typeof sealed === 'string' ? await open(sealed, recipient.privateKey) : sealed;
+    // Sealed to a key that was changed since: as lost as after its time.
+    const value = typeof sealed === 'string' ? await open(sealed, recipient.privateKey).catch(() => null) : sealed;
     const waits = COMMAND_VIEWS[draft.type].map((view) =>
       this.options.views[view].waitFor(reply.position, this.options.waitTimeoutMs),
     );
     const visible = !(await Promise.all(waits)).includes(false) && reply.result?.effective !== false;
-    return { reply, visible, value, headers: this.headersOf(command, reply, visible) };
+    return { reply, visible, value, headers: this.headersOf(command, reply) };
   }
 
-  private headersOf(command: CommandEnvelope, reply: CommandReply, visible: boolean): Record<string, string> {
+  private headersOf(command: CommandEnvelope, reply: CommandReply): Record<string, string> {
     return {
       'rekey-command-id': command.id,
       'rekey-position': reply.position,
       ...(reply.replayed && { 'rekey-replayed': 'true' }),
-      ...(!visible && { location: `/api/v1/commands/${command.id}` }),
     };
   }
 }
 
-/** 202 where the wait for the views ran out: never a false 200. */
-export const answered = (sent: Sent, status: number, body?: unknown, headers?: Record<string, string>): Answer => ({
-  status: sent.visible ? status : 202,
-  headers: { ...sent.headers, ...headers, 'cache-control': 'no-store' },
-  ...(body !== undefined || !sent.visible
-    ? { body: body ?? { commandId: sent.reply.id, position: sent.reply.position } }
-    : {}),
+/** What an answer shows of a resource. */
+interface Shown {
+  readonly body: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/**
+ * The answer to an accepted command. Where its views do not know of it yet, or what it made cannot be read back, it is a
+ * 202 with `known`: never a false success, nor an error after something was done, nor a value that is lost.
+ */
+export const answered = async (
+  sent: Sent,
+  status: number,
+  known: Readonly<Record<string, unknown>>,
+  show: () => Promise<Shown> | Shown,
+): Promise<Answer> => {
+  const shown = sent.visible ? await Promise.resolve().then(show).catch(unlessUnreadable) : undefined;
+  if (shown) return { status, headers: { ...sent.headers, ...shown.headers }, body: shown.body };
+  const { id: commandId, position } = sent.reply;
+  const { effective } = sent.reply.result ?? {};
+  return {
+    status: 202,
+    headers: { ...sent.headers, location: `/api/v1/commands/${commandId}` },
+    body: {
+      commandId,
+      position,
+      ...known,
+      ...(effective === false && { effective }),
+      ...(sent.reply.replayed && { replayed: true }),
+    },
+  };
+};
+
+/** The resource of an answer with its ETag, and where it lies where it was made. */
+export const tagged = ({ resource, revision }: Tagged<object>, more: object = {}, location?: string): Shown => ({
+  body: { ...resource, ...more },
+  headers: { etag: etag(revision), ...(location !== undefined && { location }) },
 });
 
-/** The receipt of a command after which something stops working. */
-export const receipt = (sent: Sent): Record<string, unknown> => {
-  const { effective, effectiveAt } = sent.reply.result ?? {};
+/** A view is away, or others have taken the resource away since. */
+const unlessUnreadable = (error: unknown): undefined => {
+  const unreadable = error instanceof RekeyError && ['unavailable', ...NOT_FOUND].includes(error.code);
+  if (!unreadable && !(error instanceof EngineUnavailable)) throw error;
+};
+
+/** The receipt of a command after which something stops, or works again. */
+const receipt = (sent: Sent): Record<string, unknown> => {
+  const { effectiveAt } = sent.reply.result ?? {};
   return {
     position: sent.reply.position,
-    ...(effective === false ? { effective: false } : { effectiveAt }),
+    ...(effectiveAt !== undefined && { effectiveAt }),
     ...(sent.reply.replayed && { replayed: true }),
   };
 };
+
+/** The answer to a command that changes what a secret is good for. */
+export const receiptOf = (sent: Sent): Promise<Answer> => answered(sent, 200, {}, () => ({ body: receipt(sent) }));
 
 /** `If-Match` (RFC 9110 §13.1.1): one strong tag that we gave, or `*`. */
 const ifMatch = (request: FastifyRequest): { expectedRevision?: number } => {

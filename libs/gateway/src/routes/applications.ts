@@ -1,32 +1,34 @@
 import { applicationAsOf } from '@rekey/audit';
 import {
   applicationAnswer,
+  applicationAsOfAnswer,
   applicationPath,
+  applicationPolicyAnswer,
   applicationPolicyBody,
   asOfQuery,
   domainPath,
   pageOf,
-  policyAnswer,
+  pendingRegisteredAnswer,
   previewQuery,
   registerApplicationBody,
   registeredAnswer,
   searchQuery,
   updateBody,
 } from '@rekey/contracts';
-import { applicationIdOf } from '@rekey/domain';
+import { applicationIdOf, checkApplicationPolicy } from '@rekey/domain';
 import { permit, seal } from '@rekey/platform';
 import type { Clock, EventStore } from '@rekey/ports';
 import type { JWK } from 'jose';
+import { z } from 'zod';
+import { AFFECTED, APPLICATION, CHANGED, IDS, PENDING, VALUE, WRITTEN } from '../examples';
 import type { Reads } from '../reads';
 import { route, type Route } from '../route';
-import { answered, etag, type Sent, type Writes } from '../writes';
+import { answered, tagged, type Writes } from '../writes';
 
 /** What a first secret is called where nobody names it. */
 const FIRST_SECRET = 'Default';
-const EXAMPLE = {
-  id: '5f0c8b5e-6a5e-5a44-9c3a-2f9b6f0f7a10', domainId: 'acme', clientId: 'billing', name: 'Billing', contacts: [], enabled: true,
-  policy: { expiry: { mode: 'inherit' } }, createdAt: '2026-12-01T09:00:00.000Z', updatedAt: '2026-12-01T09:00:00.000Z', secrets: 0,
-}; // prettier-ignore
+const FIRST = { id: IDS.secret, version: 1, description: FIRST_SECRET, secret: VALUE, hint: 'x7Qa' };
+const POLICY = { expiry: { mode: 'after', after: { amount: 3, unit: 'months' } } };
 
 export interface ApplicationRoutesOptions {
   /** The command-service's public key, for values that callers bring. */
@@ -41,11 +43,6 @@ export const applicationRoutes = (
   reads: Reads,
   { commandKey, ...history }: ApplicationRoutesOptions,
 ): Route[] => {
-  const shown = async (sent: Sent, params: { domainId: string; applicationId: string }) => {
-    if (!sent.visible) return answered(sent, 200, { id: params.applicationId });
-    const { resource, revision } = await reads.application(params.domainId, params.applicationId);
-    return answered(sent, 200, resource, { etag: etag(revision) });
-  };
   return [
     route({
       method: 'POST',
@@ -57,11 +54,20 @@ export const applicationRoutes = (
       body: registerApplicationBody,
       writes: { ifMatch: false },
       answers: {
-        201: { description: 'Registered; the value of the first secret is here and nowhere else.', body: registeredAnswer },
-        202: { description: 'Accepted; not visible yet.' },
+        201: {
+          description: 'Registered; the value of the first secret is here and nowhere else.',
+          body: registeredAnswer,
+          example: { ...APPLICATION, firstSecret: FIRST },
+          headers: ['location', ...CHANGED],
+        },
+        202: {
+          ...PENDING,
+          body: pendingRegisteredAnswer,
+          example: { ...(PENDING.example as object), id: IDS.application, domainId: 'acme', clientId: 'billing', firstSecret: FIRST },
+        },
       },
-      errors: ['client_id_taken', 'domain_disabled'],
-      examples: { request: { clientId: 'billing', name: 'Billing' }, response: EXAMPLE },
+      errors: ['client_id_taken', 'domain_disabled', 'lifetime_out_of_bounds'],
+      example: { clientId: 'billing', name: 'Billing', firstSecret: { description: FIRST_SECRET } },
       handle: async ({ params, body, request, caller }) => {
         const { domainId } = params;
         const commandId = writes.commandId(request, caller);
@@ -91,11 +97,11 @@ export const applicationRoutes = (
             ...(expiresAt !== undefined && { expiresAt }),
           },
         };
-        const more = { ...first, ...(sent.reply.replayed && { replayed: true }) };
-        if (!sent.visible) return answered(sent, 201, { id: applicationId, domainId, clientId, ...more });
-        const { resource, revision } = await reads.application(domainId, applicationId);
         const location = `/api/v1/domains/${domainId}/applications/${applicationId}`;
-        return answered(sent, 201, { ...resource, ...more }, { etag: etag(revision), location });
+        const more = { ...first, ...(sent.reply.replayed && { replayed: true }) };
+        return answered(sent, 201, { id: applicationId, domainId, clientId, ...first }, async () =>
+          tagged(await reads.application(domainId, applicationId), more, location),
+        );
       },
     }),
     route({
@@ -107,7 +113,7 @@ export const applicationRoutes = (
       params: domainPath,
       query: searchQuery,
       views: ['domains', 'applications', 'secrets'],
-      answers: { 200: { description: 'A page of applications.', body: pageOf(applicationAnswer) } },
+      answers: { 200: { description: 'A page of applications.', body: pageOf(applicationAnswer), example: { items: [APPLICATION] } } },
       handle: async ({ params, query }) => ({ status: 200, body: await reads.applications(params.domainId, query) }),
     }),
     route({
@@ -119,17 +125,22 @@ export const applicationRoutes = (
       params: applicationPath,
       query: asOfQuery,
       views: ['domains', 'applications', 'secrets'],
-      answers: { 200: { description: 'The application; with asOf its state replayed to that instant.', body: applicationAnswer } },
-      errors: ['application_not_found', 'forbidden'],
-      examples: { response: EXAMPLE },
+      answers: {
+        200: {
+          description: 'The application; with asOf its state replayed to that instant, which needs the role auditor.',
+          body: z.union([applicationAnswer, applicationAsOfAnswer]),
+          example: APPLICATION,
+          headers: ['etag'],
+        },
+      },
+      errors: ['application_not_found'],
       handle: async ({ params, query, caller }) => {
         const { domainId, applicationId } = params;
         if (query.asOf !== undefined) {
           permit(caller, 'history.read', domainId);
           return { status: 200, body: await applicationAsOf(history, params, query.asOf) };
         }
-        const { resource, revision } = await reads.application(domainId, applicationId);
-        return { status: 200, body: resource, headers: { etag: etag(revision) } };
+        return { status: 200, ...tagged(await reads.application(domainId, applicationId)) };
       },
     }),
     route({
@@ -141,12 +152,17 @@ export const applicationRoutes = (
       params: applicationPath,
       body: updateBody,
       writes: { ifMatch: true },
-      answers: { 200: { description: 'Changed.', body: applicationAnswer }, 202: { description: 'Accepted; not effective everywhere yet.' } },
+      answers: {
+        200: { description: 'Changed.', body: applicationAnswer, example: { ...APPLICATION, name: 'Billing (EU)' }, headers: CHANGED },
+        202: PENDING,
+      },
       errors: ['application_not_found', 'revision_conflict'],
-      examples: { request: { name: 'Billing (EU)' } },
+      example: { name: 'Billing (EU)' },
       handle: async ({ params, body, request, caller }) => {
+        const { domainId, applicationId } = params;
         const draft = { type: 'UpdateApplication', data: { ...params, ...body } } as const;
-        return shown(await writes.send(request, caller, writes.commandId(request, caller), draft), params);
+        const sent = await writes.send(request, caller, writes.commandId(request, caller), draft);
+        return answered(sent, 200, {}, async () => tagged(await reads.application(domainId, applicationId)));
       },
     }),
     route({
@@ -157,11 +173,12 @@ export const applicationRoutes = (
       action: 'application.write',
       params: applicationPath,
       writes: { ifMatch: true },
-      answers: { 204: { description: 'Deleted; none of its secrets authenticates.' }, 202: { description: 'Accepted; not effective everywhere yet.' } },
+      answers: { 204: { description: 'Deleted; none of its secrets authenticates.', headers: WRITTEN }, 202: PENDING },
       errors: ['application_not_found', 'revision_conflict'],
       handle: async ({ params, request, caller }) => {
         const draft = { type: 'DeleteApplication', data: params } as const;
-        return answered(await writes.send(request, caller, writes.commandId(request, caller), draft), 204);
+        const sent = await writes.send(request, caller, writes.commandId(request, caller), draft);
+        return answered(sent, 204, {}, () => ({ body: undefined }));
       },
     }),
     route({
@@ -176,24 +193,30 @@ export const applicationRoutes = (
       writes: { ifMatch: true },
       views: ['domains', 'applications', 'secrets'],
       answers: {
-        200: { description: 'Set (or with preview=true: not); existing secrets that it would treat otherwise.', body: policyAnswer },
-        202: { description: 'Accepted; not visible yet.' },
+        200: {
+          description: 'Set (or with preview=true: not); existing secrets that it would treat otherwise.',
+          body: applicationPolicyAnswer,
+          example: { policy: POLICY, affected: AFFECTED },
+          headers: CHANGED,
+        },
+        202: PENDING,
       },
       errors: ['application_not_found', 'lifetime_out_of_bounds', 'revision_conflict'],
-      examples: { request: { expiry: { mode: 'after', after: { amount: 3, unit: 'months' } } } },
+      example: POLICY,
       handle: async ({ params, query, body, request, caller }) => {
         const { domainId, applicationId } = params;
+        const affected = () => reads.affectedByApplicationPolicy(domainId, applicationId, body.expiry, query.after);
         if (query.preview) {
-          await reads.application(domainId, applicationId);
-          const affected = await reads.affectedByApplicationPolicy(domainId, applicationId, body.expiry, query.after);
-          return { status: 200, body: { policy: body, affected } };
+          const [domain] = await Promise.all([reads.domain(domainId), reads.application(domainId, applicationId)]);
+          checkApplicationPolicy(body.expiry, domain.resource.policy, history.clock.now());
+          return { status: 200, body: { policy: body, affected: await affected() } };
         }
         const draft = { type: 'ChangeApplicationPolicy', data: { ...params, policy: body.expiry } } as const;
         const sent = await writes.send(request, caller, writes.commandId(request, caller), draft);
-        if (!sent.visible) return answered(sent, 200);
-        const { revision } = await reads.application(domainId, applicationId);
-        const affected = await reads.affectedByApplicationPolicy(domainId, applicationId, body.expiry, query.after);
-        return answered(sent, 200, { policy: body, affected }, { etag: etag(revision) });
+        return answered(sent, 200, {}, async () => ({
+          ...tagged(await reads.application(domainId, applicationId)),
+          body: { policy: body, affected: await affected() },
+        }));
       },
     }),
   ]; // prettier-ignore

@@ -3,6 +3,7 @@ import { RekeyError, authenticateBody, checkAnswer, domainPath } from '@rekey/co
 import { permit, type Access } from '@rekey/platform';
 import ipaddr from 'ipaddr.js';
 import type { FastifyRequest } from 'fastify';
+import { IDS } from '../examples';
 import { problemAnswer } from '../problem';
 import { route, type Route } from '../route';
 
@@ -42,15 +43,9 @@ export const checkRoutes = (options: CheckRoutesOptions): Route[] => {
       params: domainPath,
       body: authenticateBody,
       views: ['authentication'],
-      answers: { 200: { description: 'The secret authenticates the client now.', body: checkAnswer } },
+      answers: { 200: { description: 'The secret authenticates the client now.', body: checkAnswer, example: ADMITTED } },
       errors: ['invalid_client_credentials', 'rate_limited'],
-      examples: {
-        request: { clientId: 'billing', clientSecret: 'the secret', remoteAddress: '203.0.113.7' },
-        response: {
-          valid: true, domainId: 'acme', clientId: 'billing', applicationId: '5f0c8b5e-6a5e-5a44-9c3a-2f9b6f0f7a10',
-          secretId: '0a8f1f0e-3b0e-5d3c-8f5e-1f2f3f4f5f6f', version: 1, expiresAt: '2027-03-01T00:00:00.000Z',
-        },
-      },
+      example: { clientId: 'billing', clientSecret: 'the secret', remoteAddress: '203.0.113.7' },
       handle: async ({ params, body, request }) => {
         const result = await options.authenticator.check({
           domainId: params.domainId,
@@ -70,8 +65,13 @@ export const checkRoutes = (options: CheckRoutesOptions): Route[] => {
       tag: 'Check',
       action: 'proxy',
       params: domainPath,
-      answers: { 204: { description: 'Admitted: X-Rekey-* headers say who.' } },
-      errors: ['unauthenticated', 'invalid_client_credentials', 'rate_limited', 'unavailable'],
+      answers: {
+        204: {
+          description: 'Admitted: X-Rekey-* headers say who. In the client id, % and spaces are percent-encoded.',
+          headers: ['x-rekey-domain-id', 'x-rekey-client-id', 'x-rekey-application-id', 'x-rekey-secret-id', 'x-rekey-secret-version', 'x-rekey-expires-at'],
+        },
+      },
+      errors: ['invalid_client_credentials', 'rate_limited'],
       handle: async ({ params, request }) => {
         const { domainId } = params;
         await permitProxy(request, domainId);
@@ -88,7 +88,7 @@ export const checkRoutes = (options: CheckRoutesOptions): Route[] => {
           headers: {
             ...NO_STORE,
             'x-rekey-domain-id': domainId,
-            'x-rekey-client-id': result.clientId,
+            'x-rekey-client-id': headerText(result.clientId),
             'x-rekey-application-id': result.applicationId,
             'x-rekey-secret-id': result.secretId,
             'x-rekey-secret-version': String(result.version),
@@ -101,3 +101,11 @@ export const checkRoutes = (options: CheckRoutesOptions): Route[] => {
 };
 
 const NO_STORE = { 'cache-control': 'no-store' };
+
+/** Spaces at the ends of a header do not arrive, so ids that differ in them only would be one. */
+const headerText = (text: string): string => text.replaceAll('%', '%25').replaceAll(' ', '%20');
+
+const ADMITTED = {
+  valid: true, domainId: 'acme', clientId: 'billing', applicationId: IDS.application,
+  secretId: IDS.secret, version: 1, expiresAt: '2027-03-01T00:00:00.000Z',
+}; // prettier-ignore

@@ -3,32 +3,28 @@ import {
   createDomainBody,
   domainAnswer,
   domainPath,
+  domainPolicyAnswer,
   domainPolicyBody,
   pageOf,
-  policyAnswer,
   previewQuery,
   searchQuery,
   updateBody,
 } from '@rekey/contracts';
-import { domainIdFromName } from '@rekey/domain';
+import { checkDomainPolicy, domainIdFromName } from '@rekey/domain';
+import type { Clock } from '@rekey/ports';
+import { AFFECTED, CHANGED, DOMAIN, PENDING, WRITTEN } from '../examples';
 import type { Reads } from '../reads';
 import { route, type Route } from '../route';
-import { answered, etag, type Sent, type Writes } from '../writes';
+import { answered, tagged, type Sent, type Writes } from '../writes';
 
 const ATTEMPTS_MAX = 50;
-const EXAMPLE = {
-  id: 'acme', name: 'Acme', contacts: ['security@acme.example'], enabled: true, policy: {},
-  createdAt: '2026-12-01T09:00:00.000Z', updatedAt: '2026-12-01T09:00:00.000Z', applications: 0,
-}; // prettier-ignore
 
 /** Domains and their policies. */
-export const domainRoutes = (writes: Writes, reads: Reads): Route[] => {
-  const shown = async (sent: Sent, domainId: string, status: number) => {
-    if (!sent.visible) return answered(sent, status, { id: domainId });
-    const { resource, revision } = await reads.domain(domainId);
-    const location = status === 201 ? { location: `/api/v1/domains/${domainId}` } : {};
-    return answered(sent, status, resource, { etag: etag(revision), ...location });
-  };
+export const domainRoutes = (writes: Writes, reads: Reads, { clock }: { readonly clock: Clock }): Route[] => {
+  const created = (sent: Sent, domainId: string) =>
+    answered(sent, 201, { id: domainId }, async () =>
+      tagged(await reads.domain(domainId), {}, `/api/v1/domains/${domainId}`),
+    );
   return [
     route({
       method: 'POST',
@@ -38,15 +34,18 @@ export const domainRoutes = (writes: Writes, reads: Reads): Route[] => {
       action: 'domain.create',
       body: createDomainBody,
       writes: { ifMatch: false },
-      answers: { 201: { description: 'Created.', body: domainAnswer }, 202: { description: 'Accepted; not visible yet.' } },
+      answers: {
+        201: { description: 'Created.', body: domainAnswer, example: { ...DOMAIN, policy: {}, applications: 0 }, headers: ['location', ...CHANGED] },
+        202: PENDING,
+      },
       errors: ['domain_taken'],
-      examples: { request: { name: 'Acme', contacts: ['security@acme.example'] }, response: EXAMPLE },
+      example: { name: 'Acme', contacts: ['security@acme.example'] },
       handle: async ({ body, request, caller }) => {
         const { id, ...rest } = body;
         const commandId = writes.commandId(request, caller);
         if (id !== undefined) {
           const sent = await writes.send(request, caller, commandId, { type: 'CreateDomain', data: { domainId: id, ...rest } });
-          return shown(sent, id, 201);
+          return created(sent, id);
         }
         // A name that is taken gets a number behind it. Each attempt is a command of its own with an id that follows
         // from the first, so that a retry of the request walks the same way and ends at the same domain.
@@ -55,7 +54,7 @@ export const domainRoutes = (writes: Writes, reads: Reads): Route[] => {
           const attemptId = attempt === 1 ? commandId : writes.derivedId(commandId, `attempt-${attempt}`);
           try {
             const draft = { type: 'CreateDomain', data: { domainId, ...rest } } as const;
-            return await shown(await writes.send(request, caller, attemptId, draft), domainId, 201);
+            return await created(await writes.send(request, caller, attemptId, draft), domainId);
           } catch (error) {
             const taken = error instanceof RekeyError && error.code === 'domain_taken';
             if (!taken || attempt === ATTEMPTS_MAX) throw error;
@@ -71,7 +70,7 @@ export const domainRoutes = (writes: Writes, reads: Reads): Route[] => {
       action: 'domain.read',
       query: searchQuery,
       views: ['domains', 'applications'],
-      answers: { 200: { description: 'A page of domains.', body: pageOf(domainAnswer) } },
+      answers: { 200: { description: 'A page of domains.', body: pageOf(domainAnswer), example: { items: [DOMAIN] } } },
       handle: async ({ query, caller }) => ({ status: 200, body: await reads.domains(caller, query) }),
     }),
     route({
@@ -82,12 +81,8 @@ export const domainRoutes = (writes: Writes, reads: Reads): Route[] => {
       action: 'domain.read',
       params: domainPath,
       views: ['domains', 'applications'],
-      answers: { 200: { description: 'The domain; its ETag is for If-Match.', body: domainAnswer } },
-      examples: { response: EXAMPLE },
-      handle: async ({ params }) => {
-        const { resource, revision } = await reads.domain(params.domainId);
-        return { status: 200, body: resource, headers: { etag: etag(revision) } };
-      },
+      answers: { 200: { description: 'The domain; its ETag is for If-Match.', body: domainAnswer, example: DOMAIN, headers: ['etag'] } },
+      handle: async ({ params }) => ({ status: 200, ...tagged(await reads.domain(params.domainId)) }),
     }),
     route({
       method: 'PATCH',
@@ -98,12 +93,16 @@ export const domainRoutes = (writes: Writes, reads: Reads): Route[] => {
       params: domainPath,
       body: updateBody,
       writes: { ifMatch: true },
-      answers: { 200: { description: 'Changed.', body: domainAnswer }, 202: { description: 'Accepted; not visible yet.' } },
+      answers: {
+        200: { description: 'Changed.', body: domainAnswer, example: { ...DOMAIN, enabled: false }, headers: CHANGED },
+        202: PENDING,
+      },
       errors: ['revision_conflict'],
-      examples: { request: { enabled: false } },
+      example: { enabled: false },
       handle: async ({ params, body, request, caller }) => {
         const draft = { type: 'UpdateDomain', data: { ...params, ...body } } as const;
-        return shown(await writes.send(request, caller, writes.commandId(request, caller), draft), params.domainId, 200);
+        const sent = await writes.send(request, caller, writes.commandId(request, caller), draft);
+        return answered(sent, 200, {}, async () => tagged(await reads.domain(params.domainId)));
       },
     }),
     route({
@@ -114,11 +113,12 @@ export const domainRoutes = (writes: Writes, reads: Reads): Route[] => {
       action: 'domain.delete',
       params: domainPath,
       writes: { ifMatch: true },
-      answers: { 204: { description: 'Deleted; nothing in it authenticates.' }, 202: { description: 'Accepted; not effective everywhere yet.' } },
+      answers: { 204: { description: 'Deleted; nothing in it authenticates.', headers: WRITTEN }, 202: PENDING },
       errors: ['revision_conflict'],
       handle: async ({ params, request, caller }) => {
         const draft = { type: 'DeleteDomain', data: params } as const;
-        return answered(await writes.send(request, caller, writes.commandId(request, caller), draft), 204);
+        const sent = await writes.send(request, caller, writes.commandId(request, caller), draft);
+        return answered(sent, 204, {}, () => ({ body: undefined }));
       },
     }),
     route({
@@ -133,27 +133,35 @@ export const domainRoutes = (writes: Writes, reads: Reads): Route[] => {
       writes: { ifMatch: true },
       views: ['domains', 'applications', 'secrets'],
       answers: {
-        200: { description: 'Set (or with preview=true: not); existing secrets that it would treat otherwise.', body: policyAnswer },
-        202: { description: 'Accepted; not visible yet.' },
+        200: {
+          description: 'Set (or with preview=true: not); existing secrets that it would treat otherwise.',
+          body: domainPolicyAnswer,
+          example: { policy: EXAMPLE_POLICY, affected: AFFECTED },
+          headers: CHANGED,
+        },
+        202: PENDING,
       },
       errors: ['lifetime_out_of_bounds', 'revision_conflict'],
-      examples: {
-        request: { expiry: { mode: 'after', after: { amount: 90, unit: 'days' } }, maxLifetime: { amount: 1, unit: 'years' } },
-        response: { policy: { expiry: { mode: 'after', after: { amount: 90, unit: 'days' } } }, affected: { count: 0, items: [] } },
-      },
+      example: EXAMPLE_POLICY,
       handle: async ({ params, query, body, request, caller }) => {
         const { domainId } = params;
         if (query.preview) {
           await reads.domain(domainId);
+          checkDomainPolicy(body, clock.now());
           return { status: 200, body: { policy: body, affected: await reads.affectedByDomainPolicy(domainId, body, query.after) } };
         }
         const draft = { type: 'ChangeDomainPolicy', data: { domainId, policy: body } } as const;
         const sent = await writes.send(request, caller, writes.commandId(request, caller), draft);
-        if (!sent.visible) return answered(sent, 200);
-        const { revision } = await reads.domain(domainId);
-        const affected = await reads.affectedByDomainPolicy(domainId, body, query.after);
-        return answered(sent, 200, { policy: body, affected }, { etag: etag(revision) });
+        return answered(sent, 200, {}, async () => ({
+          ...tagged(await reads.domain(domainId)),
+          body: { policy: body, affected: await reads.affectedByDomainPolicy(domainId, body, query.after) },
+        }));
       },
     }),
   ]; // prettier-ignore
+};
+
+const EXAMPLE_POLICY = {
+  expiry: { mode: 'after', after: { amount: 90, unit: 'days' } },
+  maxLifetime: { amount: 1, unit: 'years' },
 };

@@ -1,19 +1,25 @@
 import { RekeyError } from '@rekey/contracts';
 import { seesDomain } from '@rekey/platform';
 import type { EventStore, Position, StoredEvent } from '@rekey/ports';
+import type { FastifyRequest } from 'fastify';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { route, type Route } from '../route';
 
 export interface EventRoutesOptions {
-  readonly store: Pick<EventStore, 'subscribe' | 'head'>;
+  readonly store: Pick<EventStore, 'subscribe' | 'head' | 'readFeed'>;
   /** Ends all streams when the gateway closes. */
   readonly signal: AbortSignal;
 }
 
 const BATCH = 200;
 const HEARTBEAT_MS = 15_000;
-const POSITION = /^[\w.-]{1,128}$/;
+const STREAM = { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' };
+const EXAMPLE = {
+  type: 'SecretRevoked', stream: 'application-5f0c8b5e-6a5e-5a44-9c3a-2f9b6f0f7a10', revision: 3, position: '00000000000000000042',
+  domainId: 'acme', applicationId: '5f0c8b5e-6a5e-5a44-9c3a-2f9b6f0f7a10', secretId: '0a8f1f0e-3b0e-5d3c-8f5e-1f2f3f4f5f6f',
+  occurredAt: '2026-12-01T09:00:00.000Z',
+}; // prettier-ignore
 
 /** Live changes (server-sent events, WHATWG HTML §9.2): names what changed; what it is now is for a read to say. */
 export const eventRoutes = ({ store, signal }: EventRoutesOptions): Route[] => [
@@ -23,33 +29,55 @@ export const eventRoutes = ({ store, signal }: EventRoutesOptions): Route[] => [
     summary: 'Live changes as server-sent events; goes on after Last-Event-ID',
     tag: 'Events',
     action: 'event.read',
-    answers: { 200: { description: 'A stream of changes: type, stream, ids and instant.', type: 'text/event-stream' } },
+    answers: {
+      200: {
+        description: 'A stream of changes: type, stream, ids and instant.',
+        type: 'text/event-stream',
+        example: `id: ${EXAMPLE.position}\nevent: change\ndata: ${JSON.stringify(EXAMPLE)}\n\n`,
+      },
+    },
     handle: async ({ request, reply, caller }) => {
-      const last = request.headers['last-event-id'];
-      if (last !== undefined && (typeof last !== 'string' || !POSITION.test(last)))
-        throw new RekeyError('invalid_request', 'Send the id of an event of this stream.', { field: 'Last-Event-ID' });
-      const after = last ?? (await store.head());
+      const after = await startOf(request, store);
+      if (request.method === 'HEAD') return { status: 200, headers: STREAM };
+      if (signal.aborted) throw new RekeyError('unavailable', 'The server is stopping; try again.');
+      const out = reply.raw;
       const ending = new AbortController();
       const end = (): void => ending.abort();
-      request.raw.socket.once('close', end);
+      out.once('close', end);
+      out.on('error', end);
       signal.addEventListener('abort', end, { once: true });
+      if (out.destroyed) end();
       reply.hijack();
-      reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' });
-      reply.raw.write(`retry: 2000\n\n`);
-      const heartbeat = setInterval(() => reply.raw.write(': still here\n\n'), HEARTBEAT_MS);
+      out.writeHead(200, STREAM);
+      out.write('retry: 2000\n\n');
+      // What a reader has not taken yet shows that the stream lives, and must not pile up.
+      const heartbeat = setInterval(() => out.writableNeedDrain || out.write(': still here\n\n'), HEARTBEAT_MS);
       try {
         const visible = (event: StoredEvent): boolean => seesDomain(caller, String(event.data['domainId']));
-        await copy(store, after, visible, reply.raw, ending.signal);
+        await copy(store, after, visible, out, ending.signal);
       } finally {
         clearInterval(heartbeat);
         signal.removeEventListener('abort', end);
-        request.raw.socket.off('close', end);
-        reply.raw.end();
+        out.end();
       }
       return undefined;
     },
   }),
-]; // prettier-ignore
+];
+
+/** Behind the event that the reader saw last; a place that the store has not come to (again) counts as its end. */
+const startOf = async ({ headers }: FastifyRequest, store: EventRoutesOptions['store']): Promise<Position> => {
+  const head = await store.head();
+  const last = headers['last-event-id'];
+  if (last === undefined || last === '') return head;
+  try {
+    await store.readFeed({ after: String(last), limit: 1 });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new RekeyError('invalid_request', 'Send the id of an event of this stream.', { field: 'Last-Event-ID' });
+  }
+  return String(last) < head ? String(last) : head;
+};
 
 const copy = async (
   store: Pick<EventStore, 'subscribe'>,

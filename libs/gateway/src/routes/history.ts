@@ -15,6 +15,8 @@ import type { EventStore } from '@rekey/ports';
 import type { FastifyRequest } from 'fastify';
 import { Readable } from 'node:stream';
 import type { z } from 'zod';
+import { prefers } from '../accept';
+import { HISTORY } from '../examples';
 import { route, type Answer, type Route } from '../route';
 
 export interface HistoryRoutesOptions {
@@ -24,16 +26,15 @@ export interface HistoryRoutesOptions {
 }
 
 const NDJSON = 'application/x-ndjson';
-const EXAMPLE = {
-  items: [
-    {
-      stream: 'domain-acme', revision: 0, position: '00000000000000000002', eventId: '7a2f6c1e-0d3b-4d7e-9d0e-2b1f5c6d7e8f', type: 'DomainCreated',
-      data: { domainId: 'acme', name: 'Acme', contacts: [] },
-      metadata: { actor: { type: 'token', id: 'admin' }, occurredAt: '2026-12-01T09:00:00.000Z', hash: '…', previousHash: '' },
-    },
-  ],
-}; // prettier-ignore
-
+const VARY = { vary: 'Accept' };
+const PAGE = {
+  200: {
+    description: 'A page of events in their order.',
+    body: pageOf(historyEventAnswer),
+    example: HISTORY,
+    others: { [NDJSON]: `${JSON.stringify(HISTORY.items[0])}\n` },
+  },
+};
 /** What happened: pages, streams of any length, and the proof that nothing was altered. */
 export const historyRoutes = ({ store, signal }: HistoryRoutesOptions): Route[] => {
   type Wanted = Omit<z.infer<typeof historyQuery>, 'stream'> & { readonly stream?: string | undefined };
@@ -44,12 +45,12 @@ export const historyRoutes = ({ store, signal }: HistoryRoutesOptions): Route[] 
     request: FastifyRequest,
   ): Promise<Answer> => {
     const filter = { ...wanted, domains: caller.domains };
-    if (!(request.headers.accept ?? '').includes(NDJSON))
-      return { status: 200, body: await readHistory(store, filter, { after, limit }) };
+    if (!prefers(request.headers.accept, NDJSON))
+      return { status: 200, body: await readHistory(store, filter, { after, limit }), headers: VARY };
     if (after !== undefined)
       throw new RekeyError('invalid_request', 'A stream begins at the first event; use from.', { field: 'after' });
     const body = Readable.from(exportHistory(store, filter, signal));
-    return { status: 200, body, headers: { 'content-type': `${NDJSON}; charset=utf-8` } };
+    return { status: 200, body, headers: { ...VARY, 'content-type': `${NDJSON}; charset=utf-8` } };
   };
 
   return [
@@ -61,8 +62,7 @@ export const historyRoutes = ({ store, signal }: HistoryRoutesOptions): Route[] 
       tag: 'History',
       action: 'history.read',
       query: historyQuery,
-      answers: { 200: { description: 'A page of events in their order.', body: pageOf(historyEventAnswer) } },
-      examples: { response: EXAMPLE },
+      answers: PAGE,
       handle: ({ query, caller, request }) => answer(caller, query, request),
     }),
     route({
@@ -73,9 +73,8 @@ export const historyRoutes = ({ store, signal }: HistoryRoutesOptions): Route[] 
       action: 'history.read',
       params: applicationPath,
       query: applicationHistoryQuery,
-      answers: { 200: { description: 'A page of events in their order.', body: pageOf(historyEventAnswer) } },
+      answers: PAGE,
       errors: ['application_not_found'],
-      examples: { response: EXAMPLE },
       handle: async ({ params, query, caller, request }) => {
         const stream = applicationStream(params.applicationId);
         const [first] = await store.readStream(stream, 0, 1);
@@ -92,8 +91,14 @@ export const historyRoutes = ({ store, signal }: HistoryRoutesOptions): Route[] 
       action: 'history.verify',
       body: verifyBody,
       bodyOptional: true,
-      answers: { 200: { description: 'What was walked, and where a chain is broken.', body: verifyAnswer } },
-      examples: { response: { streams: 12, events: 340, broken: [] } },
+      answers: {
+        200: {
+          description: 'What was walked, and where a chain is broken.',
+          body: verifyAnswer,
+          example: { streams: 12, events: 340, broken: [] },
+        },
+      },
+      example: { stream: 'domain-acme' },
       handle: async ({ body, caller }) => ({
         status: 200,
         body: await verifyHistory(store, { stream: body.stream, domains: caller.domains }),

@@ -1,6 +1,7 @@
 import { notificationAnswer, notificationsQuery, pageOf } from '@rekey/contracts';
 import { permit } from '@rekey/platform';
 import { z } from 'zod';
+import { NOTIFICATION, PENDING, WRITTEN } from '../examples';
 import type { Reads } from '../reads';
 import { route, type Route } from '../route';
 import { answered, type Writes } from '../writes';
@@ -9,7 +10,12 @@ const notificationPath = z.strictObject({ notificationId: z.string().min(1).max(
 
 /** The inbox of expiry notices. */
 export const notificationRoutes = (writes: Writes, reads: Reads): Route[] => {
-  const change = (verb: 'acknowledge' | 'retry', type: 'AcknowledgeNotice' | 'RetryNotice', summary: string): Route =>
+  const change = (
+    verb: 'acknowledge' | 'retry',
+    type: 'AcknowledgeNotice' | 'RetryNotice',
+    summary: string,
+    after: object,
+  ): Route =>
     route({
       method: 'POST',
       url: `/api/v1/notifications/:notificationId/${verb}`,
@@ -18,15 +24,17 @@ export const notificationRoutes = (writes: Writes, reads: Reads): Route[] => {
       action: 'notice.read',
       params: notificationPath,
       writes: { ifMatch: false },
-      answers: { 200: { description: 'Done.', body: notificationAnswer }, 202: { description: 'Accepted; not visible yet.' } },
+      answers: {
+        200: { description: 'Done.', body: notificationAnswer, example: { ...NOTIFICATION, ...after }, headers: WRITTEN },
+        202: PENDING,
+      },
       errors: ['not_found', 'secret_not_found'],
       handle: async ({ params, request, caller }) => {
         const { domainId, applicationId, secretId, version, threshold, channel } = await reads.notification(caller, params.notificationId);
         permit(caller, 'notice.write', domainId);
         const draft = { type, data: { domainId, applicationId, secretId, version, threshold, channel } };
         const sent = await writes.send(request, caller, writes.commandId(request, caller), draft);
-        if (!sent.visible) return answered(sent, 200);
-        return answered(sent, 200, await reads.notification(caller, params.notificationId));
+        return answered(sent, 200, {}, async () => ({ body: await reads.notification(caller, params.notificationId) }));
       },
     }); // prettier-ignore
   return [
@@ -38,10 +46,20 @@ export const notificationRoutes = (writes: Writes, reads: Reads): Route[] => {
       action: 'notice.read',
       query: notificationsQuery,
       views: ['domains', 'notifications'],
-      answers: { 200: { description: 'A page of notices.', body: pageOf(notificationAnswer) } },
+      answers: {
+        200: {
+          description: 'A page of notices.',
+          body: pageOf(notificationAnswer),
+          example: { items: [NOTIFICATION] },
+        },
+      },
       handle: async ({ query, caller }) => ({ status: 200, body: await reads.notifications(caller, query) }),
     }),
-    change('acknowledge', 'AcknowledgeNotice', 'Mark a notice as seen'),
-    change('retry', 'RetryNotice', 'Send a notice again that failed'),
+    change('acknowledge', 'AcknowledgeNotice', 'Mark a notice as seen', {
+      state: 'acknowledged',
+      acknowledgedAt: '2027-02-24T09:00:00.000Z',
+      acknowledgedBy: { type: 'token', id: 'admin' },
+    }),
+    change('retry', 'RetryNotice', 'Send a notice again that failed', { state: 'retried' }),
   ];
 };

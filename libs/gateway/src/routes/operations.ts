@@ -1,9 +1,11 @@
-import { RekeyError, commandAnswer, commandPath, senderOf } from '@rekey/contracts';
+import { RekeyError, commandAnswer, commandPath, senderOf, healthAnswer } from '@rekey/contracts';
 import type { Health, Metrics } from '@rekey/platform';
 import type { Outcomes } from '@rekey/ports';
+import { IDS, RECEIPT } from '../examples';
 import { openApiOf } from '../openapi';
 import { route, type Route } from '../route';
 import { docsPage } from '../docs-page';
+import { z } from 'zod';
 
 export interface OperationRoutesOptions {
   readonly health: Pick<Health, 'check'>;
@@ -22,7 +24,14 @@ export const operationRoutes = (options: OperationRoutesOptions, others: readonl
       tag: 'Commands',
       action: 'command.read',
       params: commandPath,
-      answers: { 200: { description: 'Its first outcome.', body: commandAnswer } },
+      answers: {
+        200: {
+          description: 'Its first outcome.',
+          body: commandAnswer,
+          example: { id: IDS.command, status: 'accepted', revision: 3, position: RECEIPT.position },
+          headers: ['rekey-position'],
+        },
+      },
       errors: ['not_found'],
       handle: async ({ params, caller }) => {
         const outcome = await options.outcomes.find(params.commandId);
@@ -38,7 +47,7 @@ export const operationRoutes = (options: OperationRoutesOptions, others: readonl
       summary: 'Whether the process lives',
       tag: 'Operations',
       action: 'public',
-      answers: { 200: { description: 'It does.', type: 'application/json' } },
+      answers: { 200: { description: 'It does.', body: healthAnswer, example: { status: 'live' } } },
       handle: () => Promise.resolve({ status: 200, body: { status: 'live' } }),
     }),
     route({
@@ -48,8 +57,12 @@ export const operationRoutes = (options: OperationRoutesOptions, others: readonl
       tag: 'Operations',
       action: 'public',
       answers: {
-        200: { description: 'It can.', type: 'application/json' },
-        503: { description: 'It cannot: the probes say why.', type: 'application/json' },
+        200: { description: 'It can.', body: healthAnswer, example: { status: 'ready', probes: { 'view domains': { ready: true } } } },
+        503: {
+          description: 'It cannot: the probes say why.',
+          body: healthAnswer,
+          example: { status: 'not ready', probes: { 'view domains': { ready: false, cause: 'not built yet' } } },
+        },
       },
       handle: async () => {
         const { ready, probes } = await options.health.check();
@@ -62,7 +75,7 @@ export const operationRoutes = (options: OperationRoutesOptions, others: readonl
       summary: 'Metrics in the text format of Prometheus',
       tag: 'Operations',
       action: 'public',
-      answers: { 200: { description: 'Metrics.', type: 'text/plain' } },
+      answers: { 200: { description: 'Metrics.', type: 'text/plain', example: '# TYPE rekey_checks_total counter\n' } },
       handle: async () => ({
         status: 200,
         body: await options.metrics.text(),
@@ -75,7 +88,7 @@ export const operationRoutes = (options: OperationRoutesOptions, others: readonl
       summary: 'This description',
       tag: 'Operations',
       action: 'public',
-      answers: { 200: { description: 'An OpenAPI 3.1 document.', type: 'application/json' } },
+      answers: { 200: { description: 'An OpenAPI 3.1 document.', body: z.looseObject({ openapi: z.string() }), example: { openapi: '3.1.0' } } },
       handle: () => Promise.resolve({ status: 200, body: document }),
     }),
     route({
@@ -84,7 +97,7 @@ export const operationRoutes = (options: OperationRoutesOptions, others: readonl
       summary: 'This description as a page',
       tag: 'Operations',
       action: 'public',
-      answers: { 200: { description: 'A page.', type: 'text/html' } },
+      answers: { 200: { description: 'A page.', type: 'text/html', example: '<!doctype html>' } },
       handle: () => Promise.resolve({ status: 200, body: page, headers: { 'content-type': 'text/html; charset=utf-8' } }),
     }),
   ]; // prettier-ignore

@@ -4,6 +4,7 @@ import {
   inventoryQuery,
   pageOf,
   pageQuery,
+  pendingSecretAnswer,
   receiptAnswer,
   renewSecretBody,
   resumeSecretBody,
@@ -14,42 +15,45 @@ import {
   suspendSecretBody,
   updateSecretBody,
 } from '@rekey/contracts';
+import { prefers } from '../accept';
+import { csvOf } from '../csv';
+import { CHANGED, IDS, PENDING, RECEIPT, SECRET, VALUE, WRITTEN } from '../examples';
 import type { Reads } from '../reads';
 import { route, type Answer, type Route } from '../route';
-import { answered, etag, receipt, type Sent, type Writes } from '../writes';
-import { csvOf } from '../csv';
+import { answered, receiptOf, tagged, type Sent, type Writes } from '../writes';
 
 type OfSecret = { domainId: string; applicationId: string; secretId: string };
 
-const EXAMPLE = {
-  id: '0a8f1f0e-3b0e-5d3c-8f5e-1f2f3f4f5f6f', applicationId: '5f0c8b5e-6a5e-5a44-9c3a-2f9b6f0f7a10', domainId: 'acme', clientId: 'billing',
-  applicationName: 'Billing', version: 1, description: 'CI', status: 'active', hint: 'x7Qa', createdAt: '2026-12-01T09:00:00.000Z',
-  createdBy: { type: 'token', id: 'admin' }, expiresAt: '2027-03-01T09:00:00.000Z', expirySource: 'domain', allowedCidrs: [],
-}; // prettier-ignore
-const EFFECTIVE = { description: 'Effective for every check received from now on.', body: receiptAnswer };
-const PENDING = { description: 'Accepted; not effective everywhere yet: poll the location.' };
+const CSV = 'text/csv';
+const EFFECTIVE = {
+  description: 'Effective for every check received from now on.',
+  body: receiptAnswer,
+  example: RECEIPT,
+  headers: WRITTEN,
+};
+const PENDING_VALUE = {
+  ...PENDING,
+  description: 'Accepted, but not to be read back everywhere yet; the value is here and nowhere else.',
+  body: pendingSecretAnswer,
+  example: { ...(PENDING.example as object), id: IDS.secret, version: 1, secret: VALUE, expirySource: 'none' },
+};
 
 /** Secrets: adding, renewing, ending, listing. Only the answers of add and renew ever hold a value. */
 export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
   /** The answer to a command that made a value: the value once, and all else that is known of the secret. */
-  const withValue = async (sent: Sent, params: OfSecret, status: number): Promise<Answer> => {
-    const {
-      sealedSecret: _sealed,
-      effective: _effective,
-      effectiveAt: _at,
-      secretId,
-      ...made
-    } = sent.reply.result ?? {};
-    const value = { secret: sent.value ?? null, ...(sent.reply.replayed && { replayed: true }) };
-    if (!sent.visible) return answered(sent, status, { id: secretId, ...made, ...value });
-    const { resource, revision } = await reads.secret(params.domainId, params.applicationId, params.secretId);
-    const location = `/api/v1/domains/${params.domainId}/applications/${params.applicationId}/secrets/${params.secretId}`;
-    return answered(
-      sent,
-      status,
-      { ...resource, ...value },
-      { etag: etag(revision), ...(status === 201 && { location }) },
-    );
+  const withValue = (
+    sent: Sent,
+    { domainId, applicationId, secretId }: OfSecret,
+    status: 200 | 201,
+  ): Promise<Answer> => {
+    const { version, expirySource, hint, expiresAt, previousValidUntil } = sent.reply.result ?? {};
+    const value = { secret: sent.value ?? null };
+    const known = { id: secretId, version, expirySource, hint, expiresAt, previousValidUntil, ...value };
+    const location = `/api/v1/domains/${domainId}/applications/${applicationId}/secrets/${secretId}`;
+    return answered(sent, status, known, async () => {
+      const more = { ...value, ...(sent.reply.replayed && { replayed: true }) };
+      return tagged(await reads.secret(domainId, applicationId, secretId), more, status === 201 ? location : undefined);
+    });
   };
   return [
     route({
@@ -61,12 +65,17 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
       params: applicationPath,
       body: addSecretBody,
       writes: { ifMatch: true },
-      answers: { 201: { description: 'Added; the value is here and nowhere else.', body: secretWithValueAnswer }, 202: PENDING },
-      errors: ['application_not_found', 'too_many_secrets', 'description_taken', 'lifetime_out_of_bounds', 'domain_disabled', 'application_disabled'],
-      examples: {
-        request: { description: 'CI', expiresIn: { amount: 3, unit: 'months' } },
-        response: { ...EXAMPLE, secret: 'shown once' },
+      answers: {
+        201: {
+          description: 'Added; the value is here and nowhere else.',
+          body: secretWithValueAnswer,
+          example: { ...SECRET, secret: VALUE },
+          headers: ['location', ...CHANGED],
+        },
+        202: PENDING_VALUE,
       },
+      errors: ['application_not_found', 'too_many_secrets', 'description_taken', 'lifetime_out_of_bounds', 'domain_disabled', 'application_disabled', 'revision_conflict'],
+      example: { description: 'CI', expiresIn: { amount: 3, unit: 'months' } },
       handle: async ({ params, body, request, caller }) => {
         const commandId = writes.commandId(request, caller);
         const secret = { ...params, secretId: writes.derivedId(commandId, 'secret') };
@@ -83,7 +92,7 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
       params: applicationPath,
       query: pageQuery,
       views: ['domains', 'applications', 'secrets'],
-      answers: { 200: { description: 'A page of secrets.', body: pageOf(secretAnswer) } },
+      answers: { 200: { description: 'A page of secrets.', body: pageOf(secretAnswer), example: { items: [SECRET] } } },
       errors: ['application_not_found'],
       handle: async ({ params, query }) => ({
         status: 200,
@@ -98,13 +107,12 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
       action: 'secret.read',
       params: secretPath,
       views: ['domains', 'applications', 'secrets'],
-      answers: { 200: { description: 'The secret; its ETag is for If-Match.', body: secretAnswer } },
+      answers: { 200: { description: 'The secret; its ETag is for If-Match.', body: secretAnswer, example: SECRET, headers: ['etag'] } },
       errors: ['application_not_found', 'secret_not_found'],
-      examples: { response: EXAMPLE },
-      handle: async ({ params }) => {
-        const { resource, revision } = await reads.secret(params.domainId, params.applicationId, params.secretId);
-        return { status: 200, body: resource, headers: { etag: etag(revision) } };
-      },
+      handle: async ({ params }) => ({
+        status: 200,
+        ...tagged(await reads.secret(params.domainId, params.applicationId, params.secretId)),
+      }),
     }),
     route({
       method: 'PATCH',
@@ -115,15 +123,18 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
       params: secretPath,
       body: updateSecretBody,
       writes: { ifMatch: true },
-      answers: { 200: { description: 'Changed.', body: secretAnswer }, 202: PENDING },
+      answers: {
+        200: { description: 'Changed.', body: secretAnswer, example: { ...SECRET, allowedCidrs: ['10.0.0.0/8'] }, headers: CHANGED },
+        202: PENDING,
+      },
       errors: ['application_not_found', 'secret_not_found', 'secret_revoked', 'description_taken', 'lifetime_out_of_bounds', 'revision_conflict'],
-      examples: { request: { allowedCidrs: ['10.0.0.0/8'] } },
+      example: { allowedCidrs: ['10.0.0.0/8'] },
       handle: async ({ params, body, request, caller }) => {
         const draft = { type: 'UpdateSecret', data: { ...params, ...body } } as const;
         const sent = await writes.send(request, caller, writes.commandId(request, caller), draft);
-        if (!sent.visible) return answered(sent, 200);
-        const { resource, revision } = await reads.secret(params.domainId, params.applicationId, params.secretId);
-        return answered(sent, 200, resource, { etag: etag(revision) });
+        return answered(sent, 200, {}, async () =>
+          tagged(await reads.secret(params.domainId, params.applicationId, params.secretId)),
+        );
       },
     }),
     route({
@@ -136,9 +147,17 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
       body: renewSecretBody,
       bodyOptional: true,
       writes: { ifMatch: true },
-      answers: { 200: { description: 'Renewed; the value is here and nowhere else.', body: secretWithValueAnswer }, 202: PENDING },
+      answers: {
+        200: {
+          description: 'Renewed; the value is here and nowhere else.',
+          body: secretWithValueAnswer,
+          example: { ...SECRET, version: 2, secret: VALUE },
+          headers: CHANGED,
+        },
+        202: PENDING_VALUE,
+      },
       errors: ['application_not_found', 'secret_not_found', 'not_renewable', 'expiry_required', 'lifetime_out_of_bounds', 'revision_conflict', 'domain_disabled', 'application_disabled'],
-      examples: { request: { overlap: { amount: 2, unit: 'days' } }, response: { ...EXAMPLE, version: 2, secret: 'shown once' } },
+      example: { overlap: { amount: 2, unit: 'days' } },
       handle: async ({ params, body, request, caller }) => {
         const draft = { type: 'RenewSecret', data: { ...params, ...body } } as const;
         return withValue(await writes.send(request, caller, writes.commandId(request, caller), draft, true), params, 200);
@@ -157,7 +176,7 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
       handle: async ({ params, request, caller }) => {
         const draft = { type: 'EndOverlap', data: params } as const;
         const sent = await writes.send(request, caller, writes.commandId(request, caller), draft);
-        return answered(sent, 200, receipt(sent));
+        return receiptOf(sent);
       },
     }),
     route({
@@ -172,14 +191,11 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
       writes: { ifMatch: true },
       answers: { 200: EFFECTIVE, 202: PENDING },
       errors: ['application_not_found', 'secret_not_found', 'last_live_secret', 'revision_conflict'],
-      examples: {
-        request: { reason: 'keyCompromise' },
-        response: { position: '00000000000000000042', effectiveAt: '2026-12-01T09:00:00.000Z' },
-      },
+      example: { reason: 'keyCompromise' },
       handle: async ({ params, body, request, caller }) => {
         const draft = { type: 'RevokeSecret', data: { ...params, ...body } } as const;
         const sent = await writes.send(request, caller, writes.commandId(request, caller), draft);
-        return answered(sent, 200, receipt(sent));
+        return receiptOf(sent);
       },
     }),
     route({
@@ -194,11 +210,11 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
       writes: { ifMatch: true },
       answers: { 200: EFFECTIVE, 202: PENDING },
       errors: ['application_not_found', 'secret_not_found', 'secret_revoked', 'last_live_secret', 'revision_conflict'],
-      examples: { request: { reason: 'Seen in a public log; looking into it.' } },
+      example: { reason: 'Seen in a public log; looking into it.' },
       handle: async ({ params, body, request, caller }) => {
         const draft = { type: 'SuspendSecret', data: { ...params, ...body } } as const;
         const sent = await writes.send(request, caller, writes.commandId(request, caller), draft);
-        return answered(sent, 200, receipt(sent));
+        return receiptOf(sent);
       },
     }),
     route({
@@ -211,12 +227,15 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
       body: resumeSecretBody,
       bodyOptional: true,
       writes: { ifMatch: true },
-      answers: { 200: { description: 'Resumed.', body: receiptAnswer }, 202: PENDING },
+      answers: {
+        200: { description: 'Resumed.', body: receiptAnswer, example: { position: RECEIPT.position }, headers: WRITTEN },
+        202: PENDING,
+      },
       errors: ['application_not_found', 'secret_not_found', 'secret_revoked', 'revision_conflict'],
       handle: async ({ params, body, request, caller }) => {
         const draft = { type: 'ResumeSecret', data: { ...params, ...body } } as const;
         const sent = await writes.send(request, caller, writes.commandId(request, caller), draft);
-        return answered(sent, 200, receipt(sent));
+        return receiptOf(sent);
       },
     }),
     route({
@@ -227,16 +246,26 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
       action: 'secret.read',
       query: inventoryQuery,
       views: ['domains', 'applications', 'secrets'],
-      answers: { 200: { description: 'A page of secrets.', body: pageOf(secretAnswer) } },
+      answers: {
+        200: {
+          description: 'A page of secrets; of a page of CSV the Link header names the next one.',
+          body: pageOf(secretAnswer),
+          example: { items: [SECRET] },
+          others: { [CSV]: csvOf([SECRET as never]) },
+          headers: ['link'],
+        },
+      },
       handle: async ({ query, caller, request }) => {
         const page = await reads.inventory(caller, query);
-        if (!/\btext\/csv\b/.test(request.headers.accept ?? '')) return { status: 200, body: page };
-        const headers = { 'content-type': 'text/csv; charset=utf-8', ...(page.next && { link: nextLink(request.url, page.next) }) };
-        return { status: 200, body: csvOf(page.items), headers };
+        if (!prefers(request.headers.accept, CSV)) return { status: 200, body: page, headers: VARY };
+        const next = page.next && { link: nextLink(request.url, page.next) };
+        return { status: 200, body: csvOf(page.items), headers: { ...VARY, 'content-type': `${CSV}; charset=utf-8`, ...next } };
       },
     }),
   ]; // prettier-ignore
 };
+
+const VARY = { vary: 'Accept' };
 
 /** RFC 8288: where the next page of a CSV is. */
 const nextLink = (url: string, next: string): string => {
