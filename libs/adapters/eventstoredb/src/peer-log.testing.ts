@@ -1,0 +1,153 @@
+import { randomUUID } from 'node:crypto';
+
+/** What the server counts and refuses beyond. */
+export const APPEND_BYTES_MAX = 1_048_576;
+/** Where a tombstone stands in its stream, and what a deletion makes the first readable revision. */
+const BEYOND_ALL = 9_223_372_036_854_775_807n;
+
+export interface Proposed {
+  readonly id: string;
+  readonly type: string;
+  readonly json: boolean;
+  readonly data: Uint8Array;
+  readonly metadata: Uint8Array;
+}
+
+export interface LogRecord extends Proposed {
+  readonly stream: string;
+  readonly revision: bigint;
+  /** Commit and prepare position alike, as for all that is written without an explicit transaction. */
+  readonly position: bigint;
+}
+
+export type Expected = 'any' | 'no_stream' | 'stream_exists' | bigint;
+
+export type Outcome =
+  | { readonly kind: 'done'; readonly revision: bigint; readonly position: bigint }
+  | { readonly kind: 'wrong'; readonly actual: bigint | undefined }
+  | { readonly kind: 'deleted' };
+
+interface Stream {
+  readonly events: LogRecord[];
+  /** First revision that a read shows. */
+  readableFrom: bigint;
+  tombstoned: boolean;
+}
+
+const bytes = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
+
+export const systemRecord = (type: string, data: unknown = {}): Proposed => ({
+  id: randomUUID(),
+  type,
+  json: true,
+  data: typeof data === 'string' ? Buffer.from(data) : bytes(data),
+  metadata: new Uint8Array(),
+});
+
+/** The log of an EventStoreDB in memory: what was measured of one, without time, disk or cluster. */
+export class PeerLog {
+  readonly records: LogRecord[] = [];
+  private readonly streams = new Map<string, Stream>();
+  private readonly followers = new Set<() => void>();
+  private end = 0n;
+
+  constructor() {
+    this.write('$users', [systemRecord('$UserCreated')]);
+    this.write('$settings', [systemRecord('settings')]);
+  }
+
+  append(name: string, expected: Expected, events: readonly Proposed[]): Outcome {
+    const stream = this.stream(name);
+    if (stream.tombstoned) return { kind: 'deleted' };
+    const last = BigInt(stream.events.length) - 1n;
+    const isSoftDeleted = stream.readableFrom === BEYOND_ALL;
+    // An empty append is told to have succeeded, with a revision that means nothing.
+    if (events.length === 0) return { kind: 'done', revision: 0n, position: this.end };
+    const repeated = this.repeated(stream, expected, events);
+    if (repeated) return { kind: 'done', revision: repeated.revision, position: repeated.position };
+    const fits =
+      expected === 'any' ||
+      (expected === 'stream_exists' && last >= 0n && !isSoftDeleted) ||
+      (expected === 'no_stream' && (last < 0n || isSoftDeleted)) ||
+      expected === last;
+    if (!fits) return { kind: 'wrong', actual: last < 0n ? undefined : last };
+    const begun = this.write(name, events);
+    if (isSoftDeleted) this.hideBefore(name, BigInt(stream.events.length - events.length));
+    for (const follower of [...this.followers]) follower();
+    return { kind: 'done', revision: begun.revision, position: begun.position };
+  }
+
+  /** The readable events of a stream; undefined where there are none, `deleted` where there never will be. */
+  read(name: string): readonly LogRecord[] | 'deleted' | undefined {
+    const stream = this.streams.get(name);
+    if (stream?.tombstoned) return 'deleted';
+    const events = stream?.events.filter(({ revision }) => revision >= stream.readableFrom) ?? [];
+    return events.length > 0 ? events : undefined;
+  }
+
+  /** The last revision and whether it can be read, as an operator's tools would leave it. */
+  softDelete(name: string): void {
+    this.hideBefore(name, BEYOND_ALL);
+  }
+
+  tombstone(name: string): void {
+    const { id, type, json, data, metadata } = systemRecord('$streamDeleted');
+    this.stream(name).tombstoned = true;
+    this.end += 64n;
+    this.records.push({ id, type, json, data, metadata, stream: name, revision: BEYOND_ALL, position: this.end });
+    for (const follower of [...this.followers]) follower();
+  }
+
+  /** So many events of the server's own, as statistics and projections leave them. */
+  noise(count: number): void {
+    for (let number = 0; number < count; number++)
+      this.write('$stats-127.0.0.1:2113', [systemRecord('$statsCollected')]);
+    for (const follower of [...this.followers]) follower();
+  }
+
+  /** Forgets the end of the log, as one that was put back from an older copy has. */
+  cutTo(length: number): void {
+    const gone = this.records.splice(length);
+    for (const { stream } of gone) this.stream(stream).events.pop();
+  }
+
+  /** Calls back after every append; the answer ends it. */
+  follow(changed: () => void): () => void {
+    this.followers.add(changed);
+    return () => void this.followers.delete(changed);
+  }
+
+  private repeated(stream: Stream, expected: Expected, events: readonly Proposed[]): LogRecord | undefined {
+    const first =
+      typeof expected === 'bigint' ? expected + 1n : expected === 'no_stream' ? 0n : this.revisionOf(stream, events[0]);
+    const stored = events.map((_, index) => stream.events[Number(first) + index]);
+    return stored.every((record, index) => record?.id === events[index]?.id) ? stored.at(-1) : undefined;
+  }
+
+  private revisionOf(stream: Stream, event: Proposed | undefined): bigint {
+    return BigInt(stream.events.findIndex(({ id }) => id === event?.id));
+  }
+
+  private write(name: string, events: readonly Proposed[]): LogRecord {
+    const stream = this.stream(name);
+    for (const event of events) {
+      // Positions are places in a file: they have gaps.
+      this.end += BigInt(64 + event.data.length + event.metadata.length);
+      const record = { ...event, stream: name, revision: BigInt(stream.events.length), position: this.end };
+      stream.events.push(record);
+      this.records.push(record);
+    }
+    return stream.events.at(-1) as LogRecord;
+  }
+
+  private hideBefore(name: string, revision: bigint): void {
+    this.stream(name).readableFrom = revision;
+    this.write(`$$${name}`, [systemRecord('$metadata', `{"$tb":${revision}}`)]);
+  }
+
+  private stream(name: string): Stream {
+    const known = this.streams.get(name) ?? { events: [], readableFrom: 0n, tombstoned: false };
+    this.streams.set(name, known);
+    return known;
+  }
+}

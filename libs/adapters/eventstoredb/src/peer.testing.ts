@@ -1,0 +1,266 @@
+import { GossipService } from '@eventstore/db-client/generated/gossip_grpc_pb';
+import { ServerFeaturesService } from '@eventstore/db-client/generated/serverfeatures_grpc_pb';
+import { StreamsService } from '@eventstore/db-client/generated/streams_grpc_pb';
+import { type AppendReq, type AppendResp, type BatchAppendReq, type BatchAppendResp, ReadReq, type ReadResp } from '@eventstore/db-client/generated/streams_pb'; // prettier-ignore
+import { type Metadata, Server, type ServerDuplexStream, ServerCredentials, type ServerReadableStream, type ServerWritableStream, type sendUnaryData, status } from '@grpc/grpc-js'; // prettier-ignore
+import { Gate } from './peer-gate.testing';
+import { type LogRecord, PeerLog } from './peer-log.testing';
+import { appendTooLarge, appended, caughtUp, checkpoint, confirmation, eventResp, expectedOf, failure, fellBehind, gossip, nameOf, notLeader, proposedOf, streamDeleted, streamNotFound, supportedMethods, wantedBy, wrongVersion } from './peer-messages.testing'; // prettier-ignore
+
+/** What happens to a call instead of what it asks for; with `done` after that. */
+export type Fault =
+  | { readonly kind: 'stall'; readonly done?: boolean }
+  | { readonly kind: 'fail'; readonly code: status; readonly exception?: Readonly<Record<string, string>>; readonly done?: boolean } // prettier-ignore
+  | { readonly kind: 'cut'; readonly done?: boolean }
+  | { readonly kind: 'wrong'; readonly actual: bigint | undefined }
+  | { readonly kind: 'no position' };
+
+export interface PeerOptions {
+  /** Shares the log of another peer, as the members of a cluster do. */
+  readonly log?: PeerLog;
+  /** Servers after the measured one turn slow subscribers back to catching up, and say so, instead of dropping them. */
+  readonly fallsBehind?: boolean;
+}
+
+type Method = 'append' | 'batchAppend' | 'gossip' | 'read' | 'subscribe';
+type Reader = ServerWritableStream<ReadReq, ReadResp>;
+
+const APPEND_BYTES_MAX = 1_048_576;
+/** Live events that are kept for a subscriber who does not take them. */
+const LIVE_BUFFER = 32;
+
+/** A server that speaks EventStoreDB's gRPC services on a loopback port, without TLS, and errs as it is told to. */
+export class Peer {
+  readonly log: PeerLog;
+  readonly gate: Gate;
+  /** Taken one for each call, in order; none: the call is answered as it should be. */
+  readonly faults: { append: Fault[]; read: Fault[]; subscribe: Fault[] } = { append: [], read: [], subscribe: [] };
+  readonly calls: Record<Method, number> = { append: 0, batchAppend: 0, gossip: 0, read: 0, subscribe: 0 };
+  /** Event ids of every append that arrived, whatever became of it. */
+  readonly appends: string[][] = [];
+  /** Subscriptions that were dropped for slowness. */
+  dropped = 0;
+  /** Subscriptions that are being served. */
+  readonly subscribers = new Set<Reader>();
+  /** Where set, calls that need a leader are sent there. */
+  leader: Peer | undefined;
+  /** What gossip tells of the cluster. */
+  members: readonly Peer[] = [this];
+
+  private constructor(
+    private readonly server: Server,
+    port: number,
+    private readonly options: PeerOptions,
+  ) {
+    this.log = options.log ?? new PeerLog();
+    this.gate = new Gate(port);
+    server.addService(StreamsService, {
+      append: this.append,
+      batchAppend: this.batchAppend,
+      read: this.read,
+      delete: unimplemented,
+      tombstone: unimplemented,
+    });
+    server.addService(GossipService, {
+      read: (_call: unknown, answer: sendUnaryData<ReturnType<typeof gossip>>) => {
+        this.calls.gossip++;
+        answer(null, gossip(this.members.map((peer) => ({ port: peer.gate.port, isLeader: !peer.leader }))));
+      },
+    });
+    server.addService(ServerFeaturesService, {
+      getSupportedMethods: (_call: unknown, answer: sendUnaryData<ReturnType<typeof supportedMethods>>) =>
+        answer(null, supportedMethods()),
+    });
+  }
+
+  static async start(options: PeerOptions = {}): Promise<Peer> {
+    const server = new Server();
+    const port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
+        error ? reject(error) : resolve(bound),
+      );
+    });
+    const peer = new Peer(server, port, options);
+    await peer.gate.open();
+    return peer;
+  }
+
+  get url(): string {
+    return `esdb://127.0.0.1:${this.gate.port}?tls=false`;
+  }
+
+  async stop(): Promise<void> {
+    await this.gate.shut();
+    this.server.forceShutdown();
+  }
+
+  private readonly append = (call: ServerReadableStream<AppendReq, AppendResp>, answer: sendUnaryData<AppendResp>) => {
+    const requests: AppendReq[] = [];
+    call.on('data', (request: AppendReq) => requests.push(request));
+    call.on('error', () => undefined);
+    call.on('end', () => {
+      this.calls.append++;
+      const options = requests[0]?.getOptions();
+      if (!options) return answer(failure(status.INVALID_ARGUMENT));
+      if (this.isElsewhere(call.metadata)) return answer(notLeader(this.leader?.gate.port ?? 0));
+      const events = requests.flatMap((request) => request.getProposedMessage() ?? []).map(proposedOf);
+      this.appends.push(events.map(({ id }) => id));
+      const fault = this.faults.append.shift();
+      const doIt = () => this.log.append(nameOf(options.getStreamIdentifier()), expectedOf(options), events);
+      if (fault && fault.kind !== 'no position') {
+        if (fault.kind !== 'wrong' && fault.done) doIt();
+        return this.fail(fault, answer, () => answer(null, wrongVersion((fault as { actual?: bigint }).actual, expectedOf(options)))); // prettier-ignore
+      }
+      const bytes = events.reduce(
+        (sum, each) => sum + 2 * each.type.length + each.data.length + each.metadata.length,
+        0,
+      );
+      if (bytes > APPEND_BYTES_MAX) return answer(appendTooLarge(APPEND_BYTES_MAX));
+      const outcome = doIt();
+      if (outcome.kind === 'deleted') return answer(streamDeleted(nameOf(options.getStreamIdentifier())));
+      if (outcome.kind === 'wrong') return answer(null, wrongVersion(outcome.actual, expectedOf(options)));
+      answer(null, appended(outcome.revision, fault ? undefined : outcome.position));
+    });
+  };
+
+  /** Counts, and never answers: nobody is to come here. */
+  private readonly batchAppend = (call: ServerDuplexStream<BatchAppendReq, BatchAppendResp>) => {
+    this.calls.batchAppend++;
+    call.on('data', () => undefined);
+  };
+
+  private readonly read = (call: Reader): void => {
+    const options = call.request.getOptions() ?? new ReadReq.Options();
+    const isSubscription = options.hasSubscription();
+    this.calls[isSubscription ? 'subscribe' : 'read']++;
+    call.on('error', () => undefined);
+    if (this.isElsewhere(call.metadata)) return void call.emit('error', notLeader(this.leader?.gate.port ?? 0));
+    const fault = this.faults[isSubscription ? 'subscribe' : 'read'].shift();
+    if (fault) return this.fail(fault, (error) => void call.emit('error', error));
+    const work = isSubscription ? this.serve(call, options) : this.page(call, options);
+    work.catch((error: unknown) => call.emit('error', error));
+  };
+
+  private fail(fault: Fault, answer: (error: ReturnType<typeof failure>) => void, wrong?: () => void): void {
+    if (fault.kind === 'cut') this.gate.cut();
+    if (fault.kind === 'fail') answer(failure(fault.code, fault.exception));
+    if (fault.kind === 'wrong') wrong?.();
+  }
+
+  private isElsewhere(metadata: Metadata): boolean {
+    return this.leader !== undefined && metadata.get('requires-leader')[0] === 'true';
+  }
+
+  // ── Reading ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private async page(call: Reader, options: ReadReq.Options): Promise<void> {
+    const isBackwards = options.getReadDirection() === ReadReq.Options.ReadDirection.BACKWARDS;
+    const records = options.hasAll() ? this.ofLog(options, isBackwards) : this.ofStream(options, isBackwards);
+    if (!records) await write(call, streamNotFound(nameOf(options.getStream()?.getStreamIdentifier())));
+    const count = Number(options.getCount());
+    for (const record of records?.slice(0, count) ?? []) await write(call, eventResp(record));
+    call.end();
+  }
+
+  private ofStream(options: ReadReq.Options, isBackwards: boolean): LogRecord[] | undefined {
+    const stream = options.getStream();
+    const name = nameOf(stream?.getStreamIdentifier());
+    const events = this.log.read(name);
+    if (events === 'deleted') throw streamDeleted(name);
+    if (!events || !stream) return undefined;
+    const from = stream.hasRevision() ? BigInt(stream.getRevision()) : undefined;
+    if (isBackwards) return events.filter(({ revision }) => from === undefined || revision <= from).reverse();
+    return events.filter(({ revision }) => revision >= (from ?? 0n));
+  }
+
+  /** Forwards the place itself is read too, backwards it is not. */
+  private ofLog(options: ReadReq.Options, isBackwards: boolean): LogRecord[] {
+    const from = this.placeOf(options);
+    const { records } = this.log;
+    if (isBackwards) return records.slice(0, from === undefined ? records.length : from).reverse();
+    return records.slice(from ?? 0);
+  }
+
+  /** Index of the record that stands at the place that is asked for. One where nothing stands is an error. */
+  private placeOf(options: ReadReq.Options): number | undefined {
+    const position = options.getAll()?.getPosition();
+    if (!position) return undefined;
+    const index = this.log.records.findIndex((record) => String(record.position) === position.getCommitPosition());
+    if (index < 0 || position.getPreparePosition() !== position.getCommitPosition()) throw failure(status.UNKNOWN);
+    return index;
+  }
+
+  // ── Following ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private async serve(call: Reader, options: ReadReq.Options): Promise<void> {
+    const wants = wantedBy(options);
+    const interval = 32 * Math.max(1, options.getFilter()?.getCheckpointintervalmultiplier() ?? 1);
+    let cursor = (this.placeOf(options) ?? -1) + 1;
+    this.subscribers.add(call);
+    call.on('cancelled', () => this.subscribers.delete(call));
+    await write(call, confirmation());
+    for (;;) {
+      for (let considered = 1; cursor < this.log.records.length && !call.cancelled; considered++) {
+        const record = this.log.records[cursor++] as LogRecord;
+        if (wants(record)) await write(call, eventResp(record));
+        if (considered % interval === 0) await write(call, checkpoint(record.position));
+      }
+      if (call.cancelled) return;
+      cursor = await this.live(call, cursor, wants);
+      await write(call, fellBehind());
+    }
+  }
+
+  /** Hands on what is appended, until the subscriber is so slow that it is dropped or has fallen behind. */
+  private live(call: Reader, from: number, wants: (record: LogRecord) => boolean): Promise<number> {
+    return new Promise((fellBack) => {
+      let cursor = from;
+      let isWriting = false;
+      const waiting: ReadResp[] = [caughtUp()];
+      const pump = async (): Promise<void> => {
+        if (isWriting) return;
+        isWriting = true;
+        for (let next = waiting[0]; next && !call.cancelled; next = waiting[0]) {
+          await write(call, next);
+          waiting.shift();
+        }
+        isWriting = false;
+      };
+      const unfollow = this.log.follow(() => {
+        for (; cursor < this.log.records.length; cursor++) {
+          const record = this.log.records[cursor] as LogRecord;
+          if (!wants(record)) continue;
+          if (waiting.length < LIVE_BUFFER) waiting.push(eventResp(record));
+          else return this.tooSlow(call, unfollow, () => void pump().then(() => fellBack(cursor)));
+        }
+        void pump();
+      });
+      call.on('cancelled', unfollow);
+      void pump();
+    });
+  }
+
+  private tooSlow(call: Reader, unfollow: () => void, fallBack: () => void): void {
+    unfollow();
+    if (this.options.fallsBehind) return fallBack();
+    this.dropped++;
+    this.subscribers.delete(call);
+    call.emit('error', failure(status.ABORTED));
+  }
+}
+
+/** Waits where the subscriber, or the connection, does not take more. */
+const write = async (call: Reader, message: ReadResp): Promise<void> => {
+  if (call.cancelled || call.write(message)) return;
+  await new Promise<void>((resolve) => {
+    const goOn = (): void => {
+      call.off('drain', goOn);
+      call.off('cancelled', goOn);
+      resolve();
+    };
+    call.on('drain', goOn);
+    call.on('cancelled', goOn);
+  });
+};
+
+const unimplemented = (_call: unknown, answer: sendUnaryData<never>): void => answer(failure(status.UNIMPLEMENTED));
