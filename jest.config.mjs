@@ -6,7 +6,7 @@ const moduleNameMapper = Object.fromEntries(
 );
 
 /** Packages that ship ES modules only; Jest loads CommonJS, so they are compiled like our own sources. */
-const esModules = ['jose', 'uuid'];
+const esModules = ['jose', 'uuid', '@seriousme/openapi-schema-validator'];
 
 const swc = {
   jsc: {

@@ -38,7 +38,8 @@ const NOBODY: Caller = { type: 'system', name: 'anonymous', roles: [], domains: 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'] as const;
 const FIELD_LENGTH_MAX = 128;
 const POSITION = /^[\w.-]{1,128}$/;
-const GIVEN_REQUEST_ID = /^[\w.-]{1,64}$/;
+/** A UUID or a W3C trace id: free text could be anything, and this goes into the log and the answer. */
+const GIVEN_REQUEST_ID = /^[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
 
 /** An HTTP server without routes that answers whatever goes wrong with a problem document. */
 export const createHttpServer = (options: ServerOptions): FastifyInstance => {

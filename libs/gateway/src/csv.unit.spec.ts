@@ -1,0 +1,54 @@
+import fc from 'fast-check';
+import { csvOf } from './csv';
+import { SECRET } from './examples';
+
+const secret = (changes: object) => ({ ...SECRET, ...changes }) as Parameters<typeof csvOf>[0][number];
+
+/** RFC 4180 §2, as any reader does it. */
+const parse = (text: string): string[][] => {
+  const records: string[][] = [];
+  let record: string[] = [];
+  const field = /("((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n)/y;
+  while (field.lastIndex < text.length) {
+    const [whole, , quoted, bare, end] = field.exec(text) ?? [];
+    if (whole === undefined) throw new Error('Not CSV.');
+    record.push(quoted === undefined ? (bare ?? '') : quoted.replaceAll('""', '"'));
+    if (end === ',') continue;
+    records.push(record);
+    record = [];
+  }
+  return records;
+};
+
+const rowOf = (text: string): Record<string, string> => {
+  const [names = [], values = []] = parse(text);
+  expect(values).toHaveLength(names.length);
+  return Object.fromEntries(names.map((name, index) => [name, values[index] ?? '']));
+};
+
+describe('the inventory as CSV', () => {
+  it('has a header line, also without secrets', () => {
+    expect(parse(csvOf([]))).toEqual([expect.arrayContaining(['domainId', 'clientId', 'status', 'expiresAt'])]);
+  });
+
+  it('shows a secret, and never a value', () => {
+    const text = csvOf([secret({ secret: 'a value' })]);
+    expect(rowOf(text)).toMatchObject({ id: SECRET.id, version: '1', status: 'active', revokedAt: '', uses: '' });
+    expect(text).not.toContain('a value');
+  });
+
+  it('can be read back whatever people write', () => {
+    const texts = fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom(',', '"', '\r', '\n', '=', ' ') }));
+    fc.assert(
+      fc.property(texts, texts, (description, applicationName) => {
+        const row = rowOf(csvOf([secret({ description, applicationName })]));
+        const plain = (text: string) => (/^[=+\-@\t\r]/.test(text) ? `'${text}` : text);
+        expect(row).toMatchObject({ description: plain(description), applicationName: plain(applicationName) });
+      }),
+    );
+  });
+
+  it.each(['=1+1', '+1', '-1', '@SUM(A1)', '\tx', '\rx'])('gives a spreadsheet no formula: %j', (description) => {
+    expect(rowOf(csvOf([secret({ description })]))['description']).toBe(`'${description}`);
+  });
+});
