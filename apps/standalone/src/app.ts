@@ -30,8 +30,6 @@ export interface Standalone {
   ready(): Promise<boolean>;
   /** Adds two domains and secrets in all states; changes nothing where they are there. */
   fillDemo(): Promise<void>;
-  /** Ends on these signals as `close` does. */
-  closeOn(signals: readonly ('SIGTERM' | 'SIGINT')[]): void;
   /** Finishes what is in hand and lets go of the folder. */
   close(): Promise<void>;
 }
@@ -77,7 +75,6 @@ export const createStandalone = async (config: Config, logTo?: DestinationStream
       return false;
     },
     fillDemo: () => fillDemo(app.get(CommandBus), keys.sealing.publicKey, clock.nowMs()),
-    closeOn: (signals) => void app.enableShutdownHooks([...signals]),
     close: async () => {
       await app.close();
       unlock();

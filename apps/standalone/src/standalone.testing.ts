@@ -27,6 +27,20 @@ export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+export interface StartOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly args?: readonly string[];
+}
+
+/** The process, which has an environment of its own, and the folder of its data. */
+const launch = (folder: string, { env: more, args = [] }: StartOptions) => {
+  const storage = path.join(folder, 'data');
+  const env = { HOME: folder, REKEY_HTTP_PORT: '0', REKEY_STORAGE_PATH: storage, ...more };
+  const stdio: ['ignore', 'pipe', 'pipe'] = ['ignore', 'pipe', 'pipe'];
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd: folder, env, stdio });
+  return { child, storage: env.REKEY_STORAGE_PATH };
+};
+
 /** Standalone as a process of its own, built as `npm start` builds it. */
 export class StandaloneProcess {
   private constructor(
@@ -38,38 +52,38 @@ export class StandaloneProcess {
   ) {}
 
   /** Starts on a port that is free; resolves when it says that it runs. `dist` must be current (the e2e set-up builds it). */
-  static async start(
-    folder: string,
-    options: { readonly env?: Readonly<Record<string, string>>; readonly args?: readonly string[] } = {},
-  ): Promise<StandaloneProcess> {
-    const env = {
-      HOME: folder,
-      REKEY_HTTP_PORT: '0',
-      REKEY_STORAGE_PATH: path.join(folder, 'data'),
-      ...options.env,
-    };
-    const child = spawn(process.execPath, [MAIN, ...(options.args ?? [])], {
-      cwd: folder,
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+  static async start(folder: string, options: StartOptions = {}): Promise<StandaloneProcess> {
+    const { child, storage } = launch(folder, options);
     const lines: string[] = [];
     const url = await new Promise<string>((resolve, reject) => {
       const fail = (why: string): void => reject(new Error(`${why}\n${lines.join('')}`));
       const timer = setTimeout(() => fail('standalone did not start'), START_TIMEOUT_MS);
       child.once('exit', (code) => fail(`standalone ended with ${code}`));
+      let started = false;
       const read = (chunk: Buffer): void => {
         lines.push(chunk.toString());
-        const found = /is running at (\S+)/.exec(lines.join(''))?.[1];
+        const found = started ? undefined : /is running at (\S+)/.exec(lines.join(''))?.[1];
         if (found === undefined) return;
+        started = true;
         clearTimeout(timer);
         resolve(found);
       };
       child.stdout.on('data', read);
       child.stderr.on('data', read);
     });
-    const token = readFileSync(path.join(env.REKEY_STORAGE_PATH, 'admin-token'), 'utf8').trim();
+    const token = readFileSync(path.join(storage, 'admin-token'), 'utf8').trim();
     return new StandaloneProcess(child, folder, url, token, lines);
+  }
+
+  /** Starts, and SIGKILLs after a time, whether or not it runs by then. */
+  static async startAndKill(folder: string, afterMs: number, options: StartOptions = {}): Promise<void> {
+    const { child } = launch(folder, options);
+    child.stdout.resume();
+    child.stderr.resume();
+    const exited = once(child, 'exit');
+    const timer = setTimeout(() => child.kill('SIGKILL'), afterMs);
+    await exited;
+    clearTimeout(timer);
   }
 
   /** Everything that it has written to stdout and stderr. */
@@ -91,7 +105,7 @@ export class StandaloneProcess {
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
     const text = await response.text();
-    const json = /json/.test(response.headers.get('content-type') ?? '');
+    const json = /[/+]json\b/.test(response.headers.get('content-type') ?? '');
     return {
       status: response.status,
       headers: response.headers,

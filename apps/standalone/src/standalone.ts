@@ -27,11 +27,22 @@ export const main = async (args: readonly string[]): Promise<void> => {
 
 const start = async (config: Config, demo: boolean): Promise<void> => {
   const standalone = await createStandalone(config);
-  standalone.closeOn(['SIGTERM', 'SIGINT']);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void end(standalone));
   const listening = await standalone.listen();
   const ready = await standalone.ready();
   if (demo && ready) await standalone.fillDemo();
   announce(standalone, config.http.publicUrl ?? listening, ready);
+};
+
+/** Finishes what is in hand; a second signal of the same kind ends the process at once. */
+const end = async (standalone: Standalone): Promise<void> => {
+  try {
+    await standalone.close();
+    process.exit(0);
+  } catch (error) {
+    process.stderr.write(`Rekey could not end cleanly: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  }
 };
 
 const announce = ({ version, keys, folder }: Standalone, url: string, ready: boolean): void => {
