@@ -3,14 +3,9 @@ import { applicationIdOf, composeSecret, type Instant } from '@rekey/domain';
 import { ManualClock, type ViewDocument } from '@rekey/ports';
 import fc from 'fast-check';
 import { createHash } from 'node:crypto';
-import {
-  Authenticator,
-  REFUSAL_CAUSES,
-  type AuthenticatorOptions,
-  type CheckOutcome,
-  type CheckRequest,
-} from './check';
+import { Authenticator, type AuthenticatorOptions } from './check';
 import { FailureLimiter, type LimiterOptions } from './limiter';
+import { REFUSAL_CAUSES, type CheckOutcome, type CheckRequest } from './result';
 import { UsageRecorder, type UsageEntry } from './usage';
 
 const NOW_MS = Date.UTC(2027, 5, 1);
