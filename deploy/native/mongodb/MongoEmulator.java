@@ -1,0 +1,62 @@
+import de.bwaldvogel.mongo.MongoServer;
+import de.bwaldvogel.mongo.MongoVersion;
+import de.bwaldvogel.mongo.backend.h2.H2Backend;
+import de.bwaldvogel.mongo.bson.Document;
+import de.bwaldvogel.mongo.wire.message.MongoMessage;
+import java.net.InetSocketAddress;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * Serves the protocol of MongoDB from one file, for development and tests. Arguments: data folder, port (0: a free one).
+ * Once it answers, the folder holds the port in `port`.
+ */
+public final class MongoEmulator {
+    private static final Set<String> WRITES = Set.of("insert", "update", "delete", "findAndModify", "findandmodify",
+            "create", "drop", "dropDatabase", "createIndexes", "dropIndexes", "renameCollection");
+
+    /** Current drivers ask for wire version 9 at least; the versions that the library knows end at 8. */
+    private static final MongoVersion VERSION = new MongoVersion() {
+        @Override
+        public List<Integer> getVersionArray() {
+            return List.of(5, 0, 0);
+        }
+
+        @Override
+        public int getWireVersion() {
+            return 13;
+        }
+    };
+
+    /** Acknowledges a write when it is on disk: by itself, the store writes what is new once a second. */
+    private static final class DurableBackend extends H2Backend {
+        DurableBackend(String file) {
+            super(file);
+        }
+
+        @Override
+        public Document handleMessage(MongoMessage message) {
+            Document answer = super.handleMessage(message);
+            if (WRITES.contains(message.getDocument().keySet().iterator().next())) getMvStore().commit();
+            return answer;
+        }
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        Path folder = Path.of(arguments[0]);
+        int port = Integer.parseInt(arguments[1]);
+        Files.createDirectories(folder);
+        DurableBackend backend = new DurableBackend(folder.resolve("data.h2").toString());
+        backend.version(VERSION);
+        MongoServer server = new MongoServer(backend);
+        // One worker, so that commands come one after another: beside a rename, readers would see an empty collection.
+        server.bind(new InetSocketAddress("127.0.0.1", port), 1, 1);
+        Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow));
+
+        Path written = Files.writeString(folder.resolve("port.new"), server.getLocalAddress().getPort() + "\n");
+        Files.move(written, folder.resolve("port"), StandardCopyOption.ATOMIC_MOVE);
+    }
+}

@@ -1,0 +1,110 @@
+import { invalid } from '@rekey/domain';
+import { type Accumulation, type Build, type CollectionName, START, type ViewDocument } from '@rekey/ports';
+import type { AnyBulkWriteOperation, UpdateFilter } from 'mongodb';
+import { checkedField, nameOf, type Scalar, searchable, searchableScalar, searchedValue } from './mongo-query';
+
+/*
+ * A document is stored as JSON text, so that it comes back as it was put, whatever its keys are, beside the declared
+ * fields that it is searched by. What `accumulate` did to it since it was put lies in `added` and `set`, because the
+ * server cannot count in a text.
+ *
+ * The document with the empty id is the build's record, its position the checkpoint: so whoever drops, empties or puts
+ * back a collection does the same to its checkpoint. The empty id sorts before all others: what is read in the order of
+ * the ids reads the checkpoint first.
+ */
+export interface Stored {
+  readonly _id: string;
+  readonly position: string;
+  readonly document?: string;
+  readonly f?: Readonly<Record<string, Scalar>>;
+  readonly added?: Readonly<Record<string, number>>;
+  readonly set?: Readonly<Record<string, string>>;
+  readonly build?: Omit<Build, 'collection' | 'checkpoint'>;
+  /** Of the record: the declared fields. */
+  readonly fields?: readonly string[];
+}
+
+export const RECORD_ID = '';
+export const PREFIX = 'view:';
+const COLLECTION_NAME = /^[a-z0-9][a-z0-9._-]{0,199}$/;
+
+/** The collection's name in the database; throws `invalid_request` for what is no name of one. */
+export const storedNameOf = (collection: CollectionName): string => {
+  if (!COLLECTION_NAME.test(collection)) throw invalid('collection', 'Must be the name of a collection.');
+  return PREFIX + collection;
+};
+
+/** The key of a searched field in a stored document. */
+export const keyOf = (field: string): string => (field === '_id' ? '_id' : `f.${nameOf(field)}`);
+
+export const storedId = (id: string): string => {
+  if (id === '') throw invalid('_id', 'A document needs an id.');
+  return searchable(id);
+};
+
+export const storedOf = (document: ViewDocument, fields: readonly string[]): Stored => ({
+  _id: storedId(document._id),
+  position: document.position,
+  document: JSON.stringify(document),
+  f: Object.fromEntries(fields.map((field) => [nameOf(field), searchedValue(document, field)])),
+});
+
+export const documentOf = <D extends ViewDocument>({ document = '{}', set = {}, added = {} }: Stored): D => {
+  const content = JSON.parse(document) as Record<string, unknown>;
+  for (const [field, text] of Object.entries(set)) content[field] = JSON.parse(text);
+  for (const [field, amount] of Object.entries(added)) {
+    const base = content[field];
+    content[field] = (typeof base === 'number' ? base : 0) + amount;
+  }
+  return content as unknown as D;
+};
+
+export const recordOf = ({ collection: _, checkpoint, ...build }: Build, fields: readonly string[]): Stored => ({
+  _id: RECORD_ID,
+  position: checkpoint,
+  build,
+  fields,
+});
+
+export const buildOf = (collection: CollectionName, record: Stored | null | undefined): Build | null =>
+  record?.build ? { ...record.build, collection, checkpoint: record.position } : null;
+
+/** Changes a document without a guard. */
+export const accumulation = (
+  { _id, add, set }: Accumulation,
+  fields: readonly string[],
+): AnyBulkWriteOperation<Stored> => {
+  const changed = new Set(Object.keys(set).map(topLevel));
+  const added = Object.entries(add).filter(([field]) => !changed.has(topLevel(field)));
+  for (const [field] of added)
+    if (fields.includes(field)) throw invalid(field, 'A field that is searched by cannot be counted.');
+  const searched = [...changed].filter((field) => fields.includes(field));
+  const update = {
+    $setOnInsert: {
+      position: START,
+      document: JSON.stringify({ _id, position: START }),
+      ...entries(
+        fields.filter((field) => !changed.has(field)),
+        (field) => [keyOf(field), null],
+      ),
+    },
+    ...(added.length > 0 && { $inc: entries(added, ([field, amount]) => [`added.${field}`, amount]) }),
+    ...(changed.size > 0 && {
+      $set: {
+        ...entries(Object.entries(set), ([field, value]) => [`set.${field}`, JSON.stringify(value)]),
+        ...entries(searched, (field) => [keyOf(field), searchableScalar(set[field] ?? null)]),
+      },
+      // What was added before it was set does not count any more.
+      $unset: entries([...changed], (field) => [`added.${field}`, '']),
+    }),
+  };
+  return { updateOne: { filter: { _id: storedId(_id) }, update: update as UpdateFilter<Stored>, upsert: true } };
+};
+
+const entries = <T>(items: readonly T[], entry: (item: T) => [string, unknown]): Record<string, unknown> =>
+  Object.fromEntries(items.map(entry));
+
+const topLevel = (field: string): string => {
+  if (field.includes('.')) throw invalid(field, 'Only a field of the document itself can be changed.');
+  return checkedField(field);
+};

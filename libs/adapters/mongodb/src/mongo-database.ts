@@ -1,0 +1,101 @@
+import { EngineUnavailable } from '@rekey/ports';
+import { type Db, MongoClient, MongoError, MongoInvalidArgumentError, MongoServerError } from 'mongodb';
+
+export interface MongoDatabaseOptions {
+  /** Connection string. What it says of concerns and read preference does not count: see `MongoDatabase`. */
+  readonly uri: string;
+  readonly database: string;
+  /** How long one call of a port may take, everything in it included. Default 5,000. */
+  readonly timeoutMs?: number;
+}
+
+const TIMEOUT_MS = 5_000;
+/** How often the driver looks for servers that were away. */
+const HEARTBEAT_MS = 1_000;
+
+const DUPLICATE_KEY = 11_000;
+const NAMESPACE_NOT_FOUND = 26;
+const DOCUMENT_TOO_LARGE = 10_334;
+
+/**
+ * A database on a server that speaks MongoDB's protocol: reads from the primary, writes acknowledged by a majority.
+ * Connects by itself when it is first asked, and again after the server was away.
+ */
+export class MongoDatabase {
+  private readonly client: MongoClient;
+  private readonly database: Db;
+  private closed = false;
+  private connected: Promise<unknown> | undefined;
+  readonly timeoutMs: number;
+
+  /** Throws where the connection string cannot be one. */
+  constructor({ uri, database, timeoutMs = TIMEOUT_MS }: MongoDatabaseOptions) {
+    this.timeoutMs = timeoutMs;
+    this.client = new MongoClient(uri, {
+      appName: 'rekey',
+      readPreference: 'primary',
+      readConcern: { level: 'local' },
+      writeConcern: { w: 'majority' },
+      serverSelectionTimeoutMS: timeoutMs,
+      connectTimeoutMS: timeoutMs,
+      waitQueueTimeoutMS: timeoutMs,
+      // A connection that a server no longer answers on must not stay in the pool.
+      socketTimeoutMS: timeoutMs,
+      heartbeatFrequencyMS: HEARTBEAT_MS,
+    });
+    this.database = this.client.db(database);
+  }
+
+  /**
+   * Does some work, within the time limit. Throws `EngineUnavailable` where the server is away, refuses or is late; the
+   * outcome of a write is then unknown. `late` is aborted when the time is over: nothing more may be begun then.
+   */
+  async run<T>(work: (database: Db, late: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.closed) throw new EngineUnavailable(ENGINE);
+    const late = new AbortController();
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        late.abort();
+        reject(new EngineUnavailable(ENGINE, { cause: new Error(`No answer within ${this.timeoutMs} ms.`) }));
+      }, this.timeoutMs);
+    });
+    try {
+      return await Promise.race([this.connect().then(() => work(this.database, late.signal)), timeout]);
+    } catch (error) {
+      if (!(error instanceof MongoError)) throw error;
+      // Errors of the driver hold what was to be written, verifiers included: only their words go on.
+      const cause = new Error(`${error.name}${error.code === undefined ? '' : ` ${error.code}`}: ${error.message}`);
+      throw isAway(error) ? new EngineUnavailable(ENGINE, { cause }) : cause;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** By itself, the driver connects once and never again where that failed. */
+  private connect(): Promise<unknown> {
+    this.connected ??= this.client.connect().catch((error: unknown) => {
+      this.connected = undefined;
+      throw error;
+    });
+    return this.connected;
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.client.close();
+  }
+}
+
+const ENGINE = 'MongoDB server';
+
+/** What the caller itself is at fault for is not the server's absence: it would be tried again without end. */
+const isAway = (error: MongoError): boolean =>
+  !(error instanceof MongoInvalidArgumentError) && error.code !== DOCUMENT_TOO_LARGE;
+
+export const isDuplicate = (error: unknown): boolean =>
+  error instanceof MongoServerError && error.code === DUPLICATE_KEY;
+
+/** An emulator says it without the code. */
+export const isNotThere = (error: unknown): boolean =>
+  error instanceof MongoServerError && (error.code === NAMESPACE_NOT_FOUND || error.message === 'ns not found');

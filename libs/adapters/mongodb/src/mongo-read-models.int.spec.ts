@@ -1,0 +1,295 @@
+import { EngineUnavailable, START, type Build, type ViewDocument } from '@rekey/ports';
+import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net';
+import { inspect } from 'node:util';
+import { type Document, MongoClient } from 'mongodb';
+import { MongoDatabase } from './mongo-database';
+import { MongoOutcomes } from './mongo-outcomes';
+import { MongoReadModels } from './mongo-read-models';
+import { databaseName, describeOnMongo, dropDatabase } from './mongodb.testing';
+
+const COLLECTION = 'authentication.v1.b1';
+const at = (place: number): string => String(place).padStart(19, '0');
+const build: Build = {
+  collection: COLLECTION,
+  view: 'authentication',
+  version: 1,
+  storeIdentity: 'store-1',
+  target: START,
+  checkpoint: at(0),
+  owner: 'projector',
+  beat: 0,
+};
+const INDEXES = [{ name: 'name', fields: ['name'] }];
+const document = (id: string, place: number): ViewDocument & { name: string } => ({
+  _id: id,
+  position: at(place),
+  name: `${id}@${place}`,
+});
+
+/** A way to a server that can be stopped from answering, and ended. */
+const proxy = async (uri: string) => {
+  const { hostname, port } = new URL(uri);
+  const sockets = new Set<Socket>();
+  let stalled = false;
+  let server: Server | undefined;
+  const listen = (on: number): Promise<number> =>
+    new Promise((resolve) => {
+      server = createServer((inner) => {
+        const outer = connect(Number(port || 27017), hostname);
+        for (const socket of [inner, outer]) sockets.add(socket.on('error', () => socket.destroy()));
+        inner.pipe(outer);
+        outer.pipe(inner);
+        inner.on('close', () => outer.destroy());
+        outer.on('close', () => inner.destroy());
+        if (stalled) for (const socket of [inner, outer]) socket.pause();
+      }).listen(on, '127.0.0.1', () => resolve((server?.address() as AddressInfo).port));
+    });
+  const own = await listen(0);
+  const cut = (): void => sockets.forEach((socket) => socket.destroy());
+  return {
+    uri: `mongodb://127.0.0.1:${own}/?directConnection=true`,
+    /** As of a process that is stopped: nothing is refused, nothing is answered. */
+    stall: () => {
+      stalled = true;
+      sockets.forEach((socket) => socket.pause());
+    },
+    unstall: () => {
+      stalled = false;
+      cut();
+    },
+    down: () => new Promise<void>((resolve) => (server?.close(() => resolve()), cut())),
+    up: () => listen(own),
+  };
+};
+
+describeOnMongo(process.env, (uri) => {
+  let name: string;
+  let database: MongoDatabase;
+  let models: MongoReadModels;
+  let stranger: MongoClient;
+  const stored = () => stranger.db(name).collection<Document & { _id: string }>(`view:${COLLECTION}`);
+  const read = () => models.read(COLLECTION, ['a', 'b']);
+
+  beforeEach(async () => {
+    name = databaseName();
+    database = new MongoDatabase({ uri, database: name, timeoutMs: 10_000 });
+    models = new MongoReadModels(database);
+    stranger = new MongoClient(uri);
+    await models.createBuild(build, INDEXES);
+  });
+  afterEach(async () => {
+    await models.close();
+    await database.close();
+    await stranger.close();
+    await dropDatabase(uri, name);
+  });
+
+  it('sees that somebody emptied, dropped or put back a collection, and goes on afterwards', async () => {
+    await models.put(COLLECTION, [document('a', 1), document('b', 1)]);
+    await models.advance(COLLECTION, 'projector', at(0), at(1));
+    const copy = await stored().find().toArray();
+    await models.put(COLLECTION, [document('a', 2)]);
+    await models.advance(COLLECTION, 'projector', at(1), at(2));
+    expect(await read()).toEqual({ documents: [document('a', 2), document('b', 1)], checkpoint: at(2) });
+
+    await stored().deleteMany({});
+    await stored().insertMany(copy);
+    expect(await read()).toEqual({ documents: [document('a', 1), document('b', 1)], checkpoint: at(1) });
+    expect(await models.advance(COLLECTION, 'projector', at(2), at(3))).toBe(false);
+    expect(await models.reached(COLLECTION, at(2), 0)).toBe(false);
+
+    const harms = [() => stored().deleteMany({}), () => stored().drop(), () => stored().deleteOne({ _id: '' })];
+    for (const harm of harms) {
+      await harm();
+      expect(await read()).toEqual({ documents: [null, null], checkpoint: null });
+      expect(await models.builds()).toEqual([]);
+      await expect(models.find(COLLECTION, { limit: 5 })).rejects.toThrow(EngineUnavailable);
+      await expect(models.count(COLLECTION)).rejects.toThrow(EngineUnavailable);
+      expect(await models.advance(COLLECTION, 'projector', at(1), at(2))).toBe(false);
+      expect(await models.claim(COLLECTION, 'x', { owner: 'projector', beat: 0 })).toBeNull();
+      await models.put(COLLECTION, [document('a', 9)]);
+      expect(await models.reached(COLLECTION, START, 0)).toBe(false);
+
+      await models.createBuild(build, INDEXES);
+      expect(await read()).toEqual({ documents: [null, null], checkpoint: at(0) });
+      await models.put(COLLECTION, [document('a', 1), document('b', 1)]);
+      expect(await models.find(COLLECTION, { sort: { field: 'name' }, limit: 5 })).toHaveLength(2);
+    }
+  });
+
+  it('never shows a checkpoint that is newer than a document beside it', async () => {
+    const other = new MongoReadModels(database);
+    let over = false;
+    const project = async (): Promise<void> => {
+      for (let place = 1; place <= 150; place++) {
+        await other.put(COLLECTION, [document('a', place), document('b', place)]);
+        await other.advance(COLLECTION, 'projector', at(place - 1), at(place));
+      }
+      over = true;
+    };
+    const check = async (): Promise<void> => {
+      while (!over) {
+        const { documents, checkpoint } = await read();
+        for (const each of documents) expect((each?.position ?? at(0)) >= (checkpoint ?? '')).toBe(true);
+      }
+    };
+    await Promise.all([project(), check(), check()]);
+    expect((await read()).checkpoint).toBe(at(150));
+  });
+
+  it('leaves no collection behind where a build is dropped while others write', async () => {
+    for (let round = 1; round <= 10; round++) {
+      const puts = Array.from({ length: 8 }, (_, index) => models.put(COLLECTION, [document(`id-${index}`, round)]));
+      await Promise.all([...puts, models.dropBuild(COLLECTION)]);
+      expect(await models.builds()).toEqual([]);
+      expect(await stranger.db(name).listCollections({}, { nameOnly: true }).toArray()).toEqual([]);
+      await models.createBuild(build, INDEXES);
+      expect(await models.count(COLLECTION)).toBe(0);
+    }
+  });
+
+  it('declares its indexes, the id at their end', async () => {
+    const keys = (await stored().indexes()).map(({ key }) => key as unknown);
+    expect(keys).toContainEqual({ 'f.name': 1, _id: 1 });
+  });
+
+  it('adds to a number that was put, and refuses to count what is searched by', async () => {
+    await models.put(COLLECTION, [{ ...document('a', 1), count: 5 } as ViewDocument]);
+    await models.accumulate(COLLECTION, [{ _id: 'a', add: { count: 2 }, set: { name: 'set' } }]);
+    const [changed] = (await read()).documents;
+    expect(changed).toEqual({ ...document('a', 1), count: 7, name: 'set' });
+    expect(await models.find(COLLECTION, { filter: { field: 'name', op: 'eq', value: 'set' }, limit: 2 })).toEqual([
+      changed,
+    ]);
+    await models.accumulate(COLLECTION, [
+      { _id: 'a', add: {}, set: { count: 1 } },
+      { _id: 'a', add: { count: 1 }, set: {} },
+    ]);
+    expect((await read()).documents[0]).toMatchObject({ count: 2 });
+    await expect(models.accumulate(COLLECTION, [{ _id: 'a', add: { name: 1 }, set: {} }])).rejects.toMatchObject({
+      code: 'invalid_request',
+    });
+    await models.put(COLLECTION, [document('a', 2)]);
+    expect((await read()).documents[0]).toEqual(document('a', 2));
+  });
+
+  it.each(['local', 'majority', 'linearizable'] as const)('reads with the concern "%s"', async (checkReadConcern) => {
+    const reader = new MongoReadModels(database, { checkReadConcern });
+    await models.put(COLLECTION, [document('a', 1)]);
+    expect((await reader.read(COLLECTION, ['a'])).documents).toEqual([document('a', 1)]);
+  });
+
+  it.each(['', 'a"; --', '../x', 'Upper.v1.b', 'x'.repeat(300)])(
+    'refuses "%s" for the name of a collection',
+    async (collection) => {
+      await expect(models.createBuild({ ...build, collection }, [])).rejects.toMatchObject({ code: 'invalid_request' });
+      await expect(models.read(collection, ['a'])).rejects.toMatchObject({ code: 'invalid_request' });
+    },
+  );
+
+  it('takes a document that is too large for its writer’s fault, and says nothing of what was in it', async () => {
+    const large = { ...document('a', 1), text: 'verifier'.repeat(2_200_000) } as ViewDocument;
+    const error = await models.put(COLLECTION, [large]).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    expect(error).toBeInstanceOf(Error);
+    expect(error).not.toBeInstanceOf(EngineUnavailable);
+    expect(inspect(error, { depth: 10 })).not.toContain('verifier');
+    await models.put(COLLECTION, [document('a', 1)]);
+    expect((await read()).documents[0]).toEqual(document('a', 1));
+  });
+
+  describe('with a server that is away', () => {
+    let way: Awaited<ReturnType<typeof proxy>>;
+    let far: MongoDatabase;
+    let views: MongoReadModels;
+    let outcomes: MongoOutcomes;
+
+    beforeEach(async () => {
+      way = await proxy(uri);
+      far = new MongoDatabase({ uri: way.uri, database: name, timeoutMs: 400 });
+      views = new MongoReadModels(far);
+      outcomes = new MongoOutcomes(far);
+    });
+    afterEach(async () => {
+      await views.close();
+      await far.close();
+      await way.down();
+    });
+
+    const asked = (): (() => Promise<unknown>)[] => [
+      () => views.read(COLLECTION, ['a']),
+      () => views.find(COLLECTION, { limit: 1 }),
+      () => views.count(COLLECTION),
+      () => views.put(COLLECTION, [document('a', 1)]),
+      () => views.accumulate(COLLECTION, [{ _id: 'a', add: { count: 1 }, set: {} }]),
+      () => views.createBuild(build, []),
+      () => views.builds(),
+      () => views.dropBuild('other.v1.b1'),
+      () => views.claim(COLLECTION, 'x', { owner: '', beat: 0 }),
+      () => views.advance(COLLECTION, 'x', START, START),
+      () => views.pointer('authentication'),
+      () => views.switchPointer({ view: 'authentication', version: 1, collection: COLLECTION, revision: 1 }),
+      () => views.reached(COLLECTION, START, 0),
+      () => outcomes.find('x'),
+      () => outcomes.record({ commandId: 'x', fingerprint: 'f', caller: 'c', recordedAt: at(1), reply: { id: 'x', status: 'accepted', replayed: false, revision: 0, position: '' } }),
+      () => outcomes.seal({ eventId: 'x', sealedSecret: 'a.b.c.d.e', expiresAt: at(1) }),
+      () => outcomes.sealed('x', at(1)),
+      () => outcomes.purge(at(1), at(1)),
+    ]; // prettier-ignore
+    const allRefused = async (): Promise<void> => {
+      const answers = await Promise.allSettled(asked().map((ask) => ask()));
+      for (const answer of answers) {
+        expect(answer.status).toBe('rejected');
+        expect((answer as PromiseRejectedResult).reason).toBeInstanceOf(EngineUnavailable);
+      }
+    };
+    const back = async (): Promise<void> => {
+      for (const deadline = Date.now() + 15_000; ;)
+        try {
+          return void (await views.read(COLLECTION, ['a']));
+        } catch (error) {
+          if (Date.now() > deadline) throw error;
+        }
+    };
+
+    it('says so of every call, also of one that never was there, and goes on when it is back', async () => {
+      await way.down();
+      await allRefused();
+      await way.up();
+      await back();
+      await way.down();
+      await allRefused();
+      await way.up();
+      await back();
+      expect(await views.builds()).toEqual([build]);
+    });
+
+    it('waits no longer than its time for a server that does not answer', async () => {
+      await back();
+      way.stall();
+      const started = performance.now();
+      await allRefused();
+      expect(performance.now() - started).toBeLessThan(5_000);
+      way.unstall();
+      await back();
+    });
+
+    it('tells who waits for a place', async () => {
+      await back();
+      const waiting = expect(views.reached(COLLECTION, at(9), 20_000)).rejects.toThrow(EngineUnavailable);
+      await way.down();
+      await waiting;
+    });
+
+    it('says so once it is closed', async () => {
+      const waiting = expect(views.reached(COLLECTION, at(9), 20_000)).rejects.toThrow(EngineUnavailable);
+      await back();
+      await views.close();
+      await outcomes.close();
+      await waiting;
+      await allRefused();
+    });
+  });
+});
