@@ -1,0 +1,271 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { NoAnswer, type Client, type Reply } from './client.testing';
+import { drawPlan, type Plan } from './commands.testing';
+import { Domain, Slot, type Value } from './model.testing';
+
+/** A command that was sent under a key, once or more often. */
+export interface SentCommand {
+  readonly key: string;
+  readonly plan: Plan;
+  /** The first answer that settled it; undefined: nobody knows what became of it. */
+  reply?: Reply;
+  accepted?: boolean;
+}
+
+export interface LoadOptions {
+  readonly random: (worker: number) => () => number;
+  /** Begins every idempotency key. */
+  readonly name: string;
+  readonly domains?: number;
+  readonly applications?: number;
+  /** Whether a view may be away: then 503 is an answer, and 202 settles nothing. */
+  readonly viewsAway?: boolean;
+}
+
+const PATIENCE_MS = 60_000;
+const AGAIN_AFTER_MS = 20;
+/** The latest values, which are worth a check more often. */
+const LATEST = 60;
+
+/**
+ * Callers that send commands of all kinds and check values all the time, and hold every answer against what they were
+ * told before. What does not fit is kept in `problems`; texts of values are in none of them.
+ */
+export class Load {
+  readonly domains: readonly Domain[];
+  readonly slots: readonly Slot[];
+  readonly values: Value[] = [];
+  readonly settled: SentCommand[] = [];
+  /** Sent, and never answered for certain. */
+  unsettled: SentCommand[] = [];
+  readonly problems: string[] = [];
+  readonly counts = { admitted: 0, refused: 0, either: 0, unavailable: 0 };
+  /** Told of every command that is settled, at once. */
+  onSettled: () => void = () => undefined;
+  private client!: Client;
+  private stopping = false;
+  private broken = false;
+  private keys = 0;
+  private workers: Promise<void>[] = [];
+
+  constructor(private readonly options: LoadOptions) {
+    this.domains = Array.from({ length: options.domains ?? 2 }, (_, index) => new Domain(`domain-${index}`));
+    const { applications = 3 } = options;
+    this.slots = this.domains.flatMap((domain) =>
+      Array.from({ length: applications }, (_, index) => new Slot(domain, `client-${index}`)),
+    );
+  }
+
+  /** Talks to this server from now on. */
+  connect(client: Client): void {
+    this.client = client;
+    this.stopping = false;
+    this.broken = false;
+  }
+
+  async createDomains(): Promise<void> {
+    for (const { id } of this.domains) {
+      const { status } = await this.client.ask({ method: 'POST', target: '/domains', body: { id, name: id } });
+      if (status !== 201) throw new Error(`A domain was not created: ${status}.`);
+    }
+  }
+
+  /** Lets so many callers send commands, and so many check. */
+  start(senders: number, checkers: number): void {
+    const random = (worker: number) => this.options.random(worker);
+    this.workers = [
+      ...Array.from({ length: senders }, (_, worker) => this.sendAll(random(worker))),
+      ...Array.from({ length: checkers }, (_, worker) => this.checkAll(random(1_000 + worker))),
+    ];
+  }
+
+  /** Resolves when everybody has finished what they had in hand, or has lost their connection. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await Promise.all(this.workers);
+  }
+
+  get isBroken(): boolean {
+    return this.broken;
+  }
+
+  // ── Commands ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private async sendAll(random: () => number): Promise<void> {
+    while (!this.stopping && !this.broken) {
+      const plan = drawPlan(this.slots, random);
+      if (plan) await this.send(plan);
+      else await sleep(1);
+    }
+  }
+
+  /** Sends a command under a key of its own until its outcome is known, or the connection breaks. */
+  async send(plan: Plan): Promise<SentCommand> {
+    const command: SentCommand = { key: `${this.options.name}-${++this.keys}`, plan };
+    plan.hold(true);
+    const before = plan.gates?.map(({ state }) => state) ?? [];
+    for (const gate of plan.gates ?? []) gate.set('unknown');
+    this.before.set(command, before);
+    if (!(await this.settle(command))) this.unsettled.push(command);
+    return command;
+  }
+
+  private readonly before = new Map<SentCommand, readonly ('open' | 'shut' | 'unknown')[]>();
+
+  /** Asks under a command's key until the answer is a final one; false where the connection breaks. */
+  private async settle(command: SentCommand): Promise<boolean> {
+    const deadline = performance.now() + PATIENCE_MS;
+    for (;;) {
+      let reply: Reply;
+      try {
+        reply = await this.ask(command);
+      } catch (error) {
+        if (!(error instanceof NoAnswer)) throw error;
+        this.broken = true;
+        return false;
+      }
+      const open = [202, 503, 504].includes(reply.status);
+      if (!open) {
+        this.conclude(command, reply);
+        return true;
+      }
+      if (!this.options.viewsAway) this.problem(`a command was answered ${reply.status}`, command, reply);
+      if (performance.now() > deadline) {
+        this.problem('a command was not settled in time', command, reply);
+        return true;
+      }
+      await sleep(AGAIN_AFTER_MS);
+    }
+  }
+
+  private ask({ key, plan: { method, target, body } }: SentCommand): Promise<Reply> {
+    return this.client.ask({ method, target, body, headers: { 'idempotency-key': key } });
+  }
+
+  private conclude(command: SentCommand, reply: Reply): void {
+    const { plan } = command;
+    command.reply = reply;
+    command.accepted = reply.status < 300;
+    const before = this.before.get(command) ?? [];
+    this.before.delete(command);
+    if (command.accepted) {
+      this.settled.push(command);
+      plan.accepted?.(reply);
+      this.learn();
+    } else {
+      for (const [index, gate] of (plan.gates ?? []).entries()) gate.set(before[index] ?? 'unknown');
+      if (plan.refusals?.includes(reply.body?.code)) this.settled.push(command);
+      else this.problem(`a command was refused`, command, reply);
+    }
+    plan.hold(false);
+    this.onSettled();
+  }
+
+  /** Takes in the values that were handed out since. */
+  private learn(): void {
+    for (const { application } of this.slots)
+      for (const { current } of application?.secrets ?? [])
+        if (!this.known.has(current)) {
+          this.known.add(current);
+          this.values.push(current);
+        }
+  }
+
+  private readonly known = new Set<Value>();
+
+  /**
+   * Sends every command again of which nobody knows what became, twice: the second answer has to be the first one told
+   * again. Stops where the connection breaks.
+   */
+  async retry(): Promise<void> {
+    const open = this.unsettled;
+    this.unsettled = [];
+    await Promise.all(
+      open.map(async (command) => {
+        if (!(await this.settle(command))) this.unsettled.push(command);
+        else if (command.reply) await this.repeat(command);
+      }),
+    );
+  }
+
+  /** Sends a settled command again and holds the answer against the first one. */
+  async repeat(command: SentCommand): Promise<void> {
+    const { reply: first, plan } = command;
+    if (!first) return;
+    let again: Reply;
+    try {
+      again = await this.ask(command);
+    } catch (error) {
+      if (error instanceof NoAnswer) return;
+      throw error;
+    }
+    const sameOutcome = command.accepted
+      ? again.headers['rekey-command-id'] === first.headers['rekey-command-id'] && again.headers['rekey-replayed'] === 'true'
+      : again.body?.code === first.body?.code;
+    // 202: what the command made cannot be read back, for others have taken it away since.
+    const sameStatus = again.status === first.status || (command.accepted && again.status === 202);
+    if (!sameOutcome || !sameStatus) this.problem('a command that came again had another outcome', command, again);
+    if (valueIn(first) !== valueIn(again)) this.problem('a command that came again had another value', command, again);
+    if (!command.accepted && plan.refusals === undefined) this.problem('a refusal came again', command, again);
+  } // prettier-ignore
+
+  // ── Checks ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private async checkAll(random: () => number): Promise<void> {
+    while (!this.stopping && !this.broken) {
+      const { length } = this.values;
+      const index = random() < 0.7 ? length - 1 - Math.floor(random() * LATEST) : Math.floor(random() * length);
+      const value = this.values[index];
+      if (value) await this.check(value, random() < 0.2);
+      else await sleep(1);
+    }
+  }
+
+  /** Checks a value and judges the answer; as a proxy asks, where that is wanted. */
+  async check(value: Value, asProxy = false): Promise<void> {
+    const { domain, clientId, text } = value;
+    const allowed = value.look();
+    let reply: Reply;
+    try {
+      reply = asProxy
+        ? await this.client.ask({ method: 'GET', target: `${domain.path}/forward-auth`, headers: this.basic(value) })
+        : await this.client.ask({ method: 'POST', target: `${domain.path}/authenticate`, body: { clientId, clientSecret: text } });
+    } catch (error) {
+      if (!(error instanceof NoAnswer)) throw error;
+      this.broken = true;
+      return;
+    }
+    this.judge(value, allowed(), reply);
+  } // prettier-ignore
+
+  private judge(value: Value, allowed: ReturnType<Value['look']> extends () => infer R ? R : never, reply: Reply): void {
+    const { status, body, headers } = reply;
+    if (status === 503) {
+      this.counts.unavailable += 1;
+      if (!this.options.viewsAway) this.problems.push(`a check was answered 503: ${reply.text}`);
+      return;
+    }
+    const admitted = status === 200 || status === 204;
+    if (!admitted && status !== 401 && status !== 429) this.problems.push(`a check was answered ${status}: ${reply.text}`);
+    this.counts[allowed] += 1;
+    if (allowed !== 'either' && admitted !== (allowed === 'admitted'))
+      this.problems.push(`${nameOf(value)} had to be ${allowed}, and was answered ${status}`);
+    const named = body?.secretId ?? headers['x-rekey-secret-id'];
+    if (admitted && named !== value.secret.id) this.problems.push(`${nameOf(value)} was taken for secret ${named}`);
+  } // prettier-ignore
+
+  private basic({ clientId, text }: Value): Record<string, string> {
+    const credentials = Buffer.from(`${clientId}:${text}`).toString('base64');
+    return { authorization: `Basic ${credentials}`, 'rekey-authorization': this.client.authorization };
+  }
+
+  private problem(what: string, { key, plan }: SentCommand, { status, text }: Reply): void {
+    const { method, target } = plan;
+    this.problems.push(`${what}: ${key} ${method} ${target}: ${status} ${text.replaceAll(/rky_\w+/g, 'rky_…')}`);
+  }
+}
+
+const nameOf = ({ secret, version }: Value): string => `value ${version} of secret ${secret.id}`;
+
+/** The value that an answer holds. */
+const valueIn = ({ body }: Reply): unknown => body?.secret ?? body?.firstSecret?.secret;
