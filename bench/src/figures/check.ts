@@ -143,6 +143,7 @@ export const measureScale = async (
         connections: setting.connections,
         warmUpMs: setting.warmUpMs,
         durationMs: setting.roundMs,
+        serverCpuMs: server.cpuMs,
       }),
   }));
   setting.say(`scale: ${inUse} secrets in use on each side`);
@@ -153,6 +154,10 @@ export const measureScale = async (
     figure('scale.small', `check, ${small.secrets} secrets`, '/s', throughputs(few), { details }),
     figure('scale.large', `check, ${large.secrets} secrets`, '/s', throughputs(many), { details }),
     figure('scale.ratio', `${small.secrets} ÷ ${large.secrets} secrets`, '', pairedRatios(few, many), {
+      goal: { atMost: 1.2 },
+      details,
+    }),
+    figure('scale.cpuRatio', `${large.secrets} ÷ ${small.secrets} secrets, processor time`, '', pairedCpuRatios(many, few), {
       goal: { atMost: 1.2 },
       details,
     }),
