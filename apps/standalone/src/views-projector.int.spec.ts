@@ -1,4 +1,4 @@
-import { EngineUnavailable, type EventPublisher, type StoredEvent } from '@rekey/ports';
+import { EngineUnavailable, type Build, type EventPublisher, type StoredEvent } from '@rekey/ports';
 import { VIEWS, secretsView, type Projector, type View } from '@rekey/read-models';
 import {
   FastClock,
@@ -251,6 +251,22 @@ describe('Projector', () => {
       await history.more(20);
       await eventually(async () => (await activeOf(view)) !== old);
       expect((await stores.readModels.builds(view)).some((build) => build.collection === old)).toBe(false);
+      await expectEqualToRebuilt(history, projector);
+    });
+
+    it('does not go on with one that was dropped and then put back piece by piece', async () => {
+      const history = new RandomHistory(stores.store, 26);
+      const projector = await start();
+      await history.more(100);
+      await stores.allReached(history.position);
+      const old = await activeOf(view);
+      const [build] = (await stores.readModels.builds(view)).filter(({ collection }) => collection === old);
+      await stores.readModels.dropBuild(old);
+      await eventually(async () => (await activeOf(view)) !== old);
+      await stores.readModels.createBuild({ ...build, beat: 0 } as Build, secretsView.indexes);
+      await eventually(async () =>
+        (await stores.readModels.builds(view)).every(({ collection }) => collection !== old),
+      );
       await expectEqualToRebuilt(history, projector);
     });
 

@@ -44,6 +44,9 @@ const ASK_AGAIN_AFTER_MS = 50;
 const ASK_AGAIN_FOR_MS = 1_000;
 const WAIT_AGAIN_AFTER_MS = 50;
 
+const GONE = 'the build is gone';
+const BEHIND = 'the build is behind what was seen before';
+
 /** The build that this process reads from. */
 interface Adopted {
   readonly collection: CollectionName;
@@ -87,7 +90,7 @@ const refusalOf = (
   head: Position,
 ): string | undefined => {
   if (!pointer) return 'not built yet';
-  if (!build) return 'the build is gone';
+  if (!build) return GONE;
   if (!versions.includes(build.version)) return `version ${build.version} is not known to this code`;
   if (build.storeIdentity !== identity) return 'the build was made from another event store';
   if (build.checkpoint > head) return 'the build is ahead of the event store';
@@ -198,8 +201,8 @@ export class ActiveView {
     const { adopted } = this;
     if (this.refusal !== undefined || !adopted) return this.refusal ?? 'not built yet';
     if (this.options.clock.monotonicMs() - this.confirmedAtMs > CONFIRMED_FOR_MS) return 'the pointer is not confirmed';
-    if (adopted.seen === null) return 'the build is gone';
-    return adopted.seen < adopted.floor ? 'the build is behind what was seen before' : undefined;
+    if (adopted.seen === null) return GONE;
+    return adopted.seen < adopted.floor ? BEHIND : undefined;
   }
 
   /** The build to read from; whether it is far enough is judged by each read itself. */
@@ -227,7 +230,7 @@ export class ActiveView {
       await this.confirmAgain();
       if (this.adopted !== adopted) return;
     }
-    throw this.unavailable(checkpoint === null ? 'the build is gone' : 'the build is behind what was seen before');
+    throw this.unavailable(this.cause() ?? (checkpoint === null ? GONE : BEHIND));
   }
 
   private async searched<T>(search: (collection: CollectionName) => Promise<T>): Promise<T> {

@@ -21,6 +21,8 @@ interface Running {
 export class ViewKeeper {
   private readonly runs = new Map<CollectionName, Running>();
   private readonly leases = new LeaseWatch();
+  /** Builds that were lost or put back under this process: should one appear again, nobody knows what is in it. */
+  private readonly doubtful = new Set<CollectionName>();
   private candidate: Build | undefined;
   private identity: string | undefined;
   private pointerSeen = { revision: -1, sinceMs: 0 };
@@ -42,7 +44,7 @@ export class ViewKeeper {
     while (!signal.aborted) {
       this.woken = false;
       try {
-        await this.look(signal);
+        await this.look();
       } catch (error) {
         const text = error instanceof EngineUnavailable ? 'a store is away' : 'looking after builds failed';
         this.log.warn({ view: this.view.name, err: error }, text);
@@ -90,7 +92,7 @@ export class ViewKeeper {
 
   // ── Looking after builds ───────────────────────────────────────────────────────────────────────────────────────
 
-  private async look(signal: AbortSignal): Promise<void> {
+  private async look(): Promise<void> {
     const situation = await this.situation();
     if (this.identity !== undefined && this.identity !== situation.identity) {
       this.log.warn({ view: this.view.name }, 'the event store has another history: the view is built anew');
@@ -106,17 +108,16 @@ export class ViewKeeper {
       return this.lookNow();
     }
     this.candidate = situation.builds.find((build) => build.collection === plan.candidate);
-    for (const collection of plan.run) if (!this.runs.has(collection)) this.begin(collection, signal);
+    for (const collection of plan.run) if (!this.runs.has(collection)) this.begin(collection);
     this.trySwitch();
   }
 
   private async situation(): Promise<Situation> {
     const { store, readModels, clock } = this.options;
     const identity = await store.identity();
-    const [pointer, builds] = await Promise.all([
-      readModels.pointer(this.view.name),
-      readModels.builds(this.view.name),
-    ]);
+    const [pointer, found] = await Promise.all([readModels.pointer(this.view.name), readModels.builds(this.view.name)]);
+    await this.dropDoubtful(found);
+    const builds = found.filter((build) => !this.doubtful.has(build.collection));
     const head = await store.head();
     const nowMs = clock.monotonicMs();
     const revision = pointer?.revision ?? 0;
@@ -152,7 +153,7 @@ export class ViewKeeper {
     await readModels.switchPointer({ ...rest, revision: pointer.revision + 1 });
   }
 
-  private begin(collection: CollectionName, signal: AbortSignal): void {
+  private begin(collection: CollectionName): void {
     const { store, readModels, clock, onParked } = this.options;
     const { view, owner, log } = this;
     const projection = new Projection({ store, readModels, view, collection, log, onParked });
@@ -163,10 +164,12 @@ export class ViewKeeper {
       readModels, clock, feed: this.feed, collection, view: view.name, owner, work: projection, onAdvanced, log,
     }); // prettier-ignore
     const ending = new AbortController();
-    const done = feed.run(ending.signal).then(async (end) => {
+    const done = feed.run(ending.signal).then((end) => {
       this.runs.delete(collection);
-      if (end === 'put-back') await this.giveUp(collection, signal);
-      if (end !== 'stopped') this.lookNow();
+      if (end === 'stopped') return;
+      this.doubtful.add(collection);
+      this.log.error({ view: view.name, collection, end }, 'a build is lost, a new one is made');
+      this.lookNow();
     });
     this.runs.set(collection, { projection, feed, ending, done });
   }
@@ -181,16 +184,9 @@ export class ViewKeeper {
    * A build that was put back to an older copy is not gone on with: documents may have been folded from what was there
    * before. Nobody else may take it up either, so it is dropped before anything else happens.
    */
-  private async giveUp(collection: CollectionName, signal: AbortSignal): Promise<void> {
-    const { readModels, clock } = this.options;
-    this.log.error({ view: this.view.name, collection }, 'the build was put back to an older copy, a new one is made');
-    while (!signal.aborted)
-      try {
-        return await readModels.dropBuild(collection);
-      } catch (error) {
-        this.log.warn({ view: this.view.name, collection, err: error }, 'the build cannot be dropped yet');
-        await clock.sleep(LOOK_EVERY_MS, signal);
-      }
+  private async dropDoubtful(builds: readonly Build[]): Promise<void> {
+    for (const { collection } of builds)
+      if (this.doubtful.has(collection)) await this.options.readModels.dropBuild(collection);
   }
 
   // ── Switching ──────────────────────────────────────────────────────────────────────────────────────────────────
