@@ -98,7 +98,7 @@ export class TestSystem {
       ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
     const text = await response.text();
-    const json = /json$/.test((response.headers.get('content-type') ?? '').replace(/;.*/, ''));
+    const json = /[/+]json$/.test((response.headers.get('content-type') ?? '').replace(/;.*/, ''));
     const answer = { status: response.status, headers: response.headers, text, body: json && text !== '' ? JSON.parse(text) : undefined }; // prettier-ignore
     this.document.hold(method, path, answer);
     return answer;
