@@ -13,7 +13,7 @@ const ROUNDS = Number(process.env['REKEY_CRASH_ROUNDS'] ?? 15);
 const SEED = Number(process.env['REKEY_CRASH_SEED'] ?? randomInt(2 ** 31));
 /** Every so many rounds the views are held against the history. */
 const COMPARE_EVERY = 5;
-const SENDERS = 6;
+const SENDERS = 16;
 const CHECKERS = 3;
 /** Commands of earlier rounds that come again in every round. */
 const REPEATS = 5;
@@ -21,8 +21,8 @@ const REPEATS = 5;
 const DEAD = 40;
 /** Longer than it takes to start. */
 const START_MS = 1_500;
-const LOAD_MS = 700;
-const LOAD_COMMANDS = 150;
+const LOAD_MS = 1_000;
+const LOAD_COMMANDS = 80;
 
 const folder = temporaryFolder();
 const data = path.join(folder.path, 'data');
@@ -54,7 +54,11 @@ const checkValues = async (load: Load, random: () => number): Promise<void> => {
 it(
   `keeps every promise through ${ROUNDS} rounds of kill -9 under load`,
   async () => {
-    const load = new Load({ name: `crash-${SEED}`, random: (worker) => randomOf(SEED + worker * 7_919) });
+    const load = new Load({
+      name: `crash-${SEED}`,
+      random: (worker) => randomOf(SEED + worker * 7_919),
+      applications: 6,
+    });
     const history = new HistoryReader();
     const holds = (): void => {
       const problems = [...load.problems, ...history.problems];
