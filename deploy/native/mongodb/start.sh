@@ -22,7 +22,7 @@ if [ ! -d "$cache" ]; then
   mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$made" >&2
   javac -cp "$made/*" -d "$made" "$here/MongoEmulator.java"
   chmod 755 "$made"
-  mv -T "$made" "$cache" 2>/dev/null || [ -d "$cache" ]
+  [ -d "$cache" ] || mv "$made" "$cache"
 fi
 
 mkdir -p "$folder"

@@ -31,16 +31,18 @@ export class MongoDatabase {
   /** Throws where the connection string cannot be one. */
   constructor({ uri, database, timeoutMs = TIMEOUT_MS }: MongoDatabaseOptions) {
     this.timeoutMs = timeoutMs;
+    // A little less than ours, so that it is the driver who says what is wrong.
+    const driverMs = Math.ceil(timeoutMs * 0.9);
     this.client = new MongoClient(uri, {
       appName: 'rekey',
       readPreference: 'primary',
       readConcern: { level: 'local' },
       writeConcern: { w: 'majority' },
-      serverSelectionTimeoutMS: timeoutMs,
-      connectTimeoutMS: timeoutMs,
-      waitQueueTimeoutMS: timeoutMs,
+      serverSelectionTimeoutMS: driverMs,
+      connectTimeoutMS: driverMs,
+      waitQueueTimeoutMS: driverMs,
       // A connection that a server no longer answers on must not stay in the pool.
-      socketTimeoutMS: timeoutMs,
+      socketTimeoutMS: driverMs,
       heartbeatFrequencyMS: HEARTBEAT_MS,
     });
     this.database = this.client.db(database);

@@ -1,11 +1,14 @@
 import { EngineUnavailable, START, type Build, type ViewDocument } from '@rekey/ports';
 import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { inspect } from 'node:util';
 import { type Document, MongoClient } from 'mongodb';
 import { MongoDatabase } from './mongo-database';
 import { MongoOutcomes } from './mongo-outcomes';
 import { MongoReadModels } from './mongo-read-models';
-import { databaseName, describeOnMongo, dropDatabase } from './mongodb.testing';
+import { databaseName, describeOnMongo, dropDatabase, startEmulator, stopEmulator } from './mongodb.testing';
 
 const COLLECTION = 'authentication.v1.b1';
 const at = (place: number): string => String(place).padStart(19, '0');
@@ -208,7 +211,7 @@ describeOnMongo(process.env, (uri) => {
 
     beforeEach(async () => {
       way = await proxy(uri);
-      far = new MongoDatabase({ uri: way.uri, database: name, timeoutMs: 400 });
+      far = new MongoDatabase({ uri: way.uri, database: name, timeoutMs: 1_000 });
       views = new MongoReadModels(far);
       outcomes = new MongoOutcomes(far);
     });
@@ -246,7 +249,7 @@ describeOnMongo(process.env, (uri) => {
       }
     };
     const back = async (): Promise<void> => {
-      for (const deadline = Date.now() + 15_000; ;)
+      for (const deadline = Date.now() + 25_000; ;)
         try {
           return void (await views.read(COLLECTION, ['a']));
         } catch (error) {
@@ -254,7 +257,7 @@ describeOnMongo(process.env, (uri) => {
         }
     };
 
-    it('says so of every call, also of one that never was there, and goes on when it is back', async () => {
+    it('says so of every call, also where it never was there, and goes on when it is back', async () => {
       await way.down();
       await allRefused();
       await way.up();
@@ -271,7 +274,7 @@ describeOnMongo(process.env, (uri) => {
       way.stall();
       const started = performance.now();
       await allRefused();
-      expect(performance.now() - started).toBeLessThan(5_000);
+      expect(performance.now() - started).toBeLessThan(10_000);
       way.unstall();
       await back();
     });
@@ -292,4 +295,43 @@ describeOnMongo(process.env, (uri) => {
       await allRefused();
     });
   });
+
+  // Where a server is given by its address, there may be no emulator; what it keeps is that server's own business.
+  if (!process.env['REKEY_TEST_MONGODB_URL'])
+    it('finds all that the emulator acknowledged, after it was killed', async () => {
+      const folder = mkdtempSync(path.join(tmpdir(), 'rekey-mongodb-killed-'));
+      const acknowledged: ViewDocument[] = [];
+      const write = async (to: MongoReadModels, writer: number): Promise<void> => {
+        for (let place = 1; ; place++) {
+          const next = document(`${writer}-${place}`, place);
+          await to.put(COLLECTION, [next]);
+          acknowledged.push(next);
+          if (acknowledged.length === 100)
+            process.kill(Number(readFileSync(path.join(folder, 'pid'), 'utf8')), 'SIGKILL');
+        }
+      };
+      const open = (): { connection: MongoDatabase; views: MongoReadModels } => {
+        const connection = new MongoDatabase({ uri: startEmulator(folder), database: name, timeoutMs: 2_000 });
+        return { connection, views: new MongoReadModels(connection) };
+      };
+      const before = open();
+      let after: typeof before | undefined;
+      try {
+        await before.views.createBuild(build, INDEXES);
+        const writers = await Promise.allSettled([1, 2, 3, 4].map((writer) => write(before.views, writer)));
+        for (const writer of writers)
+          expect((writer as PromiseRejectedResult).reason).toBeInstanceOf(EngineUnavailable);
+        after = open();
+        const { documents } = await after.views.read(
+          COLLECTION,
+          acknowledged.map(({ _id }) => _id),
+        );
+        expect(documents).toEqual(acknowledged);
+      } finally {
+        await before.connection.close();
+        await after?.connection.close();
+        stopEmulator(folder);
+        rmSync(folder, { recursive: true, force: true });
+      }
+    });
 });

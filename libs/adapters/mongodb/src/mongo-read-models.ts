@@ -164,10 +164,11 @@ export class MongoReadModels extends ReadModels {
 
   async createBuild(build: Build, indexes: readonly ViewIndex[]): Promise<void> {
     const fields = [...new Set(indexes.flatMap((index) => index.fields))].filter((field) => field !== '_id');
-    const keys = indexes.map(({ name, fields: parts }) => {
+    const keys = indexes.flatMap(({ name, fields: parts }) => {
       const own = parts.filter((field) => field !== '_id').map((field) => [keyOf(field), 1] as const);
-      // With the id at its end, an index also brings equal values in the order of the ids.
-      return { name: checkedField(name), key: Object.fromEntries([...own, ['_id', 1] as const]) };
+      // With the id at its end, an index also brings equal values in the order of the ids. By the id alone there is one.
+      const key = Object.fromEntries([...own, ['_id', 1] as const]);
+      return own.length === 0 ? [] : [{ name: `by-${checkedField(name)}`, key }];
     });
     await this.on(build.collection, async (stored) => {
       // What is left of a collection whose record somebody has removed is no build.
@@ -182,7 +183,7 @@ export class MongoReadModels extends ReadModels {
       }
       // Servers that cannot use the ids' index for a condition on the position as well use this one for guarded writes.
       const guard = { name: 'guard', key: { _id: 1, position: 1 }, unique: true } as const;
-      await stored.createIndexes([guard, ...keys.map(({ name, key }) => ({ name: `by-${name}`, key }))]);
+      await stored.createIndexes([guard, ...keys]);
     });
     this.fields.delete(build.collection);
   }

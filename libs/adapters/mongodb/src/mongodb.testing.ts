@@ -13,26 +13,34 @@ const SCRIPTS = path.join(__dirname, '../../../../deploy/native/mongodb');
 /** The first start on a machine fetches and compiles. */
 const START_TIMEOUT_MS = 180_000;
 
+/** Starts the emulator on a data folder, and answers how to connect; see `deploy/native`. */
+export const startEmulator = (folder: string): string =>
+  execFileSync(path.join(SCRIPTS, 'start.sh'), [folder, '0'], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: START_TIMEOUT_MS,
+  }).trim();
+
+export const stopEmulator = (folder: string): void => {
+  execFileSync(path.join(SCRIPTS, 'stop.sh'), [folder]);
+};
+
 /**
  * The server that `REKEY_TEST_MONGODB_URL` names, else the emulator started by the scripts of `deploy/native`. Throws
  * where neither is to be had and `REKEY_REQUIRE` names `mongodb`.
  */
-export const startMongo = (environment: NodeJS.ProcessEnv): TestServer => {
+const startMongo = (environment: NodeJS.ProcessEnv): TestServer => {
   const uri = environment['REKEY_TEST_MONGODB_URL'];
   if (uri) return { uri, stop: () => undefined };
   const folder = mkdtempSync(path.join(tmpdir(), 'rekey-mongodb-'));
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   try {
-    const started = execFileSync(path.join(SCRIPTS, 'start.sh'), [folder, '0'], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: START_TIMEOUT_MS,
-    });
+    const started = startEmulator(folder);
     const stop = (): void => {
-      execFileSync(path.join(SCRIPTS, 'stop.sh'), [folder]);
+      stopEmulator(folder);
       remove();
     };
-    return { uri: started.trim(), stop };
+    return { uri: started, stop };
   } catch (error) {
     remove();
     const cause = String((error as { stderr?: unknown }).stderr || error).trim();
