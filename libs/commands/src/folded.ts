@@ -25,6 +25,9 @@ import { LRUCache } from 'lru-cache';
 /** What an earlier command left in the stream: enough to tell its outcome again. */
 export interface Trace {
   readonly commandId: string;
+  /** Of the command's last event. */
+  readonly revision: number;
+  readonly position: Position;
   readonly valueEventId?: string;
   readonly result?: CommandResult;
 }
@@ -69,15 +72,14 @@ const traced = (traces: readonly Trace[], event: FeedEvent): readonly Trace[] =>
   const { commandId } = event.metadata;
   const made = event.type === 'SecretAdded' || event.type === 'SecretRenewed';
   const last = traces.at(-1);
-  if (last?.commandId === commandId && !made) return traces;
-  const trace: Trace = made
-    ? {
-        commandId,
-        valueEventId: event.eventId,
-        result: valueResult(event.data),
-      }
-    : { commandId };
-  return [...(last?.commandId === commandId ? traces.slice(0, -1) : traces), trace].slice(-TRACES_MAX);
+  const same = last?.commandId === commandId;
+  const trace: Trace = {
+    ...(same ? last : { commandId }),
+    revision: event.revision,
+    position: event.position,
+    ...(made && { valueEventId: event.eventId, result: valueResult(event.data) }),
+  };
+  return [...(same ? traces.slice(0, -1) : traces), trace].slice(-TRACES_MAX);
 };
 
 /**

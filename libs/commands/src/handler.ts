@@ -121,7 +121,7 @@ export class CommandHandler {
     for (let attempt = 0; ; attempt++) {
       const folded = await untaken(this.folded(request.command));
       const trace = folded.traces.find((each) => each.commandId === request.command.id);
-      if (trace) return this.record(request, fingerprint, accepted(request.command, folded, trace), trace);
+      if (trace) return this.record(request, fingerprint, accepted(request.command, trace, trace), trace);
       try {
         made ??= await this.makeValue(request.command, brought);
         return await this.decideAndAppend(request, fingerprint, folded, made);
@@ -175,12 +175,13 @@ export class CommandHandler {
     const appended = await unknown(store.append(streamOf(command), folded.revision, events));
     const trace: Trace = {
       commandId: command.id,
+      ...appended,
       ...(valueEvent && {
         valueEventId: valueEvent.eventId,
         result: valueResult(valueEvent.data as unknown as ValueData),
       }),
     };
-    const settled = await this.record(request, fingerprint, accepted(command, appended, trace), trace);
+    const settled = await this.record(request, fingerprint, accepted(command, trace, trace), trace);
     return { ...settled, replayed: false, ...(made.sealed !== undefined && { sealed: made.sealed }) };
   }
 
