@@ -1,6 +1,6 @@
 import { requestBytes, type LoadResult, type RequestBytes } from './load';
 import { median } from './latencies';
-import type { Figure, Goal } from './report';
+import { short, type Figure, type Goal } from './report';
 import { DOMAIN_ID, type Credentials } from './seed';
 
 /** How long and how often things are measured, and where the parts lie. */
@@ -42,6 +42,8 @@ export interface Contender {
 
 /** From this share of a core on, the generator may be what is measured. */
 const OWN_CPU_SHARE_MAX = 0.85;
+/** From here on, throughputs and latencies say more of the machine's other users than of the server. */
+export const OTHERS_CORES_MAX = 0.15;
 
 /**
  * Lets contenders take turns, every other round in the opposite order, so that what changes on the machine meanwhile
@@ -59,13 +61,17 @@ export const takeTurns = async (
     const order = round % 2 === 0 ? contenders : [...contenders].reverse();
     for (const contender of order) {
       const result = await contender.run();
-      const { perSecond, statuses, ownCpuShare } = result;
+      const { perSecond, statuses, ownCpuShare, othersCores } = result;
       const wrong = Object.keys(statuses).find((status) => Number(status) !== contender.status);
       if (wrong !== undefined || result.answers === 0)
         throw new Error(`${contender.name}: answers ${JSON.stringify(statuses)}, expected only ${contender.status}.`);
       results.get(contender.name)?.push(result);
-      const saturated = ownCpuShare > OWN_CPU_SHARE_MAX ? ', THE GENERATOR IS SATURATED' : '';
-      say(`  round ${round + 1}: ${contender.name} ${Math.round(perSecond)}/s (generator ${Math.round(ownCpuShare * 100)} % of a core${saturated})`);
+      const notes = [
+        `generator ${Math.round(ownCpuShare * 100)} % of a core`,
+        ...(ownCpuShare > OWN_CPU_SHARE_MAX ? ['THE GENERATOR IS SATURATED'] : []),
+        ...(othersCores > OTHERS_CORES_MAX ? [`OTHER PROGRAMS TOOK ${short(othersCores)} CORES`] : []),
+      ];
+      say(`  round ${round + 1}: ${contender.name} ${Math.round(perSecond)}/s (${notes.join(', ')})`);
     }
   }
   return results;

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Latencies } from './latencies';
 import { ResponseReader, type Answer } from './response-reader';
@@ -53,6 +54,8 @@ export interface LoadResult {
   readonly serverCpuUs: number;
   /** Share of one core that the load generator itself took. */
   readonly ownCpuShare: number;
+  /** Cores that everybody else on the machine took meanwhile, the server aside; NaN where that is not known. */
+  readonly othersCores: number;
 }
 
 /** The bytes of a request; `body` is sent as JSON unless the headers say otherwise. */
@@ -112,6 +115,10 @@ class Connection {
   }
 }
 
+/** Milliseconds that all cores of the machine together have worked. */
+export const busyMs = (): number =>
+  cpus().reduce((sum, { times: { user, nice, sys, irq } }) => sum + user + nice + sys + irq, 0);
+
 /** Opens connections, lets `drive` use them until it calls `done`, and counts what it tells. */
 const measure = async (
   { target, connections, warmUpMs, durationMs, serverCpuMs = () => undefined, signal }: LoadOptions,
@@ -141,6 +148,7 @@ const measure = async (
     await pause(warmUpMs);
     latencies = new Latencies();
     const cpu = process.cpuUsage();
+    const machineBeforeMs = busyMs();
     const serverBeforeMs = serverCpuMs();
     const startedMs = performance.now();
     counting = true;
@@ -149,9 +157,20 @@ const measure = async (
     const tookMs = performance.now() - startedMs;
     const { user, system } = process.cpuUsage(cpu);
     over = true;
-    const serverCpuUs = (((serverCpuMs() ?? NaN) - (serverBeforeMs ?? NaN)) * 1000) / answers;
-    const ownCpuShare = (user + system) / 1000 / tookMs;
-    return { answers, perSecond: (answers * 1000) / tookMs, statuses, latencies, serverCpuUs, ownCpuShare };
+    const serverMs = (serverCpuMs() ?? NaN) - (serverBeforeMs ?? NaN);
+    const serverCpuUs = (serverMs * 1000) / answers;
+    const ownMs = (user + system) / 1000;
+    const ownCpuShare = ownMs / tookMs;
+    const othersCores = Math.max(0, busyMs() - machineBeforeMs - serverMs - ownMs) / tookMs;
+    return {
+      answers,
+      perSecond: (answers * 1000) / tookMs,
+      statuses,
+      latencies,
+      serverCpuUs,
+      ownCpuShare,
+      othersCores,
+    };
   } finally {
     for (const connection of open) connection.close();
   }

@@ -3,13 +3,14 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { cpus, tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { figure, type Setting } from './bench';
+import { OTHERS_CORES_MAX, figure, type Setting } from './bench';
 import { measureArgon2 } from './figures/argon2';
 import { measureCheck, measureFirstChecks, measureScale } from './figures/check';
 import { measureCommands, measureRevocation } from './figures/commands';
 import { measureRebuild } from './figures/rebuild';
+import { busyMs } from './load';
 import { startRekey } from './processes';
-import { keepsGoal, tableOf, type Figure } from './report';
+import { keepsGoal, short, tableOf, type Figure } from './report';
 import { seed } from './seed';
 
 const PARTS = ['argon2', 'check', 'commands', 'rebuild', 'revoke', 'scale'] as const;
@@ -50,7 +51,6 @@ const IN_USE = 1_000;
 const FRESH = 300;
 const BACKGROUND_PER_SECOND = 1_000;
 const REBUILT = 100_000;
-const BUSY_SHARE_MAX = 0.1;
 
 const main = async (): Promise<number> => {
   if (values.help) {
@@ -79,11 +79,9 @@ const main = async (): Promise<number> => {
   process.once('exit', () => rmSync(setting.folder, { recursive: true, force: true }));
   process.once('SIGINT', () => process.exit(130));
   const startedAt = new Date();
-  const busy = await busyShare();
-  if (busy > BUSY_SHARE_MAX)
-    setting.say(
-      `Other programs take ${Math.round(busy * 100)} % of this machine: do not trust throughputs and latencies, only processor times.`,
-    );
+  const busy = await busyCores();
+  if (busy > OTHERS_CORES_MAX)
+    setting.say(`Other programs take ${short(busy)} cores of this machine: trust processor times only.`);
   const figures: Figure[] = [];
   let failed = false;
   try {
@@ -151,26 +149,17 @@ async function* measureLarge(setting: Setting, small: Parameters<typeof measureS
   }
 }
 
-/** The share of all cores that is in use while nothing is measured. */
-const busyShare = async (): Promise<number> => {
-  const times = () =>
-    cpus().reduce(
-      ({ idle, all }, { times: { user, nice, sys, irq, idle: free } }) => ({
-        idle: idle + free,
-        all: all + user + nice + sys + irq + free,
-      }),
-      { idle: 0, all: 0 },
-    );
-  const before = times();
+/** How many cores are in use while nothing is measured. */
+const busyCores = async (): Promise<number> => {
+  const beforeMs = busyMs();
   await new Promise((resolve) => setTimeout(resolve, 1_000));
-  const after = times();
-  return 1 - (after.idle - before.idle) / (after.all - before.all);
+  return (busyMs() - beforeMs) / 1_000;
 };
 
 const save = (
   root: string,
   startedAt: Date,
-  busyBefore: number,
+  coresBusyBefore: number,
   setting: Setting,
   figures: readonly Figure[],
 ): string => {
@@ -183,7 +172,7 @@ const save = (
       cpu: cpu?.model,
       cores: cpus().length,
       memoryMiB: Math.round(totalmem() / 2 ** 20),
-      busyBefore,
+      coresBusyBefore,
       node: process.version,
       platform: `${process.platform} ${process.arch}`,
     },

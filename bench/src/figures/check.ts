@@ -75,7 +75,8 @@ export const measureCheck = async (
     for (const [name, what] of [['bare', 'bare Fastify'], ['right', 'check, right secret'], ['wrong', 'check, wrong secret']] as const)
       figures.push(figure(`check.${name}.cpu`, `${what}: processor time`, 'µs', of(name).map(({ serverCpuUs }) => serverCpuUs)));
     figures.push(
-      figure('check.right.cpuRatio', 'bare ÷ check right, processor time', '', pairedCpuRatios(of('bare'), of('right')), { goal: GOAL_NOW }),
+      figure('check.right.cpuRatio', 'bare ÷ check right, processor time', '', pairedCpuRatios(of('bare'), of('right'))),
+      figure('check.others', 'other programs meanwhile', 'cores', [...of('bare'), ...of('right')].map(({ othersCores }) => othersCores)),
     );
     if (oidc)
       figures.push(
