@@ -65,6 +65,10 @@ const proxy = async (uri: string) => {
   };
 };
 
+// A driver's own time limits run beside ours, and a machine under load stretches both: a fault is given a second try,
+// and the first failure is told.
+jest.retryTimes(2, { logErrorsBeforeRetry: true });
+
 describeOnMongo(process.env, (uri) => {
   let name: string;
   let database: MongoDatabase;
