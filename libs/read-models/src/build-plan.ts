@@ -82,7 +82,8 @@ export const nextPointer = (
   const next = { view: build.view, version: build.version, collection: candidate, revision: (pointer?.revision ?? 0) + 1 };
   const active = builds.find((other) => other.collection === pointer?.collection);
   if (!pointer || !active || !isUsable(active, { identity, head })) return next;
-  if (build.checkpoint < active.checkpoint) return null;
+  // Somebody may have switched since the candidate was chosen, to this very build or to a younger one.
+  if (!isYounger(build, active) || build.checkpoint < active.checkpoint) return null;
   if (pointer.previous === candidate) return { ...next, previous: active.collection };
   // One at a time: what a switch before this one replaced may still be read from.
   if (builds.some((other) => other.collection === pointer.previous)) return null;

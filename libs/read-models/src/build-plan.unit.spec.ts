@@ -149,6 +149,13 @@ describe('nextPointer', () => {
     expect(next({ builds, pointer: pointer(ONE, { previous: TWO }) })).toBeNull();
   });
 
+  it('leaves alone what answers already, and what younger builds have replaced', () => {
+    expect(next({ pointer: pointer(TWO), builds: [build(TWO, 20)] })).toBeNull();
+    expect(next({ pointer: pointer(TWO), builds: [build(ONE, 20), build(TWO, 20)] })).toBeNull();
+    for (const younger of [THREE, NEXT_VERSION])
+      expect(next({ pointer: pointer(younger), builds: [build(TWO, 20), build(younger, 20)] })).toBeNull();
+  });
+
   it('does not begin a switch before the one before is over', () => {
     const builds = [build(ONE, 20), build(TWO, 20), build(THREE, 20)];
     expect(nextPointer(THREE, situation({ builds, pointer: pointer(TWO, { previous: ONE }) }))).toBeNull();
