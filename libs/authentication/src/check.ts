@@ -192,17 +192,19 @@ export class Authenticator {
     const lookupId = asked.lookupId ?? this.options.hasher.importedLookupId(domainId, clientId, clientSecret);
     const candidates: Candidate[] = [];
     let cause: RefusalCause = 'no_match';
-    let met: { secretId?: string; version?: number } = {};
+    let secretId: string | undefined;
+    let version: number | undefined;
     for (const secret of application.secrets) {
       for (const value of secret.values) {
         if (!sameText(value.lookupId, lookupId)) continue;
-        met = { secretId: secret.secretId, version: value.version };
+        ({ secretId } = secret);
+        ({ version } = value);
         const unusable = this.unusable(secret, value, now, remoteAddress);
-        if (unusable === undefined) candidates.push({ secretId: secret.secretId, value });
+        if (unusable === undefined) candidates.push({ secretId, value });
         else cause = unusable;
       }
     }
-    return { cause, subject: { domainId, clientId, applicationId, ...met }, candidates };
+    return { cause, subject: { domainId, clientId, applicationId, secretId, version }, candidates };
   }
 
   /** Why a value cannot be used at an instant from an address, whatever was shown; undefined where it can. */
