@@ -3,6 +3,7 @@ import { RekeyError } from '@rekey/contracts';
 
 /** Settings of a connection string that the client knows, and that do what they say. */
 const SETTINGS = [
+  'throwOnAppendFailure',
   'connectionName',
   'defaultDeadline',
   'discoveryInterval',
@@ -61,6 +62,8 @@ const partsOf = (text: string): Parts => {
     if (!name) throw refused(`has a setting that is not known: ${/^\w{1,40}$/.test(key) ? key : '?'}`);
     settings.set(name, value.trim());
   }
+  if (settings.get('throwOnAppendFailure') === 'false')
+    throw refused('has throwOnAppendFailure=false, with which the client tells wrong revisions');
   if (settings.get('tlsVerifyCert') === 'false')
     throw refused('has tlsVerifyCert=false, which the client does not follow; name the authority by tlsCAFile');
   if (user === undefined || password === undefined) return { user: undefined, settings };

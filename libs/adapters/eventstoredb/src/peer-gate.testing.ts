@@ -8,12 +8,17 @@ export class Gate {
   private server: Server | undefined;
   private readonly pairs = new Set<readonly [Socket, Socket]>();
   private isHeld = false;
+  private isTurningAway = false;
   port = 0;
+  /** Connections that were broken as soon as they stood. */
+  turnedAway = 0;
 
   constructor(private readonly target: number) {}
 
   /** Takes connections, at the port that it had before. */
   async open(): Promise<void> {
+    this.isTurningAway = false;
+    if (this.server) return;
     const server = createServer((outer) => this.join(outer));
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -26,6 +31,11 @@ export class Gate {
   /** Breaks every connection. */
   cut(): void {
     for (const pair of [...this.pairs]) for (const socket of pair) socket.destroy();
+  }
+
+  /** Breaks new connections from now on; those that there are stand. */
+  turnAway(): void {
+    this.isTurningAway = true;
   }
 
   /** Breaks every connection and refuses new ones. */
@@ -49,6 +59,11 @@ export class Gate {
   }
 
   private join(outer: Socket): void {
+    if (this.isTurningAway) {
+      this.turnedAway++;
+      outer.destroy();
+      return;
+    }
     const inner = connect(this.target, '127.0.0.1');
     const pair = [outer, inner] as const;
     this.pairs.add(pair);

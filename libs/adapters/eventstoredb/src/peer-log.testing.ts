@@ -1,7 +1,5 @@
 import { randomUUID } from 'node:crypto';
 
-/** What the server counts and refuses beyond. */
-export const APPEND_BYTES_MAX = 1_048_576;
 /** Where a tombstone stands in its stream, and what a deletion makes the first readable revision. */
 const BEYOND_ALL = 9_223_372_036_854_775_807n;
 

@@ -3,17 +3,22 @@ import { ServerFeaturesService } from '@eventstore/db-client/generated/serverfea
 import { StreamsService } from '@eventstore/db-client/generated/streams_grpc_pb';
 import { type AppendReq, type AppendResp, type BatchAppendReq, type BatchAppendResp, ReadReq, type ReadResp } from '@eventstore/db-client/generated/streams_pb'; // prettier-ignore
 import { type Metadata, Server, type ServerDuplexStream, ServerCredentials, type ServerReadableStream, type ServerWritableStream, type sendUnaryData, status } from '@grpc/grpc-js'; // prettier-ignore
+import { setTimeout } from 'node:timers/promises';
 import { Gate } from './peer-gate.testing';
-import { type LogRecord, PeerLog } from './peer-log.testing';
+import { type LogRecord, PeerLog, type Proposed } from './peer-log.testing';
 import { appendTooLarge, appended, caughtUp, checkpoint, confirmation, eventResp, expectedOf, failure, fellBehind, gossip, nameOf, notLeader, proposedOf, streamDeleted, streamNotFound, supportedMethods, wantedBy, wrongVersion } from './peer-messages.testing'; // prettier-ignore
 
-/** What happens to a call instead of what it asks for; with `done` after that. */
-export type Fault =
+/** How a call ends instead of being answered; with `done` after what it asks for was done. */
+export type Break =
   | { readonly kind: 'stall'; readonly done?: boolean }
   | { readonly kind: 'fail'; readonly code: status; readonly exception?: Readonly<Record<string, string>>; readonly done?: boolean } // prettier-ignore
-  | { readonly kind: 'cut'; readonly done?: boolean }
-  | { readonly kind: 'wrong'; readonly actual: bigint | undefined }
-  | { readonly kind: 'no position' };
+  | { readonly kind: 'cut'; readonly done?: boolean };
+
+export type AppendFault =
+  Break | { readonly kind: 'wrong'; readonly actual: bigint | undefined } | { readonly kind: 'no position' };
+
+/** `slow`: so long between one event and the next. */
+export type ReadFault = Break | { readonly kind: 'slow'; readonly everyMs: number };
 
 export interface PeerOptions {
   /** Shares the log of another peer, as the members of a cluster do. */
@@ -34,10 +39,16 @@ export class Peer {
   readonly log: PeerLog;
   readonly gate: Gate;
   /** Taken one for each call, in order; none: the call is answered as it should be. */
-  readonly faults: { append: Fault[]; read: Fault[]; subscribe: Fault[] } = { append: [], read: [], subscribe: [] };
+  readonly faults: { readonly append: AppendFault[]; readonly read: ReadFault[]; readonly subscribe: Break[] } = {
+    append: [],
+    read: [],
+    subscribe: [],
+  };
   readonly calls: Record<Method, number> = { append: 0, batchAppend: 0, gossip: 0, read: 0, subscribe: 0 };
   /** Event ids of every append that arrived, whatever became of it. */
   readonly appends: string[][] = [];
+  /** Events that reads, not subscriptions, brought. */
+  eventsRead = 0;
   /** Subscriptions that were dropped for slowness. */
   dropped = 0;
   /** Subscriptions that are being served. */
@@ -103,22 +114,21 @@ export class Peer {
       const options = requests[0]?.getOptions();
       if (!options) return answer(failure(status.INVALID_ARGUMENT));
       if (this.isElsewhere(call.metadata)) return answer(notLeader(this.leader?.gate.port ?? 0));
+      const stream = nameOf(options.getStreamIdentifier());
+      const expected = expectedOf(options);
       const events = requests.flatMap((request) => request.getProposedMessage() ?? []).map(proposedOf);
       this.appends.push(events.map(({ id }) => id));
       const fault = this.faults.append.shift();
-      const doIt = () => this.log.append(nameOf(options.getStreamIdentifier()), expectedOf(options), events);
+      if (fault?.kind === 'wrong') return answer(null, wrongVersion(fault.actual, expected));
       if (fault && fault.kind !== 'no position') {
-        if (fault.kind !== 'wrong' && fault.done) doIt();
-        return this.fail(fault, answer, () => answer(null, wrongVersion((fault as { actual?: bigint }).actual, expectedOf(options)))); // prettier-ignore
+        if (fault.done) this.log.append(stream, expected, events);
+        return this.breakOff(fault, answer);
       }
-      const bytes = events.reduce(
-        (sum, each) => sum + 2 * each.type.length + each.data.length + each.metadata.length,
-        0,
-      );
-      if (bytes > APPEND_BYTES_MAX) return answer(appendTooLarge(APPEND_BYTES_MAX));
-      const outcome = doIt();
-      if (outcome.kind === 'deleted') return answer(streamDeleted(nameOf(options.getStreamIdentifier())));
-      if (outcome.kind === 'wrong') return answer(null, wrongVersion(outcome.actual, expectedOf(options)));
+      if (events.reduce((sum, event) => sum + bytesOf(event), 0) > APPEND_BYTES_MAX)
+        return answer(appendTooLarge(APPEND_BYTES_MAX));
+      const outcome = this.log.append(stream, expected, events);
+      if (outcome.kind === 'deleted') return answer(streamDeleted(stream));
+      if (outcome.kind === 'wrong') return answer(null, wrongVersion(outcome.actual, expected));
       answer(null, appended(outcome.revision, fault ? undefined : outcome.position));
     });
   };
@@ -135,16 +145,15 @@ export class Peer {
     this.calls[isSubscription ? 'subscribe' : 'read']++;
     call.on('error', () => undefined);
     if (this.isElsewhere(call.metadata)) return void call.emit('error', notLeader(this.leader?.gate.port ?? 0));
-    const fault = this.faults[isSubscription ? 'subscribe' : 'read'].shift();
-    if (fault) return this.fail(fault, (error) => void call.emit('error', error));
-    const work = isSubscription ? this.serve(call, options) : this.page(call, options);
+    const fault = isSubscription ? this.faults.subscribe.shift() : this.faults.read.shift();
+    if (fault && fault.kind !== 'slow') return this.breakOff(fault, (error) => void call.emit('error', error));
+    const work = isSubscription ? this.serve(call, options) : this.page(call, options, fault?.everyMs);
     work.catch((error: unknown) => call.emit('error', error));
   };
 
-  private fail(fault: Fault, answer: (error: ReturnType<typeof failure>) => void, wrong?: () => void): void {
+  private breakOff(fault: Break, answer: (error: ReturnType<typeof failure>) => void): void {
     if (fault.kind === 'cut') this.gate.cut();
     if (fault.kind === 'fail') answer(failure(fault.code, fault.exception));
-    if (fault.kind === 'wrong') wrong?.();
   }
 
   private isElsewhere(metadata: Metadata): boolean {
@@ -153,12 +162,17 @@ export class Peer {
 
   // ── Reading ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private async page(call: Reader, options: ReadReq.Options): Promise<void> {
+  private async page(call: Reader, options: ReadReq.Options, everyMs?: number): Promise<void> {
     const isBackwards = options.getReadDirection() === ReadReq.Options.ReadDirection.BACKWARDS;
     const records = options.hasAll() ? this.ofLog(options, isBackwards) : this.ofStream(options, isBackwards);
     if (!records) await write(call, streamNotFound(nameOf(options.getStream()?.getStreamIdentifier())));
     const count = Number(options.getCount());
-    for (const record of records?.slice(0, count) ?? []) await write(call, eventResp(record));
+    for (const record of records?.slice(0, count) ?? []) {
+      if (call.cancelled) return;
+      if (everyMs !== undefined) await setTimeout(everyMs);
+      this.eventsRead++;
+      await write(call, eventResp(record));
+    }
     call.end();
   }
 
@@ -215,34 +229,29 @@ export class Peer {
   private live(call: Reader, from: number, wants: (record: LogRecord) => boolean): Promise<number> {
     return new Promise((fellBack) => {
       let cursor = from;
-      let isWriting = false;
-      const waiting: ReadResp[] = [caughtUp()];
-      const pump = async (): Promise<void> => {
-        if (isWriting) return;
-        isWriting = true;
-        for (let next = waiting[0]; next && !call.cancelled; next = waiting[0]) {
-          await write(call, next);
-          waiting.shift();
-        }
-        isWriting = false;
+      let waiting = 0;
+      let written = Promise.resolve();
+      const send = (message: ReadResp): void => {
+        waiting++;
+        written = written.then(() => write(call, message)).then(() => void waiting--);
       };
+      send(caughtUp());
       const unfollow = this.log.follow(() => {
         for (; cursor < this.log.records.length; cursor++) {
           const record = this.log.records[cursor] as LogRecord;
           if (!wants(record)) continue;
-          if (waiting.length < LIVE_BUFFER) waiting.push(eventResp(record));
-          else return this.tooSlow(call, unfollow, () => void pump().then(() => fellBack(cursor)));
+          if (waiting < LIVE_BUFFER) send(eventResp(record));
+          else {
+            unfollow();
+            return this.options.fallsBehind ? void written.then(() => fellBack(cursor)) : this.drop(call);
+          }
         }
-        void pump();
       });
       call.on('cancelled', unfollow);
-      void pump();
     });
   }
 
-  private tooSlow(call: Reader, unfollow: () => void, fallBack: () => void): void {
-    unfollow();
-    if (this.options.fallsBehind) return fallBack();
+  private drop(call: Reader): void {
     this.dropped++;
     this.subscribers.delete(call);
     call.emit('error', failure(status.ABORTED));
@@ -262,5 +271,7 @@ const write = async (call: Reader, message: ReadResp): Promise<void> => {
     call.on('cancelled', goOn);
   });
 };
+
+const bytesOf = ({ type, data, metadata }: Proposed): number => 2 * type.length + data.length + metadata.length;
 
 const unimplemented = (_call: unknown, answer: sendUnaryData<never>): void => answer(failure(status.UNIMPLEMENTED));

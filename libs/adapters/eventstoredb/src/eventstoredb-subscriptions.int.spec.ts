@@ -1,0 +1,330 @@
+import { status } from '@grpc/grpc-js';
+import { type EventBatch, NO_STREAM, type NewEvent, type Position, START, SystemClock } from '@rekey/ports';
+import { exampleEvents, exampleStream } from '@rekey/ports/conformance';
+import { EventStoreDbEventStore } from './eventstoredb-event-store';
+import { type Break, Peer, type PeerOptions } from './peer.testing';
+import { until } from './waiting.testing';
+
+const clock = new SystemClock();
+
+let peer: Peer;
+let store: EventStoreDbEventStore;
+
+const start = async (options: PeerOptions = {}): Promise<void> => {
+  peer = await Peer.start(options);
+  store = new EventStoreDbEventStore({ connectionString: peer.url, clock, callTimeoutMs: 500 });
+};
+
+beforeEach(() => start());
+afterEach(async () => {
+  await store.close();
+  await peer.stop();
+});
+
+/** Events of the feed in the server's log, by one append each so many. */
+const write = (sizes: readonly number[], stream = exampleStream()): string[] =>
+  sizes.flatMap((size) => {
+    const events = exampleEvents(size);
+    peer.log.append(stream, 'any', events.map(proposed));
+    return events.map(({ eventId }) => eventId);
+  });
+
+const proposed = ({ eventId, type, data, metadata }: NewEvent) => ({
+  id: eventId,
+  type,
+  json: true,
+  data: Buffer.from(JSON.stringify(data)),
+  metadata: Buffer.from(JSON.stringify(metadata)),
+});
+
+/** A consumer who takes a batch, and the next one only when it is told to go on. */
+class Consumer {
+  readonly batches: EventBatch[] = [];
+  readonly ending = new AbortController();
+  readonly done: Promise<void>;
+  isStuck = false;
+  private goOn: () => void = () => undefined;
+
+  constructor(batchSize = 100, after: Position = START) {
+    this.done = (async () => {
+      for await (const batch of store.subscribe({ after, batchSize, signal: this.ending.signal })) {
+        this.batches.push(batch);
+        if (this.isStuck) await new Promise<void>((resolve) => (this.goOn = resolve));
+      }
+    })();
+  }
+
+  get ids(): string[] {
+    return this.batches.flatMap(({ events }) => events.map(({ eventId }) => eventId));
+  }
+
+  get isCaughtUp(): boolean {
+    return this.batches.at(-1)?.caughtUp ?? false;
+  }
+
+  release(): void {
+    this.isStuck = false;
+    this.goOn();
+  }
+
+  async end(): Promise<void> {
+    this.release();
+    this.ending.abort();
+    await this.done;
+  }
+}
+
+describe('3. a subscriber that is too slow for live events', () => {
+  it('is dropped, and goes on behind what it has processed, missing nothing', async () => {
+    const before = write([3]);
+    const consumer = new Consumer(10);
+    await until(() => consumer.isCaughtUp);
+    consumer.isStuck = true;
+    const meanwhile = write([1, 500, 20]);
+    await until(() => peer.dropped === 1);
+    consumer.release();
+    await until(() => consumer.ids.length >= before.length + meanwhile.length && consumer.isCaughtUp);
+    await consumer.end();
+    expect(consumer.ids).toEqual([...before, ...meanwhile]);
+    expect(peer.calls.subscribe).toBe(2);
+  });
+
+  it('goes through any number of drops', async () => {
+    const consumer = new Consumer(7);
+    const written: string[] = [];
+    for (let round = 1; round <= 8; round++) {
+      await until(() => consumer.isCaughtUp);
+      consumer.isStuck = true;
+      written.push(...write([1, 60]));
+      await until(() => peer.dropped === round);
+      written.push(...write([40, 1, 1]));
+      consumer.release();
+      await until(() => consumer.ids.length >= written.length);
+    }
+    await until(() => consumer.isCaughtUp);
+    await consumer.end();
+    expect(consumer.ids).toEqual(written);
+  });
+
+  it('is not caught up again before it has processed what it was dropped for', async () => {
+    const consumer = new Consumer(10);
+    await until(() => consumer.isCaughtUp);
+    consumer.isStuck = true;
+    const written = write([1, 100]);
+    await until(() => peer.dropped === 1);
+    consumer.release();
+    await until(() => consumer.ids.length === written.length && consumer.isCaughtUp);
+    await consumer.end();
+    let seen = 0;
+    for (const { events, caughtUp } of consumer.batches) {
+      seen += events.length;
+      // At most what had arrived when the server dropped it, and then all.
+      if (caughtUp) expect(seen <= 33 || seen === written.length).toBe(true);
+    }
+  });
+
+  it('follows a server that turns it back to catching up instead', async () => {
+    await store.close();
+    await peer.stop();
+    await start({ fallsBehind: true });
+    const consumer = new Consumer(10);
+    await until(() => consumer.isCaughtUp);
+    consumer.isStuck = true;
+    const written = write([1, 300, 2]);
+    consumer.release();
+    await until(() => consumer.ids.length === written.length && consumer.isCaughtUp);
+    await consumer.end();
+    expect(consumer.ids).toEqual(written);
+    expect(peer.calls.subscribe).toBe(1);
+    const last = consumer.batches.findLast(({ events }) => events.length > 0);
+    expect(consumer.batches.filter(({ caughtUp }) => !caughtUp).length).toBeGreaterThan(1);
+    expect(last?.events.at(-1)?.eventId).toBe(written.at(-1));
+  });
+
+  it('is given a batch only when it has processed the one before', async () => {
+    const written = write(Array.from({ length: 100 }, () => 50));
+    const consumer = new Consumer(20);
+    consumer.isStuck = true;
+    await until(() => consumer.batches.length === 1);
+    const first = consumer.ids.length;
+    expect(first).toBeLessThanOrEqual(20);
+    await store.head();
+    expect(consumer.ids).toHaveLength(first);
+    consumer.release();
+    await until(() => consumer.ids.length === written.length);
+    await consumer.end();
+    expect(consumer.ids).toEqual(written);
+    expect(peer.calls.subscribe).toBe(1);
+  });
+});
+
+describe('the word that all has been seen', () => {
+  it('comes with the last events and not before, though the server says it while they wait to be taken', async () => {
+    for (const [count, batchSize] of [
+      [40, 3],
+      [40, 40],
+      [40, 7],
+      [1, 1],
+      [16, 16],
+      [17, 16],
+    ] as const) {
+      const after = await store.head();
+      const written = write([count]);
+      const consumer = new Consumer(batchSize, after);
+      await until(() => consumer.isCaughtUp);
+      await consumer.end();
+      expect(consumer.ids).toEqual(written);
+      expect(consumer.batches.filter(({ caughtUp }) => caughtUp)).toHaveLength(1);
+    }
+  });
+
+  it('comes once where nothing is to be seen', async () => {
+    peer.log.noise(500);
+    const consumer = new Consumer();
+    await until(() => consumer.isCaughtUp);
+    peer.log.noise(100);
+    const written = write([1]);
+    await until(() => consumer.ids.length === 1);
+    await consumer.end();
+    expect(consumer.batches.map(({ events, caughtUp }) => [events.length, caughtUp])).toEqual([[0, true], [1, true]]); // prettier-ignore
+    expect(consumer.ids).toEqual(written);
+  });
+});
+
+describe('4. a subscription to a server that comes and goes', () => {
+  const faults: [string, Break][] = [
+    ['UNAVAILABLE', { kind: 'fail', code: status.UNAVAILABLE }],
+    ['UNKNOWN', { kind: 'fail', code: status.UNKNOWN }],
+    ['CANCELLED', { kind: 'fail', code: status.CANCELLED }],
+    ['ABORTED', { kind: 'fail', code: status.ABORTED }],
+    ['a cut connection', { kind: 'cut' }],
+    ['no confirmation', { kind: 'stall' }],
+    ['no permission', { kind: 'fail', code: status.PERMISSION_DENIED, exception: { exception: 'access-denied' } }],
+  ];
+
+  it.each(faults)('begins again where it cannot begin: %s', async (_, fault) => {
+    const written = write([5]);
+    peer.faults.subscribe.push(fault, fault);
+    const consumer = new Consumer();
+    await until(() => consumer.isCaughtUp);
+    await consumer.end();
+    expect(consumer.ids).toEqual(written);
+    expect(peer.calls.subscribe).toBe(3);
+  });
+
+  it('goes on behind what was processed when its connection breaks, while it waits or while a batch is in hand', async () => {
+    const written = write([30]);
+    const consumer = new Consumer(4);
+    for (let round = 0; round < 6; round++) {
+      await until(() => consumer.ids.length >= written.length && consumer.isCaughtUp);
+      consumer.isStuck = round % 2 === 1;
+      const batches = consumer.batches.length;
+      written.push(...write([9]));
+      await until(() => consumer.batches.length > batches);
+      peer.gate.cut();
+      written.push(...write([3]));
+      consumer.release();
+    }
+    await until(() => consumer.ids.length >= written.length && consumer.isCaughtUp);
+    await consumer.end();
+    expect(consumer.ids).toEqual(written);
+  });
+
+  it('waits for a server that is gone, and brings what was appended behind its back', async () => {
+    const written = write([2]);
+    const consumer = new Consumer();
+    await until(() => consumer.isCaughtUp);
+    await peer.gate.shut();
+    written.push(...write([2]));
+    await peer.gate.open();
+    await until(() => consumer.ids.length === written.length);
+    await consumer.end();
+    expect(consumer.ids).toEqual(written);
+  });
+
+  it('ends at once by its signal, and when the store is closed, while the server is gone', async () => {
+    await peer.gate.shut();
+    const [consumer, other] = [new Consumer(), new Consumer()];
+    await new Promise(setImmediate);
+    await consumer.end();
+    await store.close();
+    await other.done;
+    expect([...consumer.batches, ...other.batches]).toEqual([]);
+  });
+});
+
+describe('the end of a subscription', () => {
+  const following = async (leave: (consumed: number) => boolean): Promise<void> => {
+    let consumed = 0;
+    for await (const { events } of store.subscribe({
+      after: START,
+      batchSize: 5,
+      signal: new AbortController().signal,
+    })) {
+      consumed += events.length;
+      if (leave(consumed)) break;
+    }
+  };
+
+  it('is told to the server where a consumer breaks off, live or catching up', async () => {
+    write([3]);
+    await following((consumed) => consumed === 3);
+    await until(() => peer.calls.subscribe === 1 && peer.subscribers.size === 0);
+    write([2_000]);
+    await following(() => true);
+    await until(() => peer.calls.subscribe === 2 && peer.subscribers.size === 0);
+  });
+
+  it('is told to the server where a consumer fails', async () => {
+    write([3]);
+    const failing = following(() => {
+      throw new Error('of the consumer');
+    });
+    await expect(failing).rejects.toThrow('of the consumer');
+    await until(() => peer.subscribers.size === 0);
+  });
+
+  it('is told to the server where it ends by its signal, and where the store is closed', async () => {
+    const [consumer, other] = [new Consumer(), new Consumer()];
+    await until(() => consumer.isCaughtUp && other.isCaughtUp);
+    expect(peer.subscribers.size).toBe(2);
+    await consumer.end();
+    await until(() => peer.subscribers.size === 1);
+    await store.close();
+    await other.done;
+    await until(() => peer.subscribers.size === 0);
+  });
+
+  it('comes with an error where the place is none', async () => {
+    const subscription = store.subscribe({ after: 'x', batchSize: 5, signal: new AbortController().signal });
+    await expect(subscription[Symbol.asyncIterator]().next()).rejects.toThrow(RangeError);
+  });
+});
+
+describe('7. streams that were deleted', () => {
+  it('bring their events, and nothing of the deletion', async () => {
+    const [soft, hard] = [exampleStream(), exampleStream('domain')];
+    const written = [...write([2], soft), ...write([2], hard)];
+    const consumer = new Consumer();
+    await until(() => consumer.isCaughtUp);
+    peer.log.softDelete(soft);
+    peer.log.tombstone(hard);
+    written.push(...write([1]));
+    await until(() => consumer.ids.length >= written.length);
+    await consumer.end();
+    expect(consumer.ids).toEqual(written);
+    const again = new Consumer();
+    await until(() => again.isCaughtUp);
+    await again.end();
+    expect(again.ids).toEqual(written);
+  });
+});
+
+it('begins a stream again and again without a gap for the feed', async () => {
+  const consumer = new Consumer(3);
+  const stream = exampleStream();
+  for (let revision = NO_STREAM; revision < 20; revision++) await store.append(stream, revision, exampleEvents(1));
+  await until(() => consumer.ids.length === 21);
+  await consumer.end();
+  expect(consumer.batches.flatMap(({ events }) => events)).toEqual(await store.readStream(stream));
+});
