@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NoAnswer, type Client, type Reply } from './client.testing';
 import { drawPlan, type Plan } from './commands.testing';
-import { Domain, Slot, type Value } from './model.testing';
+import { Domain, Slot, type Allowed, type Value } from './model.testing';
 
 /** A command that was sent under a key, once or more often. */
 export interface SentCommand {
@@ -12,6 +12,16 @@ export interface SentCommand {
   accepted?: boolean;
 }
 
+/** How a check came out; `secretId` where it was admitted. */
+export interface Checked {
+  readonly outcome: 'admitted' | 'refused' | 'unavailable';
+  readonly secretId?: string | undefined;
+  /** For the report of a problem. */
+  readonly told: string;
+}
+
+export type Checker = (value: Value) => Promise<Checked>;
+
 export interface LoadOptions {
   readonly random: (worker: number) => () => number;
   /** Begins every idempotency key. */
@@ -20,6 +30,8 @@ export interface LoadOptions {
   readonly applications?: number;
   /** Whether a view may be away: then 503 is an answer, and 202 settles nothing. */
   readonly viewsAway?: boolean;
+  /** Who checks, instead of the server that the commands go to. */
+  readonly checker?: Checker;
 }
 
 const PATIENCE_MS = 60_000;
@@ -49,7 +61,7 @@ export class Load {
   private workers: Promise<void>[] = [];
 
   constructor(private readonly options: LoadOptions) {
-    this.domains = Array.from({ length: options.domains ?? 2 }, (_, index) => new Domain(`domain-${index}`));
+    this.domains = Array.from({ length: options.domains ?? 2 }, (_, index) => new Domain(`${options.name}-${index}`));
     const { applications = 3 } = options;
     this.slots = this.domains.flatMap((domain) =>
       Array.from({ length: applications }, (_, index) => new Slot(domain, `client-${index}`)),
@@ -115,6 +127,9 @@ export class Load {
   /** Asks under a command's key until the answer is a final one; false where the connection breaks. */
   private async settle(command: SentCommand): Promise<boolean> {
     const deadline = performance.now() + PATIENCE_MS;
+    /** The server has said that the command was not taken, and nothing else so far. */
+    let untaken = command.reply === undefined && !this.unanswered.has(command);
+    let refusals = 0;
     for (;;) {
       let reply: Reply;
       try {
@@ -122,10 +137,14 @@ export class Load {
       } catch (error) {
         if (!(error instanceof NoAnswer)) throw error;
         this.broken = true;
+        this.unanswered.add(command);
         return false;
       }
-      const open = [202, 503, 504].includes(reply.status);
-      if (!open) {
+      if (untaken && refusals > 0 && reply.headers['rekey-replayed'] === 'true')
+        this.problem('a command was taken, though the answer to it was 503', command, reply);
+      if (reply.status === 503) refusals += 1;
+      else untaken = false;
+      if (![202, 503, 504].includes(reply.status)) {
         this.conclude(command, reply);
         return true;
       }
@@ -172,6 +191,8 @@ export class Load {
   }
 
   private readonly known = new Set<Value>();
+  /** Commands that may have been taken, though nobody said so. */
+  private readonly unanswered = new Set<SentCommand>();
 
   /**
    * Sends every command again of which nobody knows what became, twice: the second answer has to be the first one told
@@ -216,54 +237,67 @@ export class Load {
       const { length } = this.values;
       const index = random() < 0.7 ? length - 1 - Math.floor(random() * LATEST) : Math.floor(random() * length);
       const value = this.values[index];
-      if (value) await this.check(value, random() < 0.2);
+      if (value) await this.check(value, this.options.checker ?? (random() < 0.2 ? this.asProxy : this.asService));
       else await sleep(1);
     }
   }
 
-  /** Checks a value and judges the answer; as a proxy asks, where that is wanted. */
-  async check(value: Value, asProxy = false): Promise<void> {
-    const { domain, clientId, text } = value;
+  /** Checks a value and judges the outcome. */
+  async check(value: Value, checker: Checker = this.options.checker ?? this.asService): Promise<void> {
     const allowed = value.look();
-    let reply: Reply;
+    let checked: Checked;
     try {
-      reply = asProxy
-        ? await this.client.ask({ method: 'GET', target: `${domain.path}/forward-auth`, headers: this.basic(value) })
-        : await this.client.ask({ method: 'POST', target: `${domain.path}/authenticate`, body: { clientId, clientSecret: text } });
+      checked = await checker(value);
     } catch (error) {
-      if (!(error instanceof NoAnswer)) throw error;
-      this.broken = true;
+      if (error instanceof NoAnswer) this.broken = true;
+      else this.problems.push((error as Error).message);
       return;
     }
-    this.judge(value, allowed(), reply);
-  } // prettier-ignore
-
-  private judge(value: Value, allowed: ReturnType<Value['look']> extends () => infer R ? R : never, reply: Reply): void {
-    const { status, body, headers } = reply;
-    if (status === 503) {
-      this.counts.unavailable += 1;
-      if (!this.options.viewsAway) this.problems.push(`a check was answered 503: ${reply.text}`);
-      return;
-    }
-    const admitted = status === 200 || status === 204;
-    if (!admitted && status !== 401 && status !== 429) this.problems.push(`a check was answered ${status}: ${reply.text}`);
-    this.counts[allowed] += 1;
-    if (allowed !== 'either' && admitted !== (allowed === 'admitted'))
-      this.problems.push(`${nameOf(value)} had to be ${allowed}, and was answered ${status}`);
-    const named = body?.secretId ?? headers['x-rekey-secret-id'];
-    if (admitted && named !== value.secret.id) this.problems.push(`${nameOf(value)} was taken for secret ${named}`);
-  } // prettier-ignore
-
-  private basic({ clientId, text }: Value): Record<string, string> {
-    const credentials = Buffer.from(`${clientId}:${text}`).toString('base64');
-    return { authorization: `Basic ${credentials}`, 'rekey-authorization': this.client.authorization };
+    this.judge(value, allowed(), checked);
   }
+
+  private judge(value: Value, allowed: Allowed, { outcome, secretId, told }: Checked): void {
+    if (outcome === 'unavailable') {
+      this.counts.unavailable += 1;
+      if (!this.options.viewsAway) this.problems.push(`a check was not answered: ${told}`);
+      return;
+    }
+    this.counts[allowed] += 1;
+    if (allowed !== 'either' && outcome !== allowed)
+      this.problems.push(`${nameOf(value)} had to be ${allowed}, and was answered ${told}`);
+    if (outcome === 'admitted' && secretId !== value.secret.id)
+      this.problems.push(`${nameOf(value)} was taken for secret ${secretId}`);
+  }
+
+  /** Asks as a service does that got the credentials itself. */
+  readonly asService: Checker = async ({ domain, clientId, text }) => {
+    const body = { clientId, clientSecret: text };
+    const reply = await this.client.ask({ method: 'POST', target: `${domain.path}/authenticate`, body });
+    return checkedOf(reply, reply.body?.secretId);
+  };
+
+  /** Asks as a proxy does about a request. */
+  private readonly asProxy: Checker = async ({ domain, clientId, text }) => {
+    const authorization = `Basic ${Buffer.from(`${clientId}:${text}`).toString('base64')}`;
+    const headers = { authorization, 'rekey-authorization': this.client.authorization };
+    const reply = await this.client.ask({ method: 'GET', target: `${domain.path}/forward-auth`, headers });
+    return checkedOf(reply, reply.headers['x-rekey-secret-id']);
+  };
 
   private problem(what: string, { key, plan }: SentCommand, { status, text }: Reply): void {
     const { method, target } = plan;
     this.problems.push(`${what}: ${key} ${method} ${target}: ${status} ${text.replaceAll(/rky_\w+/g, 'rky_…')}`);
   }
 }
+
+const checkedOf = ({ status, text }: Reply, secretId: unknown): Checked => {
+  if (status === 200 || status === 204)
+    return { outcome: 'admitted', secretId: String(secretId), told: String(status) };
+  const told = `${status} ${text}`;
+  if (status === 401 || status === 429) return { outcome: 'refused', told };
+  if (status === 503) return { outcome: 'unavailable', told };
+  throw new Error(`A check was answered ${told}`);
+};
 
 const nameOf = ({ secret, version }: Value): string => `value ${version} of secret ${secret.id}`;
 

@@ -96,6 +96,9 @@ export class Secret {
 /** What expires so soon may do so while somebody looks. */
 const SOON_MS = 3_600_000;
 
+/** What the answer to a check may be. */
+export type Allowed = 'admitted' | 'refused' | 'either';
+
 /** A value that somebody was handed. */
 export class Value {
   readonly own = new Gate();
@@ -119,7 +122,7 @@ export class Value {
   }
 
   /** Remembers what is known now; the answer says what that allows, of a check that ended just then. */
-  look(): () => 'admitted' | 'refused' | 'either' {
+  look(): () => Allowed {
     const before = this.gates.map((gate) => ({ gate, state: gate.state, changes: gate.changes }));
     const expiresAtMs = this.expiresAt === undefined ? Infinity : Date.parse(this.expiresAt);
     const begunMs = Date.now();
@@ -132,7 +135,7 @@ export class Value {
   }
 
   /** Whether it authenticates, for all that is known now. */
-  get expected(): 'admitted' | 'refused' | 'either' {
+  get expected(): Allowed {
     return this.look()();
   }
 }

@@ -366,8 +366,21 @@ export class ActiveView {
     return !(await readModels.builds(view)).some((build) => build.collection === collection);
   }
 
+  /**
+   * Whether a stream is parked in a build that answers; yes also where the store is away. Read as the waiting goes, from
+   * the builds themselves: they may be of a version that this process cannot read otherwise.
+   */
   private async isBroken(stream: string): Promise<boolean> {
-    const [document] = await this.read<ViewDocument & { readonly broken?: true }>([stream]);
-    return document?.broken === true;
+    const { readModels } = this.options;
+    const collections = [this.pointer?.collection, this.pointer?.previous].filter((name) => name !== undefined);
+    try {
+      const reads = collections.map((name) =>
+        readModels.read<ViewDocument & { readonly broken?: true }>(name, [stream]),
+      );
+      return (await Promise.all(reads)).some(({ documents: [document] }) => document?.broken === true);
+    } catch (error) {
+      if (error instanceof EngineUnavailable) return true;
+      throw error;
+    }
   }
 }

@@ -318,6 +318,15 @@ describe('ActiveView', () => {
       expect(await view.waitFor(at(5), 0)).toBe(true);
     });
 
+    it('is told of builds that this process cannot read, and of those that are lost when it looks', async () => {
+      const stores = new Stores();
+      const { view } = await openView(stores, { versions: [2] });
+      await expect(view.read(['a'])).rejects.toMatchObject({ code: 'unavailable' });
+      expect(await view.waitFor(at(5), 0, 'a')).toBe(true);
+      stores.meanwhile = () => (stores.away = true);
+      expect(await view.waitFor(at(5), 0, 'a')).toBe(false);
+    });
+
     it('is false where the stores are away, or the build is of another store', async () => {
       const stores = new Stores();
       const { view, clock } = await openView(stores);

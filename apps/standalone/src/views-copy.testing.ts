@@ -1,0 +1,66 @@
+import type { SqliteDatabase } from '@rekey/adapters/embedded';
+import type { ViewName } from '@rekey/contracts';
+import { VIEWS } from '@rekey/read-models';
+
+type Step = Parameters<SqliteDatabase['write']>[0][number];
+type Row = readonly (string | number | null)[];
+
+const ALL = VIEWS.map(({ name }) => name);
+const run = (sql: string, params: Row = []): Step => ({ kind: 'run', sql, params });
+
+/** Tables of the builds of views, of whatever version. */
+const tablesOf = (database: SqliteDatabase, views: readonly ViewName[]): string[] =>
+  database
+    .prepare<{ name: string }>(`SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'view:*.v*'`)
+    .all()
+    .map(({ name }) => name)
+    .filter((name) => views.some((view) => name.startsWith(`view:${view}.v`)));
+
+const takeAway = (database: SqliteDatabase, views: readonly ViewName[]): Step[] => [
+  ...tablesOf(database, views).map((table) => run(`DROP TABLE [${table}]`)),
+  ...views.map((view) => run('DELETE FROM view_pointers WHERE view = ?', [view])),
+];
+
+/** Takes views away behind everybody's back, as if they had never been there: documents, checkpoints and pointers. */
+export const dropViews = async (database: SqliteDatabase, views: readonly ViewName[] = ALL): Promise<void> => {
+  await database.write(takeAway(database, views));
+};
+
+/**
+ * Copies views as they are now, all at one moment: documents, checkpoints, leases and pointers. The answer puts them
+ * back at one moment, in place of what is there then, as a restore of the engine would that knows nothing of Rekey.
+ */
+export const copyViews = (database: SqliteDatabase, views: readonly ViewName[] = ALL): (() => Promise<void>) => {
+  const steps = database.snapshot(() => [
+    ...tablesOf(database, views).flatMap((table) => {
+      const made = database.prepare<{ sql: string }>(
+        'SELECT sql FROM sqlite_schema WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY type DESC',
+      );
+      const rows = database.prepare<{ id: string; position: string; document: string }>(
+        `SELECT id, position, document FROM [${table}]`,
+      );
+      return [
+        ...made.all([table]).map(({ sql }) => run(sql)),
+        ...rows
+          .all()
+          .map(({ id, position, document }) =>
+            run(`INSERT INTO [${table}] (id, position, document) VALUES (?, ?, ?)`, [id, position, document]),
+          ),
+      ];
+    }),
+    ...views.flatMap((view) =>
+      database
+        .prepare<{ version: number; collection: string; previous: string | null; revision: number }>(
+          'SELECT version, collection, previous, revision FROM view_pointers WHERE view = ?',
+        )
+        .all([view])
+        .map(
+          ({ version, collection, previous, revision }) =>
+          run('INSERT INTO view_pointers (view, version, collection, previous, revision) VALUES (?, ?, ?, ?, ?)', [
+            view, version, collection, previous, revision,
+          ]), // prettier-ignore
+        ),
+    ),
+  ]);
+  return async () => void (await database.write([...takeAway(database, views), ...steps]));
+};

@@ -1,0 +1,200 @@
+import { Argon2SecretHasher } from '@rekey/adapters/hashing';
+import { Authenticator, FailureLimiter } from '@rekey/authentication';
+import { ActiveView, ensureKeys } from '@rekey/platform';
+import { SystemClock } from '@rekey/ports';
+import { Projector, VIEWS, authenticationView } from '@rekey/read-models';
+import path from 'node:path';
+import { Client } from './client.testing';
+import { OpenStores, differences } from './history.testing';
+import { Load, type Checker, type LoadOptions } from './load.testing';
+import { StandaloneProcess, temporaryFolder } from './standalone.testing';
+import { copyViews, dropViews } from './views-copy.testing';
+import { eventually, randomOf } from './views.testing';
+
+const SENDERS = 5;
+const CHECKERS = 4;
+/** The server gives up waiting for a view that is away after this. */
+const ENV = { REKEY_COMMANDS_WAITTIMEOUTMS: '1000', REKEY_LOGGING_LEVEL: 'warn' };
+/** How much happens before and after each loss. */
+const COMMANDS = 30;
+const CHECKS = 60;
+
+const clock = new SystemClock();
+const folder = temporaryFolder();
+const data = path.join(folder.path, 'data');
+let server: StandaloneProcess;
+let client: Client;
+let load: Load;
+let stores: OpenStores;
+
+const start = async (): Promise<void> => {
+  server = await StandaloneProcess.start(folder.path, { env: ENV });
+  client = new Client(server.url, server.token);
+};
+
+const begin = async (more: Partial<LoadOptions> = {}): Promise<void> => {
+  load = new Load({ name: 'views', random: (worker) => randomOf(worker), viewsAway: true, ...more });
+  load.connect(client);
+  await load.createDomains();
+  load.start(SENDERS, CHECKERS);
+  await goesOn();
+};
+
+const checked = (): number => load.counts.admitted + load.counts.refused;
+
+/** Resolves when commands are settled, and checks answered for certain, as before. */
+const goesOn = async (): Promise<void> => {
+  const { settled, counts } = load;
+  const until = { settled: settled.length + COMMANDS, checked: checked() + CHECKS, admitted: counts.admitted + 10 };
+  await eventually(() => settled.length >= until.settled && checked() >= until.checked && counts.admitted >= until.admitted);
+  expect(load.problems).toEqual([]);
+}; // prettier-ignore
+
+const activeOf = async (view: 'authentication' | 'secrets'): Promise<string | undefined> =>
+  (await stores.readModels.pointer(view))?.collection;
+
+/** The very first check after something was done to the view: whoever was quicker, it is not answered from what is left. */
+const probe = async (): Promise<void> => {
+  const { counts } = load;
+  const before = counts.unavailable;
+  await Promise.all(load.values.slice(-CHECKERS).map((value) => load.check(value)));
+  await eventually(() => counts.unavailable > before);
+};
+
+beforeAll(async () => {
+  await start();
+  stores = await OpenStores.open(data);
+});
+afterAll(async () => {
+  client.close();
+  await server.stop();
+  await stores.close();
+  folder.remove();
+});
+
+describe('under load', () => {
+  beforeAll(() => begin());
+  afterAll(async () => {
+    await load.stop();
+    expect(load.problems).toEqual([]);
+    expect(await differences(stores)).toEqual([]);
+  });
+
+  it('dropped views are not answered from until they are rebuilt', async () => {
+    const { readModels } = stores;
+    for (const { collection, view } of await readModels.builds())
+      if (VIEWS.some(({ name }) => name === view)) await readModels.dropBuild(collection);
+    await probe();
+    await goesOn();
+  });
+
+  it('nor are views that were taken away with all that is known of them', async () => {
+    await dropViews(stores.database);
+    await probe();
+    await goesOn();
+  });
+
+  it('nor views that were put back to an older copy', async () => {
+    const putBack = copyViews(stores.database);
+    await goesOn();
+    await putBack();
+    await probe();
+    await goesOn();
+  });
+
+  it('nor one view alone that was put back to an older copy', async () => {
+    for (const view of ['authentication', 'secrets'] as const) {
+      const putBack = copyViews(stores.database, [view]);
+      await goesOn();
+      await putBack();
+      if (view === 'authentication') await probe();
+      await goesOn();
+    }
+  });
+
+  it('nor an older copy that a loss had come before', async () => {
+    const putBack = copyViews(stores.database);
+    await goesOn();
+    await dropViews(stores.database);
+    await goesOn();
+    await putBack();
+    await probe();
+    await goesOn();
+  });
+
+  it('nor an older copy that is found at a start', async () => {
+    for (let round = 0; round < 2; round++) {
+      const putBack = copyViews(stores.database);
+      await goesOn();
+      await server.kill();
+      await load.stop();
+      client.close();
+      if (round === 0) await putBack();
+      else await dropViews(stores.database);
+      await start();
+      load.connect(client);
+      await Promise.all(load.values.map((value) => load.check(value)));
+      await load.retry();
+      load.start(SENDERS, CHECKERS);
+      await goesOn();
+    }
+  });
+
+  it('a new build takes over without a gap, and an older copy from before is not answered from', async () => {
+    const { store, readModels } = stores;
+    const projector = new Projector({ store, readModels, clock, name: 'operator', views: [authenticationView] });
+    await projector.start();
+    const putBack = copyViews(stores.database);
+    const { unavailable } = load.counts;
+    const anew = await projector.rebuild('authentication');
+    await eventually(async () => (await activeOf('authentication')) === anew);
+    await goesOn();
+    expect(load.counts.unavailable).toBe(unavailable);
+    await putBack();
+    await probe();
+    await goesOn();
+    await projector.stop();
+  });
+});
+
+describe('a new version of the view', () => {
+  it('takes over without a gap for those who know it, and the others do not answer', async () => {
+    const { store, readModels } = stores;
+    const view = new ActiveView({ store, readModels, clock, view: 'authentication', versions: [1, 2] });
+    await view.start();
+    const light = { memoryKiB: 1_024, iterations: 1, parallelism: 1 };
+    const imported = { memoryKiB: 19_456, iterations: 2, parallelism: 1 };
+    const hasher = new Argon2SecretHasher({ generated: light, imported, indexKey: ensureKeys(data).indexKey });
+    const authenticator = new Authenticator({ view, hasher, clock, limiter: new FailureLimiter(clock) });
+    const newer: Checker = async ({ domain, clientId, text: clientSecret }) => {
+      try {
+        const result = await authenticator.check({ domainId: domain.id, clientId, clientSecret });
+        return result.valid
+          ? { outcome: 'admitted', secretId: result.secretId, told: 'valid' }
+          : { outcome: 'refused', told: result.cause };
+      } catch (error) {
+        if ((error as { code?: string }).code !== 'unavailable') throw error;
+        return { outcome: 'unavailable', told: (error as Error).message };
+      }
+    };
+    await begin({ name: 'version', checker: newer, domains: 3 });
+
+    const next = { ...authenticationView, version: 2 };
+    const projector = new Projector({ store, readModels, clock, name: 'newer', views: [next] });
+    await projector.start();
+    await eventually(async () => (await stores.readModels.pointer('authentication'))?.version === 2);
+    await goesOn();
+    const old = async (): Promise<boolean> => {
+      const outcomes = await Promise.all(load.values.slice(-20).map((value) => load.asService(value)));
+      return outcomes.every(({ outcome }) => outcome === 'unavailable');
+    };
+    await eventually(old);
+    await goesOn();
+    expect(await old()).toBe(true);
+    expect(load.counts.unavailable).toBe(0);
+    await load.stop();
+    expect(load.problems).toEqual([]);
+    view.stop();
+    await projector.stop();
+  });
+});
