@@ -51,7 +51,6 @@ export async function build(app) {
     format: 'cjs',
     packages: 'external',
     sourcemap: true,
-    keepNames: true,
     metafile: true,
     write: false,
     logLevel: 'warning',
