@@ -65,7 +65,9 @@ export const createStandalone = async (config: Config, logTo?: DestinationStream
     routes: app.get(System).routes,
     listen: async () => {
       await app.listen(config.http.port, config.http.host);
-      return app.getUrl();
+      const url = await app.getUrl();
+      // Nest does not know what the server that it was given speaks.
+      return config.secrets.tls ? url.replace(/^http:/, 'https:') : url;
     },
     ready: async () => {
       for (const until = clock.monotonicMs() + READY_TIMEOUT_MS; clock.monotonicMs() < until;) {

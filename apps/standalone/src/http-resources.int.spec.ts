@@ -30,7 +30,7 @@ describe('the resources of the API', () => {
       name: 'An application',
       ...body,
     });
-    return { id, clientId, path: `/domains/${domainId}/applications/${id}` } as { id: string; clientId: string; path: string }; // prettier-ignore
+    return { id, clientId, path: `/domains/${domainId}/applications/${id}` }; // prettier-ignore
   };
   const secret = async (path: string, body: object = {}) => {
     const made = await done('POST', `${path}/secrets`, { description: randomUUID(), ...body });

@@ -37,6 +37,9 @@ export interface RoutingOptions extends ServerOptions {
 const NOBODY: Caller = { type: 'system', name: 'anonymous', roles: [], domains: [] };
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'] as const;
 const FIELD_LENGTH_MAX = 128;
+/** How often Node looks for requests that take too long to arrive. */
+const CHECK_CONNECTIONS_MS = 5_000;
+const CLOSE_WITHIN_MS = 10_000;
 const POSITION = /^[\w.-]{1,128}$/;
 /** A UUID or a W3C trace id: free text could be anything, and this goes into the log and the answer. */
 const GIVEN_REQUEST_ID = /^[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
@@ -62,18 +65,35 @@ export const createHttpServer = (options: ServerOptions): FastifyInstance => {
     clientErrorHandler: (error, socket) => refuseUnreadable(options, error, socket),
   };
   // A missing Host is refused with a problem document, as everything else.
-  const node = { requireHostHeader: false, ...http.tls };
+  const connectionsCheckingInterval = Math.min(http.requestTimeoutMs, CHECK_CONNECTIONS_MS);
+  // Node takes the greater of its two limits for the whole request, whichever it is.
+  const headersTimeout = http.requestTimeoutMs;
+  const node = { requireHostHeader: false, headersTimeout, connectionsCheckingInterval, ...http.tls };
   const server = fastify({ ...settings, ...(http.tls ? { https: node } : { http: node }) } as FastifyServerOptions);
   // An expectation that is not known may be ignored (RFC 9110 §10.1.1).
   server.server.on('checkExpectation', (request, response) => server.server.emit('request', request, response));
   server.server.on('connect', (_request, socket) => refuseUnreadable(options, NO_TUNNEL, socket as Socket));
   server.removeContentTypeParser('text/plain');
   takeJson(server);
+  endInTime(server, Math.min(http.requestTimeoutMs, CLOSE_WITHIN_MS));
   server.setErrorHandler((error, request, reply) => refuse(options, error, request, reply));
   server.setNotFoundHandler((request, reply) =>
     refuse(options, new RekeyError('not_found', 'There is nothing at this path.'), request, reply),
   );
   return server;
+};
+
+/** A server that closes finishes what it is asked, but a caller that stalls must not keep it: Node looks no more by then. */
+const endInTime = (server: FastifyInstance, withinMs: number): void => {
+  let timer: NodeJS.Timeout | undefined;
+  server.addHook('preClose', (done) => {
+    timer = setTimeout(() => server.server.closeAllConnections(), withinMs);
+    done();
+  });
+  server.addHook('onClose', (_instance, done) => {
+    clearTimeout(timer);
+    done();
+  });
 };
 
 /** Adds a list of routes: authentication, permission, validation, waiting for positions. Before the server listens. */
