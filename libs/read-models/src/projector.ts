@@ -58,7 +58,7 @@ export interface FailedEvent {
 }
 
 const LOOK_EVERY_MS = 2_000;
-const PAGE_SIZE = 2_000;
+const PAGE_SIZE = 5_000;
 
 /** Keeps all views, and hands the events on to the publisher where there is one. */
 export class Projector {
