@@ -210,6 +210,7 @@ describe('the API, by status', () => {
       await field('If-Match', 'POST', '/domains', body, { headers: { 'if-match': '"1"' } });
       await field('Idempotency-Key', 'PATCH', path, body, { headers: { 'idempotency-key': 'x'.repeat(256) } });
       await field('Rekey-At-Least', 'GET', path, undefined, { headers: { 'rekey-at-least': 'a position!' } });
+      await field('Rekey-At-Least', 'GET', path, undefined, { headers: { 'rekey-at-least': '42' } });
       await field('Last-Event-ID', 'GET', '/events', undefined, { headers: { 'last-event-id': 'x' } });
     });
 

@@ -111,18 +111,24 @@ export class TestSystem {
     return answer.body;
   } // prettier-ignore
 
+  /** Holds an answer that came another way to the document. */
+  hold(method: string, path: string, answer: Answer): void {
+    this.document.hold(method, path, answer);
+  }
+
   /** The check of a client's secret: its status. */
   async check(domainId: string, clientId: string, clientSecret: string, remoteAddress?: string): Promise<number> {
     const body = { clientId, clientSecret, remoteAddress };
     return (await this.ask('POST', `/domains/${domainId}/authenticate`, body)).status;
   }
 
-  /** Sends bytes as they are; resolves with all that comes back until the connection ends or `until` is in it. */
-  raw(bytes: string | Buffer, until?: RegExp): Promise<string> {
+  /** Sends bytes as they are; resolves with all that comes back until the connection ends, or `until` is in it. */
+  raw(bytes: string | Buffer, until?: RegExp, idleMs = 0): Promise<string> {
     return new Promise((resolve, reject) => {
       const socket = connect(this.port, '127.0.0.1', () => socket.write(bytes));
       let text = '';
       const end = (): void => (socket.destroy(), resolve(text));
+      socket.setTimeout(idleMs, end);
       socket.on('data', (chunk) => {
         text += chunk.toString('latin1');
         if (until?.test(text)) end();

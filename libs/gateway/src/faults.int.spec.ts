@@ -45,6 +45,7 @@ describe('the gateway, when what it works with fails', () => {
     read = () => Promise.reject(new RekeyError('unavailable', 'The view cannot be read now.', { view: 'secrets' }));
     const view = (name: ViewName) => ({
       waitFor: async () => waits(name),
+      status: () => ({ ready: true, checkpoint: '00000000000000000007' }),
       read: () => read(name),
       find: () => read(name),
       count: () => read(name),
