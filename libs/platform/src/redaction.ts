@@ -46,8 +46,9 @@ const SHAPES: readonly (readonly [RegExp, string])[] = [
   [PAIR, `$<name>$<after>$<between>${REDACTED}`],
   [/rky_[0-9A-Za-z_]+/g, `rky_${REDACTED}`],
   [/rka_[0-9A-Za-z_]+/g, `rka_${REDACTED}`],
-  [/\$argon2[\w$=,+/.-]*/g, `$$argon2${REDACTED}`],
-  [/m=\d+,t=\d+,p=\d+\$[\w$=+/.-]*/g, REDACTED],
+  // With spaces, as a query string is read with them for every plus; words behind it may go with it.
+  [/\$argon2[\w$=,+/. -]*/g, `$$argon2${REDACTED}`],
+  [/m=\d+,t=\d+,p=\d+\$[\w$=+/. -]*/g, REDACTED],
   [/\b(basic|bearer)\s+[\w.~+/-]{8,}=*/gi, `$1 ${REDACTED}`],
   [/\beyJ[\w-]{8,}\.[\w.-]+/g, REDACTED],
   [/:\/\/[^\s/@:]*:[^\s/@]*@/g, `://${REDACTED}@`],
