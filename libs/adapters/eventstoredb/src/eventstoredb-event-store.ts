@@ -50,6 +50,8 @@ const APPEND_PATIENCE_MS = 10_000;
 /** Pauses between attempts: the first, and the longest that doubling leads to. */
 const PAUSE_FIRST_MS = 25;
 const PAUSE_MAX_MS = 1_000;
+/** Events that a subscription may hold ready before they are asked for: the server drops who lets 32 of them wait. */
+const FETCHED_AHEAD = 256;
 /** The server tells a subscriber how far it has looked after so many times 32 events that are not for it. */
 const CHECKPOINT_INTERVAL = 1_000;
 
@@ -209,7 +211,7 @@ export class EventStoreDbEventStore extends EventStore {
         filter: streamNameFilter({ prefixes: [...FEED_PREFIXES], checkpointInterval: CHECKPOINT_INTERVAL }),
         requiresLeader: true,
       },
-      { highWaterMark: batchSize },
+      { highWaterMark: Math.max(batchSize, FETCHED_AHEAD) },
     );
     return new Following(subscription, ended, this.patience);
   }

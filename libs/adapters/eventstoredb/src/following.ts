@@ -1,5 +1,4 @@
 import type { AllStreamRecordedEvent, AllStreamSubscription } from '@eventstore/db-client';
-import { TimedOut } from './failures';
 import { type Patience, release } from './reading';
 
 export interface Taken {
@@ -12,12 +11,9 @@ export interface Taken {
  * connection. It ends when the server drops it, the connection breaks, it is not confirmed in time, or it is left.
  */
 export class Following {
-  /** Why the subscription ended by itself, where something was said. */
-  failure: unknown;
   private over = false;
-  private taken = 0;
-  /** The server says so behind that many events, which may not have been taken yet. */
-  private caughtUpBehind: number | undefined;
+  /** The server has said that this is all there is, behind events that may not have been taken yet. */
+  private isLive = false;
   private rang = false;
   private wake: (() => void) | undefined;
   private readonly confirmed: () => void;
@@ -27,17 +23,17 @@ export class Following {
     private readonly ended: AbortSignal,
     { clock, ms }: Patience,
   ) {
-    this.confirmed = clock.schedule(ms, () => this.end(new TimedOut(ms)));
+    this.confirmed = clock.schedule(ms, this.end);
     subscription.on('confirmation', this.confirmed);
     subscription.on('caughtUp', () => {
-      this.caughtUpBehind = this.taken + subscription.readableLength;
+      this.isLive = true;
       this.ring();
     });
     // Servers of later versions than the measured one turn a slow subscriber back to catching up, and say so.
-    subscription.on('fellBehind', () => (this.caughtUpBehind = undefined));
+    subscription.on('fellBehind', () => (this.isLive = false));
     subscription.on('readable', this.ring);
     subscription.on('error', this.end);
-    subscription.on('end', () => this.end(undefined));
+    subscription.on('end', this.end);
     ended.addEventListener('abort', this.ring);
   }
 
@@ -49,7 +45,7 @@ export class Following {
     while (!this.over && !this.ended.aborted) {
       this.rang = false;
       const events = this.take(max);
-      const caughtUp = this.caughtUpBehind !== undefined && this.taken >= this.caughtUpBehind && !this.hasMore();
+      const caughtUp = this.isLive && this.subscription.readableLength === 0;
       if (events.length > 0 || (caughtUp && news)) return { events, caughtUp };
       await this.rung();
     }
@@ -68,18 +64,12 @@ export class Following {
     while (events.length < max) {
       const resolved = this.subscription.read() as { event?: AllStreamRecordedEvent } | null;
       if (!resolved) break;
-      this.taken++;
       if (resolved.event) events.push(resolved.event);
     }
     return events;
   }
 
-  private hasMore(): boolean {
-    return this.subscription.readableLength > 0;
-  }
-
-  private readonly end = (failure: unknown): void => {
-    this.failure ??= failure;
+  private readonly end = (): void => {
     this.over = true;
     this.ring();
   };

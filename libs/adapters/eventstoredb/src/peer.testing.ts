@@ -25,6 +25,8 @@ export interface PeerOptions {
   readonly log?: PeerLog;
   /** Servers after the measured one turn slow subscribers back to catching up, and say so, instead of dropping them. */
   readonly fallsBehind?: boolean;
+  /** Speaks TLS, and serves the user `name:password` alone. */
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer; readonly user: string };
 }
 
 type Method = 'append' | 'batchAppend' | 'gossip' | 'read' | 'subscribe';
@@ -49,6 +51,8 @@ export class Peer {
   readonly appends: string[][] = [];
   /** Events that reads, not subscriptions, brought. */
   eventsRead = 0;
+  /** Subscribers that were told that they have caught up. */
+  caughtUp = 0;
   /** Subscriptions that were dropped for slowness. */
   dropped = 0;
   /** Subscriptions that are being served. */
@@ -86,10 +90,12 @@ export class Peer {
 
   static async start(options: PeerOptions = {}): Promise<Peer> {
     const server = new Server();
+    const { tls } = options;
+    const credentials = tls
+      ? ServerCredentials.createSsl(null, [{ cert_chain: tls.cert, private_key: tls.key }])
+      : ServerCredentials.createInsecure();
     const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
-        error ? reject(error) : resolve(bound),
-      );
+      server.bindAsync('127.0.0.1:0', credentials, (error, bound) => (error ? reject(error) : resolve(bound)));
     });
     const peer = new Peer(server, port, options);
     await peer.gate.open();
@@ -113,7 +119,8 @@ export class Peer {
       this.calls.append++;
       const options = requests[0]?.getOptions();
       if (!options) return answer(failure(status.INVALID_ARGUMENT));
-      if (this.isElsewhere(call.metadata)) return answer(notLeader(this.leader?.gate.port ?? 0));
+      const refusal = this.refusalOf(call.metadata);
+      if (refusal) return answer(refusal);
       const stream = nameOf(options.getStreamIdentifier());
       const expected = expectedOf(options);
       const events = requests.flatMap((request) => request.getProposedMessage() ?? []).map(proposedOf);
@@ -144,7 +151,8 @@ export class Peer {
     const isSubscription = options.hasSubscription();
     this.calls[isSubscription ? 'subscribe' : 'read']++;
     call.on('error', () => undefined);
-    if (this.isElsewhere(call.metadata)) return void call.emit('error', notLeader(this.leader?.gate.port ?? 0));
+    const refusal = this.refusalOf(call.metadata);
+    if (refusal) return void call.emit('error', refusal);
     const fault = isSubscription ? this.faults.subscribe.shift() : this.faults.read.shift();
     if (fault && fault.kind !== 'slow') return this.breakOff(fault, (error) => void call.emit('error', error));
     const work = isSubscription ? this.serve(call, options) : this.page(call, options, fault?.everyMs);
@@ -156,8 +164,13 @@ export class Peer {
     if (fault.kind === 'fail') answer(failure(fault.code, fault.exception));
   }
 
-  private isElsewhere(metadata: Metadata): boolean {
-    return this.leader !== undefined && metadata.get('requires-leader')[0] === 'true';
+  private refusalOf(metadata: Metadata): ReturnType<typeof failure> | undefined {
+    const { user } = this.options.tls ?? {};
+    const authorization = user && `Basic ${Buffer.from(user).toString('base64')}`;
+    if (authorization !== undefined && metadata.get('authorization')[0] !== authorization)
+      return failure(status.PERMISSION_DENIED, { exception: 'access-denied' });
+    const needsLeader = metadata.get('requires-leader')[0] === 'true';
+    return this.leader && needsLeader ? notLeader(this.leader.gate.port) : undefined;
   }
 
   // ── Reading ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -236,6 +249,7 @@ export class Peer {
         written = written.then(() => write(call, message)).then(() => void waiting--);
       };
       send(caughtUp());
+      void written.then(() => this.caughtUp++);
       const unfollow = this.log.follow(() => {
         for (; cursor < this.log.records.length; cursor++) {
           const record = this.log.records[cursor] as LogRecord;

@@ -1,0 +1,80 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { Peer } from './peer.testing';
+
+const STREAMS = 8;
+const APPENDS = 40;
+const workspace = path.resolve(__dirname, '../../../..');
+
+let folder: string;
+let peer: Peer;
+
+beforeEach(async () => {
+  folder = mkdtempSync(path.join(tmpdir(), 'rekey-eventstoredb-'));
+  peer = await Peer.start();
+});
+afterEach(async () => {
+  await peer.stop();
+  rmSync(folder, { recursive: true });
+});
+
+const built = (): string => {
+  const program = path.join(folder, 'load.cjs');
+  const options = {
+    entryPoints: [path.join(__dirname, 'append-load.testing.ts')],
+    outfile: program,
+    tsconfig: path.join(workspace, 'tsconfig.base.json'),
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    packages: 'external',
+  };
+  // In a process of its own: esbuild does not work inside the realm that Jest gives to a test.
+  const script = 'require("esbuild").buildSync(JSON.parse(process.argv[1]))';
+  execFileSync(process.execPath, ['-e', script, JSON.stringify(options)], { cwd: workspace });
+  symlinkSync(path.join(workspace, 'node_modules'), path.join(folder, 'node_modules'));
+  return program;
+};
+
+/** What a network and a server do to those who rely on them, one after the other. */
+const disturb = async (round: number): Promise<void> => {
+  if (round % 3 === 0) peer.gate.cut();
+  else if (round % 3 === 1) {
+    await peer.gate.shut();
+    await peer.gate.open();
+  } else {
+    peer.gate.hold();
+    await setTimeout(20);
+    peer.gate.letGo();
+  }
+};
+
+it('a process with two clients survives what befalls its server, appends each event once, and ends by itself', async () => {
+  const child = spawn(process.execPath, [built(), peer.url, String(STREAMS), String(APPENDS)], { stdio: 'pipe' });
+  const output: string[] = [];
+  let acknowledged = 0;
+  let rounds = 0;
+  child.stderr.on('data', (chunk) => output.push(String(chunk)));
+  child.stdout.on('data', (chunk) => {
+    output.push(String(chunk));
+    acknowledged += String(chunk).split('.').length - 1;
+    // By progress, so that it is the same however slow the machine is.
+    if (acknowledged >= (rounds + 1) * 30) void disturb(rounds++);
+  });
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  expect({ code, output: output.join('').replaceAll('.', '').trim() }).toEqual({
+    code: 0,
+    output: `seen ${STREAMS * APPENDS}`,
+  });
+  expect(rounds).toBeGreaterThan(5);
+  for (let stream = 0; stream < STREAMS; stream++) {
+    const events = peer.log.read(`application-${stream}`);
+    const numbers =
+      events === 'deleted' ? [] : events?.map(({ data }) => JSON.parse(Buffer.from(data).toString()).number);
+    expect(numbers).toEqual(Array.from({ length: APPENDS }, (_, number) => number));
+  }
+  expect(peer.calls.batchAppend).toBe(0);
+});
