@@ -2,7 +2,7 @@ import { Argon2SecretHasher } from '@rekey/adapters/hashing';
 import { Authenticator, FailureLimiter } from '@rekey/authentication';
 import { ActiveView, ensureKeys } from '@rekey/platform';
 import { SystemClock } from '@rekey/ports';
-import { Projector, VIEWS, authenticationView } from '@rekey/read-models';
+import { Projector, VIEWS, authenticationView, type View } from '@rekey/read-models';
 import path from 'node:path';
 import { Client } from './client.testing';
 import { OpenStores, differences } from './history.testing';
@@ -26,6 +26,8 @@ let server: StandaloneProcess;
 let client: Client;
 let load: Load;
 let stores: OpenStores;
+/** What a test has started beside the server. */
+const started: { stop(): Promise<void> | void }[] = [];
 
 const start = async (): Promise<void> => {
   server = await StandaloneProcess.start(folder.path, { env: ENV });
@@ -61,9 +63,20 @@ const probe = async (): Promise<void> => {
   await eventually(() => counts.unavailable > before);
 };
 
+const project = async (name: string, view: View): Promise<Projector> => {
+  const { store, readModels } = stores;
+  const projector = new Projector({ store, readModels, clock, name, views: [view] });
+  started.push(projector);
+  await projector.start();
+  return projector;
+};
+
 beforeAll(async () => {
   await start();
   stores = await OpenStores.open(data);
+});
+afterEach(async () => {
+  for (const each of started.splice(0)) await each.stop();
 });
 afterAll(async () => {
   client.close();
@@ -72,11 +85,15 @@ afterAll(async () => {
   folder.remove();
 });
 
+const end = async (): Promise<void> => {
+  await load.stop();
+  expect(load.problems).toEqual([]);
+};
+
 describe('under load', () => {
   beforeAll(() => begin());
   afterAll(async () => {
-    await load.stop();
-    expect(load.problems).toEqual([]);
+    await end();
     expect(await differences(stores)).toEqual([]);
   });
 
@@ -141,9 +158,7 @@ describe('under load', () => {
   });
 
   it('a new build takes over without a gap, and an older copy from before is not answered from', async () => {
-    const { store, readModels } = stores;
-    const projector = new Projector({ store, readModels, clock, name: 'operator', views: [authenticationView] });
-    await projector.start();
+    const projector = await project('operator', authenticationView as View);
     const putBack = copyViews(stores.database);
     const { unavailable } = load.counts;
     const anew = await projector.rebuild('authentication');
@@ -153,14 +168,16 @@ describe('under load', () => {
     await putBack();
     await probe();
     await goesOn();
-    await projector.stop();
   });
 });
 
 describe('a new version of the view', () => {
+  afterAll(end);
+
   it('takes over without a gap for those who know it, and the others do not answer', async () => {
     const { store, readModels } = stores;
     const view = new ActiveView({ store, readModels, clock, view: 'authentication', versions: [1, 2] });
+    started.push(view);
     await view.start();
     const light = { memoryKiB: 1_024, iterations: 1, parallelism: 1 };
     const imported = { memoryKiB: 19_456, iterations: 2, parallelism: 1 };
@@ -179,9 +196,7 @@ describe('a new version of the view', () => {
     };
     await begin({ name: 'version', checker: newer, domains: 3 });
 
-    const next = { ...authenticationView, version: 2 };
-    const projector = new Projector({ store, readModels, clock, name: 'newer', views: [next] });
-    await projector.start();
+    await project('newer', { ...authenticationView, version: 2 } as View);
     await eventually(async () => (await stores.readModels.pointer('authentication'))?.version === 2);
     await goesOn();
     const old = async (): Promise<boolean> => {
@@ -192,9 +207,5 @@ describe('a new version of the view', () => {
     await goesOn();
     expect(await old()).toBe(true);
     expect(load.counts.unavailable).toBe(0);
-    await load.stop();
-    expect(load.problems).toEqual([]);
-    view.stop();
-    await projector.stop();
   });
 });
