@@ -5,7 +5,7 @@ import prettier from 'eslint-config-prettier';
 import globals from 'globals';
 import tseslint from 'typescript-eslint';
 
-const specs = ['**/*.spec.ts', 'libs/ports/src/conformance/**'];
+const specs = ['**/*.spec.ts', '**/*.testing.ts', 'libs/ports/src/conformance/**'];
 
 // ---- Who may import whom. The tags are those of each project.json.
 
@@ -14,26 +14,34 @@ const drivers = ['@eventstore/*', 'argon2', 'bullmq', 'ioredis', 'kafkajs', 'lib
 
 const libs = ['domain', 'contracts', 'ports', 'platform', 'feature', 'feature-edge'];
 
-const arrows = (inSpecs) => [
-  arrow('domain', [], { allowedExternalImports: ['luxon', 'uuid', 'canonicalize', ...inSpecs] }),
-  arrow('contracts', ['domain'], { allowedExternalImports: ['zod', 'canonicalize', 'ipaddr.js', ...inSpecs] }),
-  arrow('ports', ['domain', 'contracts'], { bannedExternalImports: drivers }),
-  arrow('adapter', ['domain', 'contracts', 'ports']),
-  arrow('platform', ['domain', 'contracts', 'ports'], { bannedExternalImports: drivers }),
-  arrow('feature', ['domain', 'contracts', 'ports', 'platform'], { bannedExternalImports: drivers }),
-  arrow('feature-edge', ['domain', 'contracts', 'ports', 'platform', 'feature'], { bannedExternalImports: drivers }),
-  arrow('app', [...libs, 'adapter']),
-  arrow('bench', [...libs, 'adapter']),
+/** `pure`: packages that the pure libs may import beside their own; `tests`: libs that only tests may. */
+const arrows = ({ pure: pureToo, tests }) => [
+  arrow('domain', tests, { allowedExternalImports: ['luxon', 'uuid', 'canonicalize', ...pureToo] }),
+  arrow('contracts', ['domain', ...tests], {
+    allowedExternalImports: ['zod', 'canonicalize', 'ipaddr.js', ...pureToo],
+  }),
+  arrow('ports', ['domain', 'contracts', ...tests], { bannedExternalImports: drivers }),
+  arrow('adapter', ['domain', 'contracts', 'ports', ...tests]),
+  arrow('platform', ['domain', 'contracts', 'ports', ...tests], { bannedExternalImports: drivers }),
+  arrow('feature', ['domain', 'contracts', 'ports', 'platform', ...tests], { bannedExternalImports: drivers }),
+  arrow('feature-edge', ['domain', 'contracts', 'ports', 'platform', 'feature', ...tests], {
+    bannedExternalImports: drivers,
+  }),
+  arrow('composition', [...libs, 'adapter', ...tests]),
+  arrow('client', ['contracts', ...tests]),
+  arrow('app', [...libs, 'adapter', 'composition', 'client', ...tests]),
+  arrow('bench', [...libs, 'adapter', 'composition', 'client', ...tests]),
+  arrow('testing', []),
 ];
 
 function arrow(sourceTag, onlyDependOnLibsWithTags, more = {}) {
   return { sourceTag, onlyDependOnLibsWithTags, ...more };
 }
 
-const boundaries = (inSpecs = []) => [
+const boundaries = (more = { pure: [], tests: [] }) => [
   'error',
   {
-    depConstraints: arrows(inSpecs),
+    depConstraints: arrows(more),
     banTransitiveDependencies: true,
     // No lib here is loaded lazily for its size; an app may import the same lib either way.
     checkDynamicDependenciesExceptions: ['.*'],
@@ -80,11 +88,14 @@ export default tseslint.config(
 
   { files: ['**/*.ts', '**/*.tsx', '**/*.mjs'], plugins: { '@nx': nx } },
   { files: ['apps/**', 'libs/**', 'bench/**'], rules: { '@nx/enforce-module-boundaries': boundaries() } },
-  { files: specs, rules: { '@nx/enforce-module-boundaries': boundaries(['fast-check']) } },
+  {
+    files: specs,
+    rules: { '@nx/enforce-module-boundaries': boundaries({ pure: ['fast-check'], tests: ['testing'] }) },
+  },
 
   {
     files: ['libs/**', 'apps/**'],
-    ignores: [...specs, 'libs/platform/**', 'apps/*/src/config.ts', 'libs/domain/**'],
+    ignores: [...specs, 'libs/platform/**', 'libs/testing/**', 'apps/*/src/config.ts', 'libs/domain/**'],
     rules: {
       'no-restricted-properties': ['error', noEnvironment],
       'no-restricted-imports': ['error', { paths: [...noEnvironmentImport, noConformance] }],

@@ -33,7 +33,17 @@ const level = (name, more = {}) => ({
 });
 
 export default {
-  projects: [level('unit'), level('int'), level('e2e', { globalSetup: '<rootDir>/tools/e2e-setup.mjs' })],
+  projects: [
+    level('unit'),
+    level('int', {
+      globalSetup: '<rootDir>/tools/jest-setup-int.mjs',
+      globalTeardown: '<rootDir>/tools/jest-teardown.ts',
+    }),
+    level('e2e', {
+      globalSetup: '<rootDir>/tools/jest-setup-e2e.mjs',
+      globalTeardown: '<rootDir>/tools/jest-teardown.ts',
+    }),
+  ],
   reporters: ['default', '<rootDir>/tools/summary-reporter.cjs'],
   passWithNoTests: true,
 };

@@ -50,6 +50,11 @@ const cases: [file: string, line: string, rule: string | null][] = [
   // the edge: features, no adapters
   ['libs/gateway/src/x.ts', `import '@rekey/commands'; import '@rekey/audit'; import '@rekey/platform';`, null],
   ['libs/gateway/src/x.ts', `import '@rekey/adapters/notifiers';`, boundaries],
+  // the parts of processes, and what only tests may use
+  ['libs/platform/src/x.ts', `import '@rekey/composition';`, boundaries],
+  ['libs/adapters/embedded/src/x.ts', `import '@rekey/testing';`, boundaries],
+  ['libs/adapters/embedded/src/x.int.spec.ts', `import '@rekey/testing';`, null],
+  ['libs/adapters/embedded/src/x.testing.ts', `import '@rekey/testing';`, null],
   // apps
   ['apps/standalone/src/x.ts', `import '@rekey/commands'; import '@rekey/adapters/embedded';`, null],
   ['apps/standalone/src/x.ts', `import '../../cli/src/main';`, boundaries],

@@ -9,7 +9,10 @@ interface Graph {
 }
 
 const root = join(__dirname, '..');
-const layers = ['domain', 'contracts', 'ports', 'adapter', 'platform', 'feature', 'feature-edge', 'app', 'bench'];
+const layers = [
+  ...['domain', 'contracts', 'ports', 'adapter', 'platform', 'feature', 'feature-edge', 'composition', 'client'],
+  ...['app', 'bench', 'testing'],
+];
 
 describe('the Nx workspace', () => {
   const folder = mkdtempSync(join(tmpdir(), 'rekey-graph-'));

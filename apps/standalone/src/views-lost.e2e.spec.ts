@@ -158,7 +158,7 @@ describe('under load', () => {
   });
 
   it('a new build takes over without a gap, and an older copy from before is not answered from', async () => {
-    const projector = await project('operator', authenticationView as View);
+    const projector = await project('operator', authenticationView);
     const putBack = copyViews(stores.database);
     const { unavailable } = load.counts;
     const anew = await projector.rebuild('authentication');
@@ -196,7 +196,7 @@ describe('a new version of the view', () => {
     };
     await begin({ name: 'version', checker: newer, domains: 3 });
 
-    await project('newer', { ...authenticationView, version: 2 } as View);
+    await project('newer', { ...authenticationView, version: 2 });
     await eventually(async () => (await stores.readModels.pointer('authentication'))?.version === 2);
     await goesOn();
     const old = async (): Promise<boolean> => {

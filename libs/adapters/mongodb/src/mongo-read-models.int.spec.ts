@@ -1,14 +1,13 @@
 import { EngineUnavailable, START, type Build, type ViewDocument } from '@rekey/ports';
+import { NativeEngine, describeOn, ownEngine } from '@rekey/testing';
 import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
+import { rmSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { type Document, MongoClient } from 'mongodb';
 import { MongoDatabase } from './mongo-database';
 import { MongoOutcomes } from './mongo-outcomes';
 import { MongoReadModels } from './mongo-read-models';
-import { databaseName, describeOnMongo, dropDatabase, startEmulator, stopEmulator } from './mongodb.testing';
+import { databaseName, dropDatabase } from './mongodb.testing';
 
 const COLLECTION = 'authentication.v1.b1';
 const at = (place: number): string => String(place).padStart(19, '0');
@@ -69,7 +68,7 @@ const proxy = async (uri: string) => {
 // and the first failure is told.
 jest.retryTimes(2, { logErrorsBeforeRetry: true });
 
-describeOnMongo(process.env, (uri) => {
+describeOn(['mongodb'], ({ mongodb: uri }) => {
   let name: string;
   let database: MongoDatabase;
   let models: MongoReadModels;
@@ -300,22 +299,21 @@ describeOnMongo(process.env, (uri) => {
     });
   });
 
-  // Where a server is given by its address, there may be no emulator; what it keeps is that server's own business.
-  if (!process.env['REKEY_TEST_MONGODB_URL'])
+  // Where a server is given, there may be no emulator; what it keeps is that server's own business.
+  if (NativeEngine.isToBeHad('mongodb'))
     it('finds all that the emulator acknowledged, after it was killed', async () => {
-      const folder = mkdtempSync(path.join(tmpdir(), 'rekey-mongodb-killed-'));
+      const emulator = ownEngine('mongodb');
       const acknowledged: ViewDocument[] = [];
       const write = async (to: MongoReadModels, writer: number): Promise<void> => {
         for (let place = 1; ; place++) {
           const next = document(`${writer}-${place}`, place);
           await to.put(COLLECTION, [next]);
           acknowledged.push(next);
-          if (acknowledged.length === 100)
-            process.kill(Number(readFileSync(path.join(folder, 'pid'), 'utf8')), 'SIGKILL');
+          if (acknowledged.length === 100) emulator.signal('SIGKILL');
         }
       };
       const open = (): { connection: MongoDatabase; views: MongoReadModels } => {
-        const connection = new MongoDatabase({ uri: startEmulator(folder), database: name, timeoutMs: 2_000 });
+        const connection = new MongoDatabase({ uri: emulator.url, database: name, timeoutMs: 2_000 });
         return { connection, views: new MongoReadModels(connection) };
       };
       const before = open();
@@ -325,6 +323,7 @@ describeOnMongo(process.env, (uri) => {
         const writers = await Promise.allSettled([1, 2, 3, 4].map((writer) => write(before.views, writer)));
         for (const writer of writers)
           expect((writer as PromiseRejectedResult).reason).toBeInstanceOf(EngineUnavailable);
+        emulator.restart();
         after = open();
         const { documents } = await after.views.read(
           COLLECTION,
@@ -334,8 +333,8 @@ describeOnMongo(process.env, (uri) => {
       } finally {
         await before.connection.close();
         await after?.connection.close();
-        stopEmulator(folder);
-        rmSync(folder, { recursive: true, force: true });
+        emulator.stop();
+        rmSync(emulator.folder, { recursive: true, force: true });
       }
     });
 });

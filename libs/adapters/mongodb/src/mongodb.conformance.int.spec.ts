@@ -1,13 +1,14 @@
 import { outcomesConformance, readModelsConformance } from '@rekey/ports/conformance';
+import { describeOn } from '@rekey/testing';
 import { MongoDatabase } from './mongo-database';
 import { MongoOutcomes } from './mongo-outcomes';
 import { MongoReadModels } from './mongo-read-models';
-import { databaseName, describeOnMongo, dropDatabase } from './mongodb.testing';
+import { databaseName, dropDatabase } from './mongodb.testing';
 
 /** Generous, for the machine may be busy with other tests. */
 const TIMEOUT_MS = 25_000;
 
-describeOnMongo(process.env, (uri) => {
+describeOn(['mongodb'], ({ mongodb: uri }) => {
   readModelsConformance('MongoReadModels', async () => {
     const database = databaseName();
     let open: { connection: MongoDatabase; models: MongoReadModels }[] = [];

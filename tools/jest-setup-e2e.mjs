@@ -1,4 +1,8 @@
 // Before end-to-end tests: they run the built apps, so build those that are not current.
 import { buildOutdated } from './build.mjs';
+import makeRunFolder from './jest-setup-int.mjs';
 
-export default () => buildOutdated();
+export default async () => {
+  makeRunFolder();
+  await buildOutdated();
+};
