@@ -1,14 +1,20 @@
 import { cidrSchema, domainIdSchema, roleSchema } from '@rekey/contracts';
 import { CronPattern } from 'croner';
 import { z } from 'zod';
-
-const filePath = z.string().trim().min(1);
-const milliseconds = (min: number, max = 3_600_000) => z.int().min(min).max(max);
-const webUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' });
-
-const section = <Shape extends z.core.$ZodLooseShape>(shape: Shape) => z.strictObject(shape).prefault({} as never);
-
-const unique = <T>(values: readonly T[]): boolean => new Set(values).size === values.length;
+import {
+  adaptersSchema,
+  eventstoreSchema,
+  kafkaNotifierSchema,
+  kafkaSchema,
+  missingOf,
+  mongodbSchema,
+  operationsSchema,
+  redisSchema,
+  serviceSchema,
+  storageSchema,
+  tracingSchema,
+} from './config-engines';
+import { filePath, milliseconds, section, unique, webUrl } from './config-parts';
 
 const isCronExpression = (text: string): boolean => {
   try {
@@ -67,11 +73,7 @@ const webhookSchema = section({
       context.addIssue({ code: 'custom', path: [name], message: 'is needed where the webhook is enabled' });
 });
 
-/**
- * Every key of the configuration, its bounds and its default; `rekey.example.yml` explains them. Messages name what is
- * allowed and never hold what was given.
- */
-export const configSchema = z.strictObject({
+const keysSchema = z.strictObject({
   applications: section({
     secretsMax: z.int().min(1).max(1_000).default(10),
   }),
@@ -91,15 +93,26 @@ export const configSchema = z.strictObject({
       .refine((tokens) => unique(tokens.map(({ name }) => name)), 'must have different names')
       .refine((tokens) => unique(tokens.map(({ sha256 }) => sha256)), 'must have different digests')
       .default([]),
+    services: z
+      .array(serviceSchema)
+      .refine((services) => unique(services.map(({ name }) => name)), 'must have different names')
+      .refine(
+        (services) => unique(services.flatMap(({ publicJwks }) => publicJwks.keys.map(({ kid }) => kid))),
+        'must have different kids',
+      )
+      .default([]),
     oidc: oidcSchema.optional(),
+    signingKeyFile: filePath.optional(),
     sealingKeyFile: filePath.optional(),
     commandSealKeyFile: filePath.optional(),
     indexKeyFile: filePath.optional(),
   }),
-  storage: section({
-    kind: z.enum(['embedded']).default('embedded'),
-    path: filePath.default('./data'),
-  }),
+  storage: storageSchema,
+  adapters: adaptersSchema,
+  eventstore: eventstoreSchema,
+  mongodb: mongodbSchema,
+  kafka: kafkaSchema,
+  redis: redisSchema,
   hashing: section({
     generated: argon2Schema({ memoryKiB: 8, iterations: 1 }, { memoryKiB: 1_024, iterations: 1 }),
     imported: argon2Schema(OWASP_MINIMUM, OWASP_MINIMUM),
@@ -133,10 +146,21 @@ export const configSchema = z.strictObject({
     ui: section({ enabled: z.boolean().default(true) }),
     log: section({ enabled: z.boolean().default(true) }),
     webhook: webhookSchema,
+    kafka: kafkaNotifierSchema,
   }),
+  operations: operationsSchema,
+  tracing: tracingSchema,
   logging: section({
     level: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   }),
+});
+
+/**
+ * Every key of the configuration, its bounds and its default; `rekey.example.yml` explains them. Messages name what is
+ * allowed and never hold what was given.
+ */
+export const configSchema = keysSchema.superRefine((settings, context) => {
+  for (const { path, message } of missingOf(settings)) context.addIssue({ code: 'custom', path: [...path], message });
 });
 
 export type Settings = Readonly<z.output<typeof configSchema>>;
@@ -173,7 +197,7 @@ const keysOf = (schema: JsonSchema, path: readonly string[]): ConfigKey[] =>
 
 /** Every key of the schema, sections before what is in them; taken from the schema, so that none can be missing. */
 export const CONFIG_KEYS: readonly ConfigKey[] = keysOf(
-  z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any' }) as JsonSchema,
+  z.toJSONSchema(keysSchema, { io: 'input', unrepresentable: 'any' }) as JsonSchema,
   [],
 );
 

@@ -44,10 +44,13 @@ const leaves = (tree: unknown, path: readonly string[] = []): [string, unknown][
 
 describe('rekey.example.yml', () => {
   const text = readFileSync(EXAMPLE, 'utf8');
+  /** A section in which everything is commented out is YAML's null. */
+  const stated = (yaml: string): unknown =>
+    JSON.parse(JSON.stringify(parse(yaml), (_key, value: unknown) => value ?? {}));
   const everything = text.replaceAll(/^( *)#((?: {2})*\w+:.*)$/gm, '$1$2');
 
   it('says every default', () => {
-    expect(parse(text)).toEqual(configSchema.parse({}));
+    expect(stated(text)).toEqual(configSchema.parse({}));
   });
 
   it('holds every key of the schema, once what has no default is no longer commented out', () => {
@@ -57,7 +60,7 @@ describe('rekey.example.yml', () => {
   });
 
   it('is a configuration, with and without what is commented out', () => {
-    expect(configSchema.safeParse(parse(text)).success).toBe(true);
+    expect(configSchema.safeParse(stated(text)).success).toBe(true);
     expect(configSchema.parse(parse(everything))).toMatchObject({
       http: { publicUrl: 'https://rekey.example.com', tls: { certFile: '/etc/rekey/tls/cert.pem' } },
       access: { oidc: { audience: 'rekey', rolesClaim: 'roles' } },
@@ -97,18 +100,13 @@ describe('the file', () => {
 
   it('is refused with every unknown key at any depth, by name', () => {
     const text =
-      'kafka: {}\nhttp: { prot: 1, tls: { certFile: a, keyFile: b, ca: c } }\nhashing: { imported: { memory: 1 } }';
+      'kafak: {}\nhttp: { prot: 1, tls: { certFile: a, keyFile: b, ca: c } }\nhashing: { imported: { memory: 1 } }';
     expect(problems(() => load(text)).toSorted()).toEqual([
       'hashing.imported.memory: no such key',
       'http.prot: no such key',
       'http.tls.ca: no such key',
-      'kafka: no such key',
+      'kafak: no such key',
     ]);
-  });
-
-  it.each(['kafka', 'mongodb', 'eventstore', 'redis', 'adapters'])('does not know %s yet', (key) => {
-    expect(problems(() => load(`${key}: {}`))).toEqual([`${key}: no such key`]);
-    expect(problems(() => load('', { [`REKEY_${key.toUpperCase()}_X`]: 'y' }))[0]).toContain('no such key');
   });
 
   it.each([
@@ -154,7 +152,9 @@ describe('the environment', () => {
       ]),
     );
     expect(Object.keys(env).length).toBeGreaterThan(25);
-    expect({ ...loadConfig({ env, file: empty() }) }).toEqual({ ...configSchema.parse({}), warnings: [] });
+    const { eventstore: _connection, ...settings } = configSchema.parse({});
+    const adapters = { events: 'sqlite', views: 'sqlite', bus: 'local', jobs: 'sqlite' };
+    expect({ ...loadConfig({ env, file: empty() }) }).toEqual({ ...settings, adapters, warnings: [] });
   });
 
   it('wins over the file, key by key', () => {
@@ -252,7 +252,7 @@ describe('values', () => {
     ['access.tokens', `[{"name":"a","sha256":"${'a'.repeat(64)}","roles":["root"]}]`],
     ['access.tokens', `[{"name":"a","sha256":"${'a'.repeat(64)}","roles":[]}]`],
     ['access.oidc', '{"issuer":"https://login.example"}'],
-    ['storage.kind', 'distributed'],
+    ['storage.kind', 'elsewhere'],
     ['storage.path', ''],
     ['hashing.imported.memoryKiB', '1024'],
     ['hashing.imported.iterations', '1'],
@@ -359,4 +359,108 @@ describe('files with secrets', () => {
 
 it('describes itself as JSON schema for editors', () => {
   expect(z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any' })).toMatchObject({ type: 'object' });
+});
+
+describe('engines', () => {
+  const DISTRIBUTED = {
+    REKEY_STORAGE_KIND: 'distributed',
+    REKEY_EVENTSTORE_CONNECTIONSTRING: 'esdb://127.0.0.1:2113?tls=false',
+    REKEY_MONGODB_URI: 'mongodb://user:hunter2-marker@127.0.0.1',
+    REKEY_KAFKA_BROKERS: '127.0.0.1:9092,[::1]:9092',
+    REKEY_REDIS_URL: 'redis://:hunter2-marker@127.0.0.1:6379',
+  };
+
+  it('stand behind the ports as storage.kind says', () => {
+    expect(load('').adapters).toEqual({ events: 'sqlite', views: 'sqlite', bus: 'local', jobs: 'sqlite' });
+    expect(load('', DISTRIBUTED).adapters).toEqual({
+      events: 'eventstoredb',
+      views: 'mongodb',
+      bus: 'kafka',
+      jobs: 'bullmq',
+    });
+  });
+
+  it('can be mixed, port by port', () => {
+    const { REKEY_EVENTSTORE_CONNECTIONSTRING: _none, ...others } = DISTRIBUTED;
+    expect(load('adapters: { events: sqlite }', others).adapters).toMatchObject({ events: 'sqlite', bus: 'kafka' });
+    expect(load('adapters: { views: mongodb }\nmongodb: { uri: mongodb://a }').adapters).toEqual({
+      events: 'sqlite',
+      views: 'mongodb',
+      bus: 'local',
+      jobs: 'sqlite',
+    });
+  });
+
+  it('must have an address where they are chosen', () => {
+    expect(problems(() => load('storage: { kind: distributed }\nnotifiers: { kafka: { enabled: true } }'))).toEqual([
+      'eventstore.connectionString: is needed by adapters.events eventstoredb',
+      'mongodb.uri: is needed by adapters.views mongodb',
+      'redis.url: is needed by adapters.jobs bullmq',
+      'kafka.brokers: is needed by adapters.bus kafka',
+      'kafka.brokers: is needed by notifiers.kafka',
+    ]);
+  });
+
+  it('have connection strings that no print of the configuration shows', () => {
+    const config = load('', DISTRIBUTED);
+    expect(config.secrets).toMatchObject({
+      mongodb: DISTRIBUTED.REKEY_MONGODB_URI,
+      redis: DISTRIBUTED.REKEY_REDIS_URL,
+      eventstore: DISTRIBUTED.REKEY_EVENTSTORE_CONNECTIONSTRING,
+    });
+    for (const shown of [inspect(config, { depth: 10 }), JSON.stringify(config)])
+      expect(shown).not.toContain('hunter2');
+  });
+
+  it('have connection strings in files, which count before the others', () => {
+    const file = fileWith('mongodb://from-a-file\n', 'uri');
+    const config = load(`mongodb: { uri: mongodb://a, uriFile: ${file} }`);
+    expect(config.secrets.mongodb).toBe('mongodb://from-a-file');
+    expect(problems(() => load('redis: { urlFile: /nowhere/at/all }'))).toEqual([
+      'redis.urlFile: the file cannot be read (ENOENT)',
+    ]);
+  });
+
+  it('are refused by a wrong address without telling it', () => {
+    const found = problems(() => load('mongodb: { uri: "hunter2-marker://x" }\nkafka: { brokers: [hunter2-marker] }'));
+    expect(found).toEqual([
+      'mongodb.uri: must begin with mongodb:// or mongodb+srv://',
+      'kafka.brokers.0: must be host:port',
+    ]);
+  });
+
+  it('reads what Kafka asks for from files', () => {
+    const [ca, password] = [fileWith('a certificate', 'ca.pem'), fileWith('a password', 'password')];
+    const { secrets } = load(
+      `kafka: { ssl: { enabled: true, caFile: ${ca} }, sasl: { mechanism: plain, username: u, passwordFile: ${password} } }`,
+    );
+    expect(secrets.kafka).toEqual({ ca: Buffer.from('a certificate'), password: 'a password' });
+  });
+});
+
+describe('access.services', () => {
+  const key = { kty: 'OKP', crv: 'Ed25519', x: 'A'.repeat(43), kid: 'k1' };
+  const service = (keys: readonly object[], more: object = {}) =>
+    JSON.stringify([{ name: 'billing', publicJwks: { keys }, roles: ['manager'], ...more }]);
+  const services = (text: string) => load('', { REKEY_ACCESS_SERVICES: text }).access.services;
+
+  it('are limited to nothing, and act for nobody, unless it is said', () => {
+    expect(services(service([key]))).toEqual([
+      { name: 'billing', publicJwks: { keys: [key] }, roles: ['manager'], domains: [], mayActFor: false },
+    ]);
+  });
+
+  it('take P-256 too', () => {
+    expect(services(service([{ ...key, kty: 'EC', crv: 'P-256', y: 'A'.repeat(43) }]))).toHaveLength(1);
+  });
+
+  it.each([
+    ['a private key', [{ ...key, d: 'A'.repeat(43) }]],
+    ['no key', []],
+    ['two keys of one kid', [key, key]],
+    ['P-256 without y', [{ ...key, kty: 'EC', crv: 'P-256' }]],
+    ['a key without kid', [{ ...key, kid: undefined }]],
+  ])('are refused with %s', (_name, keys) => {
+    expect(problems(() => services(service(keys)))[0]).toContain('REKEY_ACCESS_SERVICES');
+  });
 });

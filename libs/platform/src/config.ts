@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { parseDocument } from 'yaml';
 import type { z } from 'zod';
+import { adaptersOf, type Adapters } from './config-engines';
 import { CONFIG_KEYS, configSchema, variableOf, type ConfigKey, type Settings } from './config-schema';
 import { readSecretFile } from './secret-file';
 
@@ -9,9 +10,22 @@ export interface Secrets {
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
   readonly pepper?: Buffer;
   readonly webhookSecret?: Buffer;
+  /** Connection strings, which may hold passwords. */
+  readonly eventstore?: string;
+  readonly mongodb?: string;
+  readonly redis?: string;
+  readonly kafka: {
+    readonly ca?: Buffer;
+    readonly cert?: Buffer;
+    readonly key?: Buffer;
+    readonly password?: string;
+  };
 }
 
-export interface Config extends Settings {
+export interface Config extends Omit<Settings, 'adapters' | 'eventstore' | 'mongodb' | 'redis'> {
+  readonly adapters: Adapters;
+  readonly mongodb: Omit<Settings['mongodb'], 'uri' | 'uriFile'>;
+  readonly redis: Omit<Settings['redis'], 'url' | 'urlFile'>;
   /** Not enumerable: printing or serialising a configuration does not show it. */
   readonly secrets: Secrets;
   /** For the log, at the start: what works and should be otherwise. */
@@ -58,12 +72,17 @@ export const loadConfig = ({ env = process.env, file }: ConfigSource = {}): Conf
   if (!parsed.success) throw new ConfigError([...problems, ...problemsOf(parsed.error, used)]);
   if (problems.length > 0) throw new ConfigError(problems);
   const warnings: string[] = [];
-  const config: Settings = parsed.data;
-  const secrets = readSecrets(config, warnings);
-  return Object.defineProperty({ ...config, warnings } as unknown as Config, 'secrets', {
-    value: secrets,
-    enumerable: false,
-  });
+  const secrets = readSecrets(parsed.data, warnings);
+  const { eventstore: _secret, mongodb, redis, ...settings } = parsed.data;
+  const { database, checkReadConcern } = mongodb;
+  const config = {
+    ...settings,
+    adapters: adaptersOf(parsed.data),
+    mongodb: { database, checkReadConcern },
+    redis: { prefix: redis.prefix },
+    warnings,
+  };
+  return Object.defineProperty(config as unknown as Config, 'secrets', { value: secrets, enumerable: false });
 };
 
 const fileTree = (given: string | undefined, givenBy: string): Tree => {
@@ -194,10 +213,30 @@ const readSecrets = (config: Settings, warnings: string[]): Secrets => {
   const pepper = read('hashing.pepperFile', config.hashing.pepperFile, 16);
   const { enabled, secretFile } = config.notifiers.webhook;
   const webhookSecret = read('notifiers.webhook.secretFile', enabled ? secretFile : undefined, 16);
+  const text = (key: string, path: string | undefined, given?: string): string | undefined =>
+    read(key, path, 1)?.toString('utf8') ?? given;
+  const { kafka, eventstore, mongodb, redis } = config;
+  const connections = {
+    eventstore: text('eventstore.connectionStringFile', eventstore.connectionStringFile, eventstore.connectionString),
+    mongodb: text('mongodb.uriFile', mongodb.uriFile, mongodb.uri),
+    redis: text('redis.urlFile', redis.urlFile, redis.url),
+  };
+  const forKafka = {
+    ca: read('kafka.ssl.caFile', kafka.ssl.caFile, 1, true),
+    cert: read('kafka.ssl.certFile', kafka.ssl.certFile, 1, true),
+    key: read('kafka.ssl.keyFile', kafka.ssl.keyFile, 1),
+    password: text('kafka.sasl.passwordFile', kafka.sasl?.passwordFile),
+  };
   if (problems.length > 0) throw new ConfigError(problems);
   return {
+    ...given(connections),
+    kafka: given(forKafka),
     ...(cert && key && { tls: { cert, key } }),
     ...(pepper && { pepper }),
     ...(webhookSecret && { webhookSecret }),
   };
 };
+
+/** The entries that have a value. */
+const given = <T extends object>(entries: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } =>
+  Object.fromEntries(Object.entries(entries).filter(([, value]) => value !== undefined)) as never;

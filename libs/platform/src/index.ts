@@ -4,6 +4,7 @@ export { Access, type AccessOptions, type StaticToken } from './access';
 export type { OidcOptions } from './oidc';
 export * from './active-view';
 export { CLIENT_VARIABLES, ConfigError, loadConfig, type Config, type ConfigSource, type Secrets } from './config';
+export { adaptersOf, type Adapters } from './config-engines';
 export { KeyError, ensureKeys, type KeyFiles, type Keys, type SealingKeys } from './keys';
 export { createLogger, type LoggerOptions } from './logging';
 export { Health, type HealthReport, type Probe } from './health';
