@@ -66,7 +66,7 @@ describe('the gateway, when what it works with fails', () => {
     const limits = { bodyLimitBytes: 10_000, requestTimeoutMs: 1_000, trustedProxies: [] };
     const serving = { log, metrics: { httpRequest: () => undefined }, http: limits };
     server = createHttpServer(serving);
-    addRoutes(server, gatewayRoutes(options), { ...serving, access: options.access, views: options.views, waitTimeoutMs: 1 }); // prettier-ignore
+    addRoutes(server, gatewayRoutes(options), { ...serving, access: options.access, viewOf: (name) => options.views[name], waitTimeoutMs: 1 }); // prettier-ignore
     await server.listen({ port: 0, host: '127.0.0.1' });
   });
   afterEach(() => server.close());

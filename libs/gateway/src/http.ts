@@ -29,7 +29,7 @@ export interface ServerOptions {
 
 export interface RoutingOptions extends ServerOptions {
   readonly access: Pick<Access, 'authenticate'>;
-  readonly views: Readonly<Record<ViewName, Pick<ActiveView, 'waitFor' | 'status'>>>;
+  readonly viewOf: (name: ViewName) => Pick<ActiveView, 'waitFor' | 'status'>;
   /** How long a read waits for the position that its caller has seen. */
   readonly waitTimeoutMs: number;
 }
@@ -187,9 +187,9 @@ const shortened = (field: string): string =>
 const waitForViews = async (position: string, views: readonly ViewName[], options: RoutingOptions): Promise<void> => {
   // Positions of one store are all as long as each other.
   const isOne = (known: string): boolean => known === '' || known.length === position.length;
-  if (!POSITION.test(position) || !views.every((view) => isOne(options.views[view].status().checkpoint)))
+  if (!POSITION.test(position) || !views.every((view) => isOne(options.viewOf(view).status().checkpoint)))
     throw new RekeyError('invalid_request', 'Send a position that an answer gave you.', { field: 'Rekey-At-Least' });
-  const waits = views.map((view) => options.views[view].waitFor(position, options.waitTimeoutMs));
+  const waits = views.map((view) => options.viewOf(view).waitFor(position, options.waitTimeoutMs));
   if ((await Promise.all(waits)).includes(false))
     throw new RekeyError('unavailable', 'The views have not come to this position yet; try again.');
 };

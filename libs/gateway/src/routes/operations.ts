@@ -7,40 +7,19 @@ import { route, type Route } from '../route';
 import { docsPage } from '../docs-page';
 import { z } from 'zod';
 
-export interface OperationRoutesOptions {
+export interface HealthRoutesOptions {
   readonly health: Pick<Health, 'check'>;
   readonly metrics: Pick<Metrics, 'text' | 'contentType'>;
+}
+
+export interface OperationRoutesOptions extends HealthRoutesOptions {
   readonly outcomes: Pick<Outcomes, 'find'>;
   readonly version: string;
 }
 
-/** Outcomes of commands, health, metrics, and the description of all routes. */
-export const operationRoutes = (options: OperationRoutesOptions, others: readonly Route[]): Route[] => {
-  const routes: Route[] = [
-    route({
-      method: 'GET',
-      url: '/api/v1/commands/:commandId',
-      summary: 'What became of a command of your own; never holds a value',
-      tag: 'Commands',
-      action: 'command.read',
-      params: commandPath,
-      answers: {
-        200: {
-          description: 'Its first outcome.',
-          body: commandAnswer,
-          example: { id: IDS.command, status: 'accepted', revision: 3, position: RECEIPT.position },
-          headers: ['rekey-position'],
-        },
-      },
-      errors: ['not_found'],
-      handle: async ({ params, caller }) => {
-        const outcome = await options.outcomes.find(params.commandId);
-        if (!outcome || outcome.caller !== senderOf(caller))
-          throw new RekeyError('not_found', 'No command of yours with this id has an outcome yet.');
-        const { id, status, revision, position, result, error } = outcome.reply;
-        return { status: 200, body: { id, status, revision, position, result, error }, headers: { 'rekey-position': position } };
-      },
-    }),
+/** Health and metrics: what every service answers. */
+export const healthRoutes = (options: HealthRoutesOptions): Route[] =>
+  [
     route({
       method: 'GET',
       url: '/health/live',
@@ -82,6 +61,36 @@ export const operationRoutes = (options: OperationRoutesOptions, others: readonl
         headers: { 'content-type': options.metrics.contentType },
       }),
     }),
+  ]; // prettier-ignore
+
+/** Outcomes of commands, health, metrics, and the description of all routes. */
+export const operationRoutes = (options: OperationRoutesOptions, others: readonly Route[]): Route[] => {
+  const routes: Route[] = [
+    route({
+      method: 'GET',
+      url: '/api/v1/commands/:commandId',
+      summary: 'What became of a command of your own; never holds a value',
+      tag: 'Commands',
+      action: 'command.read',
+      params: commandPath,
+      answers: {
+        200: {
+          description: 'Its first outcome.',
+          body: commandAnswer,
+          example: { id: IDS.command, status: 'accepted', revision: 3, position: RECEIPT.position },
+          headers: ['rekey-position'],
+        },
+      },
+      errors: ['not_found'],
+      handle: async ({ params, caller }) => {
+        const outcome = await options.outcomes.find(params.commandId);
+        if (!outcome || outcome.caller !== senderOf(caller))
+          throw new RekeyError('not_found', 'No command of yours with this id has an outcome yet.');
+        const { id, status, revision, position, result, error } = outcome.reply;
+        return { status: 200, body: { id, status, revision, position, result, error }, headers: { 'rekey-position': position } };
+      },
+    }),
+    ...healthRoutes(options),
     route({
       method: 'GET',
       url: '/openapi.json',

@@ -1,0 +1,3 @@
+import { runService } from '@rekey/composition';
+
+void runService('command-service', process.argv.slice(2));

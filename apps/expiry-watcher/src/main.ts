@@ -1,0 +1,3 @@
+import { runService } from '@rekey/composition';
+
+void runService('expiry-watcher', process.argv.slice(2));

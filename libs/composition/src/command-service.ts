@@ -1,0 +1,78 @@
+import type { Provider } from '@nestjs/common';
+import { CommandHandler } from '@rekey/commands';
+import { Clock, CommandBus, EventStore, Outcomes, SecretHasher } from '@rekey/ports';
+import { part } from './part';
+import { Service } from './service';
+import { Setting } from './setting';
+import { Views } from './shared';
+
+const DAY_MS = 86_400_000;
+const PURGE_EVERY_MS = 3_600_000;
+
+/** The only writer: takes commands, decides, appends, replies. */
+export class CommandService extends Service {
+  private cancelPurge: () => void = () => undefined;
+
+  constructor(
+    private readonly setting: Setting,
+    private readonly clock: Clock,
+    private readonly bus: CommandBus,
+    private readonly handler: CommandHandler,
+    private readonly outcomes: Outcomes,
+  ) {
+    super();
+  }
+
+  async start(): Promise<void> {
+    await this.bus.serve(this.handler.handle);
+    this.purgeNow();
+  }
+
+  async stop(): Promise<void> {
+    this.cancelPurge();
+    await this.bus.close();
+  }
+
+  /** Outcomes are kept for as long as a command may come again, and not for ever. */
+  private purgeNow(): void {
+    const { clock, outcomes, setting } = this;
+    const before = new Date(clock.nowMs() - setting.config.commands.outcomesKeptDays * DAY_MS).toISOString();
+    outcomes
+      .purge(before, clock.now())
+      .catch((error: unknown) => setting.log.warn({ err: error }, 'old outcomes could not be removed'));
+    this.cancelPurge = clock.schedule(PURGE_EVERY_MS, () => this.purgeNow());
+  }
+}
+
+const handlerOf = (
+  { config, keys, log, metrics }: Setting,
+  store: EventStore,
+  outcomes: Outcomes,
+  hasher: SecretHasher,
+  clock: Clock,
+  views: Views,
+): CommandHandler => {
+  const authentication = views.of('authentication');
+  return new CommandHandler({
+    store,
+    outcomes,
+    hasher,
+    clock,
+    secretsMax: config.applications.secretsMax,
+    openingKey: keys.commandSeal.privateKey,
+    effective: (stream, position) => authentication.waitFor(position, config.commands.waitTimeoutMs, stream),
+    observe: (command, caller, outcome) => {
+      metrics.commandHandled(command.type, outcome);
+      log.info({ commandId: command.id, type: command.type, actor: caller.name, outcome }, 'command handled');
+    },
+  });
+};
+
+export const commandService: readonly Provider[] = [
+  part(CommandHandler, [Setting, EventStore, Outcomes, SecretHasher, Clock, Views], handlerOf),
+  part(
+    CommandService,
+    [Setting, Clock, CommandBus, CommandHandler, Outcomes],
+    (...parts) => new CommandService(...parts),
+  ),
+];

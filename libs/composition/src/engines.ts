@@ -1,0 +1,114 @@
+import type { Provider } from '@nestjs/common';
+import {
+  LocalCommandBus,
+  SqliteDatabase,
+  SqliteEventStore,
+  SqliteJobs,
+  SqliteOutcomes,
+  SqliteReadModels,
+} from '@rekey/adapters/embedded';
+import { EventStoreDbEventStore } from '@rekey/adapters/eventstoredb';
+import { MongoDatabase, MongoOutcomes, MongoReadModels } from '@rekey/adapters/mongodb';
+import { Clock, CommandBus, EventStore, Jobs, Outcomes, ReadModels, SystemClock } from '@rekey/ports';
+import { part } from './part';
+import { Setting } from './setting';
+
+/** A connection that several adapters share, made when the first of them asks for it. */
+class Shared<T extends { close(): Promise<void> }> {
+  private opened: Promise<T> | undefined;
+
+  constructor(private readonly open: () => T | Promise<T>) {}
+
+  get(): Promise<T> {
+    this.opened ??= Promise.resolve().then(this.open);
+    return this.opened;
+  }
+
+  async close(): Promise<void> {
+    await (await this.opened?.catch(() => undefined))?.close();
+  }
+}
+
+/** The SQLite file of `storage.path`. */
+abstract class Sqlite extends Shared<SqliteDatabase> {}
+abstract class Mongo extends Shared<MongoDatabase> {}
+
+/** What the process is connected to beside the ports themselves; closed after them. */
+export abstract class Connections {
+  abstract close(): Promise<void>;
+}
+
+/** What a choice of the configuration has made sure of. */
+const given = <T>(value: T | undefined, key: string): T => {
+  if (value === undefined) throw new Error(`${key} is missing.`);
+  return value;
+};
+
+const eventStoreOf = async ({ config }: Setting, clock: Clock, sqlite: Sqlite): Promise<EventStore> => {
+  switch (config.adapters.events) {
+    case 'sqlite':
+      return SqliteEventStore.open(await sqlite.get(), clock);
+    case 'eventstoredb': {
+      const connectionString = given(config.secrets.eventstore, 'eventstore.connectionString');
+      return new EventStoreDbEventStore({ connectionString, clock });
+    }
+  }
+};
+
+const readModelsOf = async ({ config, alone }: Setting, sqlite: Sqlite, mongo: Mongo): Promise<ReadModels> => {
+  switch (config.adapters.views) {
+    case 'sqlite':
+      return SqliteReadModels.open(await sqlite.get(), { alone });
+    case 'mongodb':
+      return new MongoReadModels(await mongo.get(), { checkReadConcern: config.mongodb.checkReadConcern });
+  }
+};
+
+const outcomesOf = async ({ config }: Setting, sqlite: Sqlite, mongo: Mongo): Promise<Outcomes> => {
+  switch (config.adapters.views) {
+    case 'sqlite':
+      return SqliteOutcomes.open(await sqlite.get());
+    case 'mongodb':
+      return new MongoOutcomes(await mongo.get());
+  }
+};
+
+const jobsOf = async ({ config, log }: Setting, clock: Clock, sqlite: Sqlite): Promise<Jobs> => {
+  const report = (facts: object, message: string): void => log.warn(facts, message);
+  switch (config.adapters.jobs) {
+    case 'sqlite':
+      return SqliteJobs.open({ database: await sqlite.get(), clock, report });
+    case 'bullmq':
+      throw new Error('adapters.jobs: bullmq is not composed yet.');
+  }
+};
+
+const busOf = async ({ config }: Setting, clock: Clock): Promise<CommandBus> => {
+  switch (config.adapters.bus) {
+    case 'local':
+      return new LocalCommandBus(clock);
+    case 'kafka':
+      throw new Error('adapters.bus: kafka is not composed yet.');
+  }
+};
+
+/** The ports, each with the adapter that the configuration names; an engine that is not named is not touched. */
+export const engines: readonly Provider[] = [
+  part(Clock, [], () => new SystemClock()),
+  part(Sqlite, [Setting], ({ config }) => new Shared(() => SqliteDatabase.open(config.storage.path))),
+  part(Mongo, [Setting], ({ config }) => {
+    const { database } = config.mongodb;
+    return new Shared(() => new MongoDatabase({ uri: given(config.secrets.mongodb, 'mongodb.uri'), database }));
+  }),
+  part(Connections, [Sqlite, Mongo], (sqlite, mongo) => ({
+    close: async () => {
+      await mongo.close();
+      await sqlite.close();
+    },
+  })),
+  part(EventStore, [Setting, Clock, Sqlite], eventStoreOf),
+  part(ReadModels, [Setting, Sqlite, Mongo], readModelsOf),
+  part(Outcomes, [Setting, Sqlite, Mongo], outcomesOf),
+  part(Jobs, [Setting, Clock, Sqlite], jobsOf),
+  part(CommandBus, [Setting, Clock], busOf),
+];

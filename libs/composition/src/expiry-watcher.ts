@@ -1,0 +1,86 @@
+import type { Provider } from '@nestjs/common';
+import { LogNotifier, UiNotifier, WebhookNotifier } from '@rekey/adapters/notifiers';
+import { ExpiryWatcher, queueOf } from '@rekey/expiry';
+import { Health, ObservedNotifier } from '@rekey/platform';
+import { Clock, CommandBus, EventStore, Jobs, type Notifier } from '@rekey/ports';
+import { part } from './part';
+import { Service } from './service';
+import { Setting } from './setting';
+import { Views } from './shared';
+
+/** The channels that are enabled. */
+abstract class Channels {
+  abstract readonly all: readonly Notifier[];
+}
+
+/** Makes jobs of what is due, and notices and commands of jobs. */
+export class ExpiryWatcherService extends Service {
+  constructor(
+    private readonly watcher: ExpiryWatcher,
+    private readonly jobs: Jobs,
+    private readonly health: Health,
+    private readonly channels: Channels,
+    private readonly setting: Setting,
+  ) {
+    super();
+  }
+
+  start(): Promise<void> {
+    const { jobs, watcher, health, channels } = this;
+    health.add('expiry watcher', () => watcher.status());
+    const queues = [
+      queueOf({ kind: 'expiry' }),
+      ...channels.all.map(({ channel }) => queueOf({ kind: 'notice', channel })),
+    ];
+    for (const queue of queues) this.setting.metrics.watchJobs(queue, () => jobs.counts(queue));
+    return watcher.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.watcher.stop();
+    await this.jobs.close();
+  }
+}
+
+const channelsOf = ({ config, log, metrics }: Setting, clock: Clock): Channels => {
+  const { log: lines, ui, webhook } = config.notifiers;
+  const { webhookSecret } = config.secrets;
+  const all = [
+    ...(lines.enabled ? [new LogNotifier(log, clock)] : []),
+    ...(ui.enabled ? [new UiNotifier()] : []),
+    ...(webhook.enabled && webhook.url !== undefined && webhookSecret !== undefined
+      ? [new WebhookNotifier({ url: webhook.url, secret: webhookSecret }, clock)]
+      : []),
+  ];
+  return { all: all.map((notifier) => new ObservedNotifier(notifier, metrics)) };
+};
+
+const watcherOf = (
+  { config, log }: Setting,
+  store: EventStore,
+  jobs: Jobs,
+  bus: CommandBus,
+  clock: Clock,
+  channels: Channels,
+  views: Views,
+): ExpiryWatcher =>
+  new ExpiryWatcher({
+    store,
+    jobs,
+    bus,
+    clock,
+    notifiers: channels.all,
+    schedule: views.of('expiry-schedule'),
+    notifications: config.notifications,
+    log,
+  });
+
+export const expiryWatcher: readonly Provider[] = [
+  part(Channels, [Setting, Clock], channelsOf),
+  part(ExpiryWatcher, [Setting, EventStore, Jobs, CommandBus, Clock, Channels, Views], watcherOf),
+  part(
+    ExpiryWatcherService,
+    [ExpiryWatcher, Jobs, Health, Channels, Setting],
+    (...parts) => new ExpiryWatcherService(...parts),
+  ),
+];

@@ -1,0 +1,128 @@
+import type { Provider } from '@nestjs/common';
+import { Authenticator, FailureLimiter, UsageRecorder } from '@rekey/authentication';
+import { addRoutes, gatewayRoutes, type Route } from '@rekey/gateway';
+import { Access, Health } from '@rekey/platform';
+import { Clock, CommandBus, EventStore, Outcomes, ReadModels, SecretHasher } from '@rekey/ports';
+import { readUsage, recordUsage } from '@rekey/read-models';
+import { part } from './part';
+import { Service } from './service';
+import { Setting } from './setting';
+import { Views } from './shared';
+
+const MINUTE_MS = 60_000;
+
+/** The HTTP edge: management, the check, history. */
+export class GatewayService extends Service {
+  private readonly ending = new AbortController();
+  /** Every route that is served. */
+  routes: readonly Route[] = [];
+
+  constructor(
+    private readonly setting: Setting,
+    private readonly clock: Clock,
+    private readonly access: Access,
+    private readonly authenticator: Authenticator,
+    private readonly bus: CommandBus,
+    private readonly health: Health,
+    private readonly outcomes: Outcomes,
+    private readonly store: EventStore,
+    private readonly readModels: ReadModels,
+    private readonly usage: UsageRecorder,
+    private readonly views: Views,
+  ) {
+    super();
+  }
+
+  async start(): Promise<void> {
+    const { config, keys, log, metrics, server, version } = this.setting;
+    const { access, authenticator, bus, clock, health, outcomes, store, readModels } = this;
+    const views = this.views.all();
+    this.routes = gatewayRoutes({
+      access,
+      authenticator,
+      bus,
+      clock,
+      health,
+      metrics,
+      outcomes,
+      store,
+      views,
+      usage: (ids) => readUsage(readModels, ids),
+      recipient: keys.sealing,
+      commandKey: keys.commandSeal.publicKey,
+      forwardAuthFrom: config.http.forwardAuthFrom,
+      expiringWithinDays: Math.max(0, ...config.notifications.expiryThresholds),
+      commandTimeoutMs: config.commands.timeoutMs,
+      waitTimeoutMs: config.commands.waitTimeoutMs,
+      version,
+      signal: this.ending.signal,
+    });
+    const { bodyLimitBytes, requestTimeoutMs, trustedProxies } = config.http;
+    const http = { bodyLimitBytes, requestTimeoutMs, trustedProxies };
+    addRoutes(server, this.routes, {
+      access,
+      viewOf: (name) => views[name],
+      log,
+      metrics,
+      http,
+      waitTimeoutMs: config.commands.waitTimeoutMs,
+    });
+    this.usage.start();
+  }
+
+  override drain(): void {
+    this.ending.abort();
+  }
+
+  async stop(): Promise<void> {
+    await this.bus.close();
+    await this.usage.stop();
+  }
+}
+
+const usageOf = ({ log }: Setting, readModels: ReadModels, clock: Clock): UsageRecorder =>
+  new UsageRecorder({
+    clock,
+    sink: (batch) => recordUsage(readModels, batch),
+    onSinkFailed: (error) => log.warn({ err: error }, 'usage could not be stored; it is kept for the next time'),
+    onForgotten: (uses) => log.warn({ uses }, 'uses were forgotten: the memory for them is full'),
+  });
+
+const authenticatorOf = (
+  { config, log, metrics }: Setting,
+  views: Views,
+  hasher: SecretHasher,
+  clock: Clock,
+  usage: UsageRecorder,
+): Authenticator => {
+  const { rememberedMax, failuresPerMinuteMax, failurePairsMax, slowChecksPerClientMax } = config.authentication;
+  const limiter = new FailureLimiter(clock, {
+    failuresMax: failuresPerMinuteMax,
+    windowMs: MINUTE_MS,
+    pairsMax: failurePairsMax,
+    slowConcurrency: slowChecksPerClientMax,
+  });
+  return new Authenticator({
+    view: views.of('authentication'),
+    hasher,
+    clock,
+    limiter,
+    usage,
+    rememberedMax,
+    onChecked: (outcome) => {
+      metrics.checked(outcome.outcome);
+      // Of a flood of wrong answers the first ones of each minute and source are logged; the metric has them all.
+      if (outcome.outcome !== 'valid') log[outcome.limited ? 'debug' : 'info'](outcome, 'check refused');
+    },
+  });
+};
+
+export const gateway: readonly Provider[] = [
+  part(UsageRecorder, [Setting, ReadModels, Clock], usageOf),
+  part(Authenticator, [Setting, Views, SecretHasher, Clock, UsageRecorder], authenticatorOf),
+  part(
+    GatewayService,
+    [Setting, Clock, Access, Authenticator, CommandBus, Health, Outcomes, EventStore, ReadModels, UsageRecorder, Views],
+    (...parts) => new GatewayService(...parts),
+  ),
+];

@@ -1,0 +1,4 @@
+export { createProcess, type Process, type ProcessOptions } from './process';
+export { runProcess } from './run';
+export { runService } from './run-service';
+export { SERVICES, type ServiceName } from './setting';

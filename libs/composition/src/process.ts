@@ -1,0 +1,112 @@
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { lockFolder } from '@rekey/adapters/embedded';
+import { createHttpServer, type Route } from '@rekey/gateway';
+import { ConfigError, Health, Metrics, createLogger, ensureKeys, type Config, type Keys } from '@rekey/platform';
+import { Clock, CommandBus } from '@rekey/ports';
+import type { FastifyInstance } from 'fastify';
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import path from 'node:path';
+import type { DestinationStream } from 'pino';
+import 'reflect-metadata';
+import { PlainFastifyAdapter } from './fastify-adapter';
+import { GatewayService } from './gateway';
+import { SERVICES, Setting, type ServiceName } from './setting';
+import { SystemModule } from './system';
+import { VERSION } from './version';
+
+const READY_TIMEOUT_MS = 60_000;
+const READY_POLL_MS = 20;
+
+/** A process of Rekey, put together and not yet reachable. */
+export interface Process {
+  readonly version: string;
+  readonly folder: string;
+  readonly keys: Keys;
+  readonly server: FastifyInstance;
+  /** Of the API, where the process is a gateway. */
+  readonly routes: readonly Route[];
+  readonly bus: CommandBus;
+  readonly clock: Clock;
+  /** Opens the port; answers the URL. */
+  listen(): Promise<string>;
+  /** Resolves true when every part can do its work, false where that takes too long. */
+  ready(): Promise<boolean>;
+  /** Finishes what is in hand and lets go of the folder. */
+  close(): Promise<void>;
+}
+
+export interface ProcessOptions {
+  readonly config: Config;
+  readonly services: readonly ServiceName[];
+  /** Where the log goes; default: standard output. */
+  readonly logTo?: DestinationStream | undefined;
+}
+
+/** Where a process listens: a gateway for its API, another service for health and metrics. */
+const addressOf = ({ http, operations }: Config, services: readonly ServiceName[]): { host: string; port: number } => {
+  const { host, ports } = operations;
+  if (services.includes('gateway')) return http;
+  if (services.includes('command-service')) return { host, port: ports.commandService };
+  return { host, port: services.includes('projector') ? ports.projector : ports.expiryWatcher };
+};
+
+/**
+ * Puts a process together: which services it is, on which adapters by the configuration. The whole system in one process
+ * locks the folder of `storage.path`; services share it. Throws `ConfigError`, `KeyError`, or `EngineUnavailable` where
+ * the folder is in use or its store cannot be opened; engines that are away are waited for.
+ */
+export const createProcess = async ({ config, services, logTo }: ProcessOptions): Promise<Process> => {
+  const alone = SERVICES.every((name) => services.includes(name));
+  if (!alone && config.adapters.bus === 'local')
+    throw new ConfigError(['adapters.bus: services in processes of their own need kafka']);
+  const folder = path.resolve(config.storage.path);
+  const unlock = alone ? lockFolder(folder) : (): void => undefined;
+  const keys = ensureKeys(folder, config.access);
+  const name = alone ? 'standalone' : services.join('+');
+  const logger = createLogger({ level: config.logging.level, ...(logTo && { to: logTo }) });
+  const log = alone ? logger : logger.child({ service: name });
+  for (const warning of [...config.warnings, ...keys.warnings]) log.warn(warning);
+  const metrics = new Metrics();
+  const { bodyLimitBytes, requestTimeoutMs, trustedProxies } = config.http;
+  const http = { bodyLimitBytes, requestTimeoutMs, trustedProxies, tls: config.secrets.tls };
+  const server = createHttpServer({ log, metrics, http });
+  const instance = alone ? name : `${name}@${hostname()}-${randomUUID().slice(0, 8)}`;
+  const setting = new Setting({ config, keys, log, metrics, server, version: VERSION, alone, instance });
+  const app = await NestFactory.create<NestFastifyApplication>(
+    SystemModule.of(setting, services),
+    new PlainFastifyAdapter(server),
+    { bodyParser: false, logger: false, abortOnError: false },
+  );
+  await app.init();
+  const clock = app.get(Clock);
+  const health = app.get(Health);
+  return {
+    version: VERSION,
+    folder,
+    keys,
+    server,
+    routes: services.includes('gateway') ? app.get(GatewayService).routes : [],
+    bus: app.get(CommandBus),
+    clock,
+    listen: async () => {
+      const { host, port } = addressOf(config, services);
+      await app.listen(port, host);
+      const url = await app.getUrl();
+      // Nest does not know what the server that it was given speaks.
+      return config.secrets.tls ? url.replace(/^http:/, 'https:') : url;
+    },
+    ready: async () => {
+      for (const until = clock.monotonicMs() + READY_TIMEOUT_MS; clock.monotonicMs() < until;) {
+        if ((await health.check()).ready) return true;
+        await clock.sleep(READY_POLL_MS);
+      }
+      return false;
+    },
+    close: async () => {
+      await app.close();
+      unlock();
+    },
+  };
+};

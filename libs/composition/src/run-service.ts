@@ -1,0 +1,40 @@
+import { loadConfig, type Config } from '@rekey/platform';
+import { createProcess, type Process } from './process';
+import { runProcess } from './run';
+import type { ServiceName } from './setting';
+
+const USAGE = (name: ServiceName): string => `Rekey's ${name}, one of its four services.
+
+  npm run serve -- ${name}   start, with ./rekey.yml or the file of REKEY_CONFIG, and REKEY_*
+`;
+
+/** One of the four services as a process of its own. */
+export const runService = async (name: ServiceName, args: readonly string[]): Promise<void> => {
+  if (args.length > 0) {
+    process.stderr.write(USAGE(name));
+    process.exitCode = args[0] === '--help' ? 0 : 2;
+    return;
+  }
+  let config: Config | undefined;
+  await runProcess(
+    () => createProcess({ config: (config = loadConfig()), services: [name] }),
+    (made, listening, ready) => announce(name, made, config?.http.publicUrl, listening, ready),
+  );
+};
+
+const announce = (
+  name: ServiceName,
+  { version, folder, keys }: Process,
+  publicUrl: string | undefined,
+  listening: string,
+  ready: boolean,
+): void => {
+  const url = name === 'gateway' ? (publicUrl ?? listening) : listening;
+  const lines = [
+    `Rekey ${version} ${name} is running at ${url}`,
+    ...(name === 'gateway' ? [`  API           ${url}/docs`, `  admin token   ${keys.adminToken.file}`] : []),
+    `  keys          ${folder}`,
+    ...(ready ? [] : [`  not ready     ${listening}/health/ready says why`]),
+  ];
+  process.stdout.write(`\n${lines.join('\n')}\n\n`);
+};

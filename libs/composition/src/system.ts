@@ -1,0 +1,125 @@
+import {
+  Inject,
+  Injectable,
+  Module,
+  type BeforeApplicationShutdown,
+  type DynamicModule,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+  type Provider,
+} from '@nestjs/common';
+import { addRoutes, healthRoutes } from '@rekey/gateway';
+import { Access, Health, lagSeconds } from '@rekey/platform';
+import { Clock, EventStore, Outcomes, ReadModels } from '@rekey/ports';
+import { CommandService, commandService } from './command-service';
+import { Connections, engines } from './engines';
+import { ExpiryWatcherService, expiryWatcher } from './expiry-watcher';
+import { GatewayService, gateway } from './gateway';
+import { part, type Token } from './part';
+import { ProjectorService, projector } from './projector';
+import type { Service } from './service';
+import { SERVICES, Setting, type ServiceName } from './setting';
+import { Views, shared } from './shared';
+
+/** What each service is made of, beside what all share. */
+const SERVICE_PARTS: Readonly<Record<ServiceName, readonly [Token<Service>, readonly Provider[]]>> = {
+  projector: [ProjectorService, projector],
+  'command-service': [CommandService, commandService],
+  gateway: [GatewayService, gateway],
+  'expiry-watcher': [ExpiryWatcherService, expiryWatcher],
+};
+
+/** The services of this process, in the order in which they need each other. */
+abstract class Services {
+  abstract readonly all: readonly Service[];
+}
+
+/** Starts the services of a process in the order in which they need each other, and ends them in the other. */
+@Injectable()
+export class System implements OnModuleInit, BeforeApplicationShutdown, OnApplicationShutdown {
+  constructor(
+    @Inject(Setting) private readonly setting: Setting,
+    @Inject(Clock) private readonly clock: Clock,
+    @Inject(Services) private readonly services: Services,
+    @Inject(Views) private readonly views: Views,
+    @Inject(Access) private readonly access: Access,
+    @Inject(Health) private readonly health: Health,
+    @Inject(EventStore) private readonly store: EventStore,
+    @Inject(ReadModels) private readonly readModels: ReadModels,
+    @Inject(Outcomes) private readonly outcomes: Outcomes,
+    @Inject(Connections) private readonly connections: Connections,
+  ) {}
+
+  async onModuleInit(): Promise<void> {
+    const { services, views } = this;
+    const isGateway = services.all.some((service) => service instanceof GatewayService);
+    if (!isGateway) this.serveHealth();
+    this.health.add('event store', async () => {
+      await this.store.head();
+      return { ready: true };
+    });
+    for (const service of services.all) await service.start();
+    await Promise.all([...views.inUse.values()].map((view) => view.start()));
+    this.watchViews();
+  }
+
+  /** Before the port is closed: nobody sends new work here, and streams end. */
+  beforeApplicationShutdown(): void {
+    this.health.stop();
+    for (const service of this.services.all) service.drain();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    for (const service of this.services.all.toReversed()) await service.stop();
+    for (const view of this.views.inUse.values()) view.stop();
+    await this.outcomes.close();
+    await this.readModels.close();
+    await this.store.close();
+    await this.connections.close();
+  }
+
+  /** What a process without an API answers. */
+  private serveHealth(): void {
+    const { access, health, setting } = this;
+    const { config, log, metrics, server } = setting;
+    const { bodyLimitBytes, requestTimeoutMs, trustedProxies } = config.http;
+    addRoutes(server, healthRoutes({ health, metrics }), {
+      access,
+      viewOf: (name) => this.views.of(name),
+      log,
+      metrics,
+      http: { bodyLimitBytes, requestTimeoutMs, trustedProxies },
+      waitTimeoutMs: config.commands.waitTimeoutMs,
+    });
+  }
+
+  private watchViews(): void {
+    const { health, store, clock } = this;
+    for (const [name, view] of this.views.inUse) {
+      health.add(`view ${name}`, () => view.status());
+      this.setting.metrics.watchView(name, async () => {
+        const { ready, checkpoint } = view.status();
+        return { ready, lagSeconds: await lagSeconds(store, checkpoint, clock) };
+      });
+    }
+  }
+}
+
+/** A process as a Nest module: one service, several, or the whole system. */
+@Module({})
+export class SystemModule {
+  static of(setting: Setting, names: readonly ServiceName[]): DynamicModule {
+    const chosen = SERVICES.filter((name) => names.includes(name)).map((name) => SERVICE_PARTS[name]);
+    return {
+      module: SystemModule,
+      providers: [
+        part(Setting, [], () => setting),
+        ...engines,
+        ...shared,
+        ...chosen.flatMap(([, parts]) => parts),
+        part(Services, chosen.map(([token]) => token), (...all) => ({ all })),
+        System,
+      ],
+    };
+  } // prettier-ignore
+}
