@@ -4,7 +4,12 @@ export { Access, type AccessOptions, type StaticToken } from './access';
 export type { OidcOptions } from './oidc';
 export * from './active-view';
 export { CLIENT_VARIABLES, ConfigError, loadConfig, type Config, type ConfigSource, type Secrets } from './config';
-export { KeyError, ensureKeys, type KeyFiles, type Keys, type SealingKeys } from './keys';
+export {
+  KeyError, ensureKeys, makeSigningKey, parseSigningKey, type KeyFiles, type Keys, type SealingKeys, type SigningKeys,
+} from './keys'; // prettier-ignore
+export {
+  CommandTokens, commandSigner, routeHash, valueHash, type CommandSignerOptions, type ServiceSender,
+} from './command-tokens'; // prettier-ignore
 export { createLogger, type LoggerOptions } from './logging';
 export { Health, type HealthReport, type Probe } from './health';
 export { Metrics, lagSeconds, type ViewProgress } from './metrics';
