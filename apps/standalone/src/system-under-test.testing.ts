@@ -87,10 +87,12 @@ export const describeSystems = (name: string, tests: (start: StartSystem) => voi
     describe('as standalone', () => tests(() => startStandalone()));
     describe('as four services', () =>
       describeOn(['kafka', 'mongodb', 'redis'], (urls) => tests(() => startServices(urls))));
+    describe('as four services that share one SQLite file', () =>
+      describeOn(['kafka'], (urls) => tests(() => startServices(urls))));
     describe('as standalone on a scripted EventStoreDB', () => tests(startOnPeer));
-    describe('as standalone, for real', () =>
+    describe('as standalone on a real EventStoreDB', () =>
       describeOn(['eventstore'], ({ eventstore }) => tests(() => startStandalone(onEventStore(eventstore)))));
-    describe('as four services, for real', () =>
+    describe('as four services on a real EventStoreDB', () =>
       describeOn(['eventstore', 'kafka', 'mongodb', 'redis'], (urls) => tests(() => startServices(urls))));
   });
 };
