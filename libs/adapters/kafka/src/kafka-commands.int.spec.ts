@@ -68,7 +68,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
         return acceptedReply(request, 7);
       });
       const client = new ClientKafka({
-        client: clientOptions(connection, 'consumer') as never,
+        client: clientOptions(connection, 'consumer'),
         consumer: { groupId: `${topics.commandGroup}.nest-${randomUUID()}` },
         producerOnlyMode: false,
       });
