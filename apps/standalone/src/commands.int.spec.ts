@@ -185,6 +185,32 @@ describe('the command handler on the embedded stores', () => {
     expect(await history()).toHaveLength(2);
   });
 
+  it('takes no stale command that is new, and tells one that is known its outcome', async () => {
+    const asked = command(addSecret('CI'));
+    const stale = { command: asked, caller: ADMIN, correlationId: 'test', stale: true } as const;
+    await expect(handlerWith().handle(stale)).rejects.toMatchObject({ code: 'unauthenticated' });
+    expect(await history()).toHaveLength(1);
+    expect(await outcomes.find(asked.id)).toBeNull();
+    const value = await valueOf(await send(asked));
+    const again = await handlerWith().handle(stale);
+    expect(again).toMatchObject({ status: 'accepted', replayed: true, revision: 1 });
+    expect(await valueOf(again)).toBe(value);
+    const other = { ...stale, command: command(addSecret('Other'), asked.id) };
+    await expect(handlerWith().handle(other)).rejects.toMatchObject({ code: 'idempotency_key_reused' });
+    expect(await history()).toHaveLength(2);
+  });
+
+  it('tells a stale command its outcome also where only the stream knows it', async () => {
+    const deaf: Outcomes = Object.assign(Object.create(outcomes) as Outcomes, {
+      record: () => Promise.reject(new EngineUnavailable('outcomes')),
+    });
+    const lost = command(addSecret('CI'));
+    await expect(send(lost, handlerWith({ outcomes: deaf }))).rejects.toMatchObject({ code: 'timeout' });
+    const again = await handlerWith().handle({ command: lost, caller: ADMIN, correlationId: 'test', stale: true });
+    expect(again).toMatchObject({ status: 'accepted', replayed: true, revision: 1 });
+    expect(await outcomes.find(lost.id)).not.toBeNull();
+  });
+
   it('says unavailable only where the command was certainly not taken', async () => {
     const away = Object.assign(Object.create(store) as EventStore, {
       readStream: () => Promise.reject(new EngineUnavailable('event store')),

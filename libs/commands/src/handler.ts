@@ -85,7 +85,7 @@ interface Settled {
 /**
  * The one handler for all commands: known outcome → fold → decide → append → outcome → reply (design §5). Refusals are
  * replies. Throws `RekeyError` `invalid_request`, `forbidden` or a 404 where the command may not be looked at,
- * `unavailable` where it was certainly not taken, and `timeout` where its outcome is unknown.
+ * `unauthenticated` where it is stale and new, `unavailable` where it was certainly not taken, and `timeout` where its outcome is unknown.
  */
 export class CommandHandler {
   private readonly streams: FoldedStreams;
@@ -122,6 +122,7 @@ export class CommandHandler {
       const folded = await untaken(this.folded(request.command));
       const trace = folded.traces.find((each) => each.commandId === request.command.id);
       if (trace) return this.record(request, fingerprint, accepted(request.command, trace, trace), trace);
+      if (request.stale) throw stale();
       try {
         made ??= await this.makeValue(request.command, brought);
         return await this.decideAndAppend(request, fingerprint, folded, made);
@@ -316,6 +317,10 @@ const rejected = (
 /** Not recorded, for nothing was decided: the same command id may be tried again. */
 const busy = (): RekeyError =>
   new RekeyError('revision_conflict', 'Others change this all the time; send the command again.');
+
+/** Not recorded either: what is sent again with a new proof of its sender is a new command. */
+const stale = (): RekeyError =>
+  new RekeyError('unauthenticated', 'The token of the command is too old, or not valid yet. Sign the command again.');
 
 const withResult = (
   reply: CommandReply,

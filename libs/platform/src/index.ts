@@ -5,7 +5,12 @@ export type { OidcOptions } from './oidc';
 export * from './active-view';
 export { CLIENT_VARIABLES, ConfigError, loadConfig, type Config, type ConfigSource, type Secrets } from './config';
 export { adaptersOf, type Adapters } from './config-engines';
-export { KeyError, ensureKeys, type KeyFiles, type Keys, type SealingKeys } from './keys';
+export {
+  KeyError, ensureKeys, makeSigningKey, parseSigningKey, type KeyFiles, type Keys, type SealingKeys, type SigningKeys,
+} from './keys'; // prettier-ignore
+export {
+  CommandTokens, commandSigner, routeHash, valueHash, type CommandSignerOptions, type ServiceSender,
+} from './command-tokens'; // prettier-ignore
 export { createLogger, type LoggerOptions } from './logging';
 export { Health, type HealthReport, type Probe } from './health';
 export { Metrics, lagSeconds, type ViewProgress } from './metrics';

@@ -1,17 +1,18 @@
-import { recipientKeySchema } from '@rekey/contracts';
+import { recipientKeySchema, type Caller } from '@rekey/contracts';
 import { ManualClock } from '@rekey/ports';
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, generateKeyPairSync, randomUUID } from 'node:crypto';
 import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { buildSync } from 'esbuild';
 import { Access } from './access';
+import { CommandTokens, commandSigner } from './command-tokens';
 import { KeyError, ensureKeys } from './keys';
 import { open, seal } from './sealing';
 
-const FILES = ['admin-token', 'command-seal-key.json', 'index-key', 'sealing-key.json'];
+const FILES = ['admin-token', 'command-seal-key.json', 'index-key', 'sealing-key.json', 'signing-key.json'];
 
 let folder: string;
 beforeEach(() => {
@@ -66,6 +67,27 @@ describe('the keys of a folder', () => {
     expect(indexKey).toHaveLength(32);
   });
 
+  it('sign commands for those who have the public half', async () => {
+    const { signing } = ensureKeys(folder);
+    expect(signing.publicKey).toEqual({
+      kty: 'OKP', crv: 'Ed25519', x: expect.any(String), kid: expect.stringMatching(/^[\w-]{43}$/), use: 'sig', alg: 'EdDSA',
+    }); // prettier-ignore
+    expect(signing.privateKey).toEqual({ ...signing.publicKey, d: expect.any(String) });
+    const sender = { name: 'gateway', roles: ['admin' as const], domains: [], mayActFor: false };
+    const tokens = new CommandTokens([{ ...sender, publicJwks: { keys: [signing.publicKey] } }], 'rekey');
+    const clock = new ManualClock(0);
+    const sign = commandSigner({ name: 'gateway', privateKey: signing.privateKey, audience: 'rekey', clock });
+    const caller: Caller = { type: 'service', name: 'gateway', roles: [], domains: [] };
+    const id = randomUUID();
+    const record = { value: Buffer.from('{}') };
+    const command = { id, type: 'DeleteDomain' as const, data: { domainId: 'shop' } };
+    const authorization = await sign({ command, caller, correlationId: 'c' }, record);
+    expect(await tokens.verify(authorization, record, id, 0)).toMatchObject({
+      caller: { name: 'gateway' },
+      fresh: true,
+    });
+  });
+
   it('make another admin token once its file is gone', () => {
     const before = ensureKeys(folder);
     rmSync(before.adminToken.file);
@@ -104,6 +126,15 @@ describe('the keys of a folder', () => {
 });
 
 describe('keys that are kept elsewhere', () => {
+  it('may sign on P-256, under a kid of their own', () => {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const signingKeyFile = join(folder, 'own.json');
+    const jwk = { ...privateKey.export({ format: 'jwk' }), kid: 'of-2026' };
+    writeFileSync(signingKeyFile, JSON.stringify(jwk), { mode: 0o600 });
+    const { signing } = ensureKeys(join(folder, 'keys'), { signingKeyFile });
+    expect(signing.publicKey).toMatchObject({ kid: 'of-2026', alg: 'ES256', use: 'sig' });
+  });
+
   it('are read from their files, and none is made for them in the folder', () => {
     const elsewhere = ensureKeys(join(folder, 'elsewhere'));
     const at = (name: string) => join(folder, 'elsewhere', name);
@@ -111,7 +142,9 @@ describe('keys that are kept elsewhere', () => {
       sealingKeyFile: at('sealing-key.json'),
       commandSealKeyFile: at('command-seal-key.json'),
       indexKeyFile: at('index-key'),
+      signingKeyFile: at('signing-key.json'),
     });
+    expect(keys.signing).toEqual(elsewhere.signing);
     expect(keys.sealing).toEqual(elsewhere.sealing);
     expect(keys.commandSeal).toEqual(elsewhere.commandSeal);
     expect(keys.indexKey).toEqual(elsewhere.indexKey);

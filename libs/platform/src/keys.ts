@@ -14,6 +14,12 @@ export interface SealingKeys {
   readonly privateKey: JWK;
 }
 
+/** A key pair for EdDSA or ES256 (RFC 8037, RFC 7518 §3.4); both halves have its `kid`. */
+export interface SigningKeys {
+  readonly publicKey: JWK;
+  readonly privateKey: JWK;
+}
+
 /** All keys of a Rekey on one machine. */
 export interface Keys {
   /** The token itself is only in its file. */
@@ -22,6 +28,8 @@ export interface Keys {
   readonly sealing: SealingKeys;
   /** The command-service's: values that callers bring are sealed to it. */
   readonly commandSeal: SealingKeys;
+  /** Of this installation as a sender of commands over Kafka; others know it by the public half. */
+  readonly signing: SigningKeys;
   /** Key of the lookup ids of imported values, 32 bytes. */
   readonly indexKey: Buffer;
   /** For the log: what works and should be otherwise. */
@@ -32,6 +40,7 @@ export interface Keys {
 export interface KeyFiles {
   readonly sealingKeyFile?: string | undefined;
   readonly commandSealKeyFile?: string | undefined;
+  readonly signingKeyFile?: string | undefined;
   readonly indexKeyFile?: string | undefined;
 }
 
@@ -43,6 +52,10 @@ export class KeyError extends Error {
   }
 }
 
+const SIGNING_ALGORITHMS = new Map([
+  ['Ed25519', 'EdDSA'],
+  ['P-256', 'ES256'],
+]);
 const INDEX_KEY_BYTES = 32;
 const TOKEN_BYTES = 32;
 /** 256 bits in base62. */
@@ -74,6 +87,7 @@ export const ensureKeys = (folder: string, files: KeyFiles = {}): Keys => {
   return {
     sealing: keyOf('sealing-key.json', files.sealingKeyFile, makeSealingKey, parseSealingKey),
     commandSeal: keyOf('command-seal-key.json', files.commandSealKeyFile, makeSealingKey, parseSealingKey),
+    signing: keyOf('signing-key.json', files.signingKeyFile, makeSigningKey, parseSigningKey),
     indexKey: keyOf('index-key', files.indexKeyFile, makeIndexKey, parseIndexKey),
     adminToken: { file: tokenFile, created, sha256: keyOf('admin-token', undefined, makeToken, digestOfToken) },
     warnings,
@@ -116,6 +130,29 @@ const parseSealingKey: Parse<SealingKeys> = (text, path) => {
     return { publicKey: recipientKeySchema.parse({ ...point, ...marks }) as JWK, privateKey: { ...point, d } as JWK };
   } catch {
     throw new KeyError(path, 'the file does not hold a private JWK on P-256, P-384, P-521 or X25519');
+  }
+};
+
+/** What a new `signing-key.json` holds: a private JWK on Ed25519 (RFC 8037 §2). */
+export const makeSigningKey = (): string => {
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const { kty, crv, x, d } = privateKey.export({ format: 'jwk' });
+  return JSON.stringify({ kty, crv, x, d });
+};
+
+/** Reads a `signing-key.json`; a `kid` in it is kept, else it is the thumbprint. Throws `KeyError` with the path. */
+export const parseSigningKey = (text: string, path: string): SigningKeys => {
+  try {
+    const jwk = JSON.parse(text) as JsonWebKey & { kid?: unknown };
+    const key = createPrivateKey({ key: jwk, format: 'jwk' });
+    const point = createPublicKey(key).export({ format: 'jwk' }) as JWK;
+    const alg = SIGNING_ALGORITHMS.get(point.crv ?? '');
+    if (alg === undefined) throw new Error('Not a curve of ours.');
+    const kid = typeof jwk.kid === 'string' && jwk.kid !== '' ? jwk.kid : thumbprint(point);
+    const publicKey: JWK = { ...point, kid, use: 'sig', alg };
+    return { publicKey, privateKey: { ...publicKey, d: key.export({ format: 'jwk' }).d as string } };
+  } catch {
+    throw new KeyError(path, 'the file does not hold a private JWK on Ed25519 or P-256');
   }
 };
 
