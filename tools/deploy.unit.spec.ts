@@ -1,6 +1,8 @@
 import { addressOf, SERVICES, type ServiceName } from '@rekey/composition';
-import { loadConfig, type Config } from '@rekey/platform';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { Health, loadConfig, Metrics, type Config } from '@rekey/platform';
+import { healthRoutes } from '@rekey/gateway';
+import type { Command } from 'commander';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parse } from 'yaml';
@@ -30,8 +32,9 @@ const runsOnCommandLine = async (words: readonly string[]): Promise<boolean> => 
   const silent = { write: () => true };
   const program = programOf({ stdout: silent, stderr: silent, environment: {}, version: '0' } as unknown as Io);
   let ran = false;
-  for (const group of program.commands)
-    for (const command of [group, ...group.commands]) command.action(() => void (ran = true));
+  const leaves = (command: Command): Command[] =>
+    command.commands.length ? command.commands.flatMap(leaves) : [command];
+  for (const command of leaves(program)) command.action(() => void (ran = true));
   await program.parseAsync(words.slice(1), { from: 'user' });
   return ran && words[0] === 'rekey';
 };
@@ -62,6 +65,15 @@ describe('deploy/Dockerfile', () => {
     expect(exposed).toEqual([...new Set(APPS.map((app) => portOf(config, app)))].sort());
     for (const app of APPS) expect(addressOf(config, servicesOf(app)).host).toBe('0.0.0.0');
     expect(lastStage()).toMatch(new RegExp(`^VOLUME ${config.storage.path}$`, 'm'));
+  });
+
+  it('asks each app for its health where it listens', () => {
+    const config = loadConfig({ env: {} });
+    const ports = [...textOf('deploy/health.mjs').matchAll(/^ {2}'?([a-z-]+)'?: \['[\w.]+', (\d+)\],$/gm)];
+    expect(Object.fromEntries(ports.map(([, app, port]) => [app, Number(port)]))).toEqual(
+      Object.fromEntries(APPS.map((app) => [app, portOf(config, app)])),
+    );
+    expect(lastStage()).toMatch(/^HEALTHCHECK .* CMD \["node", "health.mjs"\]$/m);
   });
 
   it('runs as nobody special, without what only development needs', () => {
@@ -246,12 +258,15 @@ describe('deploy/kubernetes', () => {
 
   it('asks for health where it is answered', () => {
     const container = common!.spec.template.spec.containers[0]!;
-    const operations = readFileSync(path.join(ROOT, 'libs/gateway/src/routes/operations.ts'), 'utf8');
+    const routes = healthRoutes({ health: new Health(), metrics: new Metrics({ processMetrics: false }) });
+    const paths = routes.map(({ url }) => url);
     for (const probe of [container.startupProbe, container.livenessProbe, container.readinessProbe]) {
       expect(probe?.httpGet.port).toBe('http');
-      expect(operations).toContain(`'${probe?.httpGet.path}'`);
+      expect(paths).toContain(probe?.httpGet.path);
     }
     expect(container.readinessProbe?.httpGet.path).toBe('/health/ready');
+    for (const { spec } of of('Deployment'))
+      expect(paths).toContain(spec.template.metadata.annotations?.['prometheus.io/path']);
   });
 
   it('gives pods no rights', () => {
