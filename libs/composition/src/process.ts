@@ -46,7 +46,10 @@ export interface ProcessOptions {
 }
 
 /** Where a process listens: a gateway for its API, another service for health and metrics. */
-const addressOf = ({ http, operations }: Config, services: readonly ServiceName[]): { host: string; port: number } => {
+export const addressOf = (
+  { http, operations }: Config,
+  services: readonly ServiceName[],
+): { host: string; port: number } => {
   const { host, ports } = operations;
   if (services.includes('gateway')) return http;
   if (services.includes('command-service')) return { host, port: ports.commandService };
