@@ -1,11 +1,8 @@
-import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-
-const MAIN = path.resolve(__dirname, '../../../dist/apps/standalone/main.js');
-const START_TIMEOUT_MS = 60_000;
+import { AppProcess, type StartOptions } from './app-process.testing';
 
 /** A folder for a test, which `remove` takes away. */
 export const temporaryFolder = (): { readonly path: string; remove(): void } => {
@@ -27,108 +24,87 @@ export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-export interface StartOptions {
-  readonly env?: Readonly<Record<string, string>>;
-  readonly args?: readonly string[];
-}
+/** A request under `/api/v1` of a server, or to a path of its root where it begins with `//`. */
+export const request = async (
+  { url: base, token: usual }: { readonly url: string; readonly token: string },
+  method: string,
+  target: string,
+  body?: unknown,
+  { token = usual, headers = {} }: RequestOptions = {},
+): Promise<Answer> => {
+  const url = target.startsWith('//') ? `${base}${target.slice(1)}` : `${base}/api/v1${target}`;
+  const response = await fetch(url, {
+    method,
+    headers: {
+      ...(token !== null && { authorization: `Bearer ${token}` }),
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  const json = /[/+]json\b/.test(response.headers.get('content-type') ?? '');
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    body: json && text !== '' ? JSON.parse(text) : undefined,
+  };
+};
 
-/** The process, which has an environment of its own, and the folder of its data. */
+/** The process, on a port that is free, and the folder of its data. */
 const launch = (folder: string, { env: more, args = [] }: StartOptions) => {
-  const storage = path.join(folder, 'data');
-  const env = { HOME: folder, REKEY_HTTP_PORT: '0', REKEY_STORAGE_PATH: storage, ...more };
-  const stdio: ['ignore', 'pipe', 'pipe'] = ['ignore', 'pipe', 'pipe'];
-  const child = spawn(process.execPath, [MAIN, ...args], { cwd: folder, env, stdio });
-  return { child, storage: env.REKEY_STORAGE_PATH };
+  const env = { REKEY_HTTP_PORT: '0', REKEY_STORAGE_PATH: path.join(folder, 'data'), ...more };
+  return { app: new AppProcess('standalone', folder, { env, args }), storage: env.REKEY_STORAGE_PATH };
 };
 
 /** Standalone as a process of its own, built as `npm start` builds it. */
 export class StandaloneProcess {
   private constructor(
-    readonly child: ChildProcess,
+    private readonly app: AppProcess,
     readonly folder: string,
     readonly url: string,
     readonly token: string,
-    private readonly lines: string[],
   ) {}
 
-  /** Starts on a port that is free; resolves when it says that it runs. `dist` must be current (the e2e set-up builds it). */
+  /** Starts on a port that is free; resolves when it says that it runs. */
   static async start(folder: string, options: StartOptions = {}): Promise<StandaloneProcess> {
-    const { child, storage } = launch(folder, options);
-    const lines: string[] = [];
-    const url = await new Promise<string>((resolve, reject) => {
-      const fail = (why: string): void => reject(new Error(`${why}\n${lines.join('')}`));
-      const timer = setTimeout(() => fail('standalone did not start'), START_TIMEOUT_MS);
-      child.once('exit', (code) => fail(`standalone ended with ${code}`));
-      let started = false;
-      const read = (chunk: Buffer): void => {
-        lines.push(chunk.toString());
-        const found = started ? undefined : /is running at (\S+)/.exec(lines.join(''))?.[1];
-        if (found === undefined) return;
-        started = true;
-        clearTimeout(timer);
-        resolve(found);
-      };
-      child.stdout.on('data', read);
-      child.stderr.on('data', read);
-    });
+    const { app, storage } = launch(folder, options);
+    const url = await app.started;
     const token = readFileSync(path.join(storage, 'admin-token'), 'utf8').trim();
-    return new StandaloneProcess(child, folder, url, token, lines);
+    return new StandaloneProcess(app, folder, url, token);
   }
 
   /** Starts, and SIGKILLs after a time, whether or not it runs by then. */
   static async startAndKill(folder: string, afterMs: number, options: StartOptions = {}): Promise<void> {
-    const { child } = launch(folder, options);
-    child.stdout.resume();
-    child.stderr.resume();
+    const { child } = launch(folder, options).app;
     const exited = once(child, 'exit');
     const timer = setTimeout(() => child.kill('SIGKILL'), afterMs);
     await exited;
     clearTimeout(timer);
   }
 
+  get child(): AppProcess['child'] {
+    return this.app.child;
+  }
+
   /** Everything that it has written to stdout and stderr. */
   get output(): string {
-    return this.lines.join('');
+    return this.app.output;
   }
 
   /** A request under `/api/v1`, or to a path of the root where it begins with `//`. */
-  async request(method: string, target: string, body?: unknown, options: RequestOptions = {}): Promise<Answer> {
-    const { token = this.token, headers = {} } = options;
-    const url = target.startsWith('//') ? `${this.url}${target.slice(1)}` : `${this.url}/api/v1${target}`;
-    const response = await fetch(url, {
-      method,
-      headers: {
-        ...(token !== null && { authorization: `Bearer ${token}` }),
-        ...(body !== undefined && { 'content-type': 'application/json' }),
-        ...headers,
-      },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    const json = /[/+]json\b/.test(response.headers.get('content-type') ?? '');
-    return {
-      status: response.status,
-      headers: response.headers,
-      text,
-      body: json && text !== '' ? JSON.parse(text) : undefined,
-    };
+  request(method: string, target: string, body?: unknown, options?: RequestOptions): Promise<Answer> {
+    return request(this, method, target, body, options);
   }
 
   /** SIGTERM; resolves with the exit code. */
-  async stop(): Promise<number | null> {
-    return this.end('SIGTERM');
+  stop(): Promise<number | null> {
+    return this.app.end('SIGTERM');
   }
 
   /** SIGKILL. */
   async kill(): Promise<void> {
-    await this.end('SIGKILL');
-  }
-
-  private async end(signal: NodeJS.Signals): Promise<number | null> {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return this.child.exitCode;
-    const exited = once(this.child, 'exit') as Promise<[number | null]>;
-    this.child.kill(signal);
-    const [code] = await exited;
-    return code;
+    await this.app.end('SIGKILL');
   }
 }

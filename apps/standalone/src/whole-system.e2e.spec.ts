@@ -1,11 +1,13 @@
-import { startSystem, type SystemUnderTest } from './system-under-test.testing';
+import { randomUUID } from 'node:crypto';
+import { describeSystems, type SystemUnderTest } from './system-under-test.testing';
 
 /**
  * The main job of Rekey from end to end, over nothing but a URL and a token: whatever composition of the system stands
  * behind these must do the same. The steps build on each other.
  */
-describe('the whole system', () => {
-  const DOMAIN = 'acme';
+describeSystems('the whole system', (startSystem) => {
+  // An event store that is given by its address may know others from before.
+  const DOMAIN = `acme-${randomUUID().slice(0, 8)}`;
   const CLIENT = 'billing';
   let system: SystemUnderTest;
   let application: string;
@@ -59,7 +61,7 @@ describe('the whole system', () => {
   beforeAll(async () => {
     system = await startSystem();
   });
-  afterAll(() => system.remove());
+  afterAll(() => system?.remove());
 
   it('creates a domain, gives it a policy and registers an application', async () => {
     await done('POST', '/domains', { id: DOMAIN, name: 'Acme', contacts: ['security@acme.example'] });
@@ -153,17 +155,18 @@ describe('the whole system', () => {
     expect(await at(instants.inOverlap)).toEqual([['Production', [2, 1]], ['CI', [1]]]); // prettier-ignore
     expect(await at(new Date().toISOString())).toEqual([['Production', [2]], ['CI', []], ['Trial', []]]); // prettier-ignore
     const { streams, broken } = await done('POST', '/history/verify');
-    expect({ streams, broken }).toEqual({ streams: 2, broken: [] });
+    expect(broken).toEqual([]);
+    expect(streams).toBeGreaterThanOrEqual(2);
   });
 
   it('stops when it is told to, and starts again with all that it had', async () => {
-    const before = await done('GET', '/secrets');
+    const before = await done('GET', `/secrets?domain=${DOMAIN}`);
     const { items: history } = await done('GET', `${application}/history?limit=200`);
     expect(new Set(await system.stop())).toEqual(new Set([0]));
     system = await system.restart();
     await until('that it is ready', async () => (await fetch(`${system.url}/health/ready`)).status === 200);
     expect([await check(renewed), await check(secrets.production.secret), await check(secrets.ci.secret)]).toEqual([200, 401, 401]); // prettier-ignore
-    const after = await done('GET', '/secrets');
+    const after = await done('GET', `/secrets?domain=${DOMAIN}`);
     const facts = ({ items }: Answer['body']) => items.map(({ lastUsedAt: _at, uses: _uses, lastUsedFrom: _from, ...kept }: Answer['body']) => kept); // prettier-ignore
     expect(facts(after)).toEqual(facts(before));
     expect((await done('GET', `${application}/history?limit=200`)).items).toEqual(history);

@@ -25,6 +25,8 @@ export const ticksOf = (cronExpression: string, timezone: string): NextTick => {
     const tickMs = cron.nextRun(from)?.getTime();
     if (tickMs === undefined || tickMs > fromMs) return tickMs;
     // In the second pass of an hour that the zone repeats, Croner gives ticks of the first, which are over.
-    return cronOf({ utcOffset: zone.offset(fromMs) }).nextRun(from)?.getTime();
+    return cronOf({ utcOffset: zone.offset(fromMs) })
+      .nextRun(from)
+      ?.getTime();
   };
 };

@@ -1,0 +1,113 @@
+import { ensureTopics, topicsOf } from '@rekey/adapters/kafka';
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import path from 'node:path';
+import { AppProcess, type AppName } from './app-process.testing';
+
+export const SERVICE_NAMES = ['projector', 'command-service', 'expiry-watcher', 'gateway'] as const;
+export type ServiceAppName = Exclude<AppName, 'standalone'>;
+
+/** Addresses of engines; what is left out is SQLite in the folder. */
+export interface EngineUrls {
+  readonly kafka: string;
+  readonly mongodb?: string;
+  readonly redis?: string;
+  readonly eventstore?: string;
+}
+
+/** A port that was free just now. */
+export const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+};
+
+/** What the services of a test share on these engines, and nobody else does. */
+export const environmentOf = (
+  folder: string,
+  { kafka, mongodb, redis, eventstore }: EngineUrls,
+  name = `rekey-test-${randomUUID().slice(0, 8)}`,
+): Record<string, string> => ({
+  REKEY_STORAGE_PATH: path.join(folder, 'data'),
+  REKEY_ADAPTERS_BUS: 'kafka',
+  REKEY_KAFKA_BROKERS: kafka,
+  REKEY_KAFKA_TOPICPREFIX: `${name}.`,
+  ...(mongodb !== undefined && {
+    REKEY_ADAPTERS_VIEWS: 'mongodb',
+    REKEY_MONGODB_URI: mongodb,
+    REKEY_MONGODB_DATABASE: name,
+  }),
+  ...(redis !== undefined && { REKEY_ADAPTERS_JOBS: 'bullmq', REKEY_REDIS_URL: redis, REKEY_REDIS_PREFIX: name }),
+  ...(eventstore !== undefined && {
+    REKEY_ADAPTERS_EVENTS: 'eventstoredb',
+    REKEY_EVENTSTORE_CONNECTIONSTRING: eventstore,
+  }),
+});
+
+/** Makes the topics of `environmentOf`. */
+export const createTopics = async (env: Readonly<Record<string, string>>): Promise<void> => {
+  const ignore = (): void => undefined;
+  const log = { debug: ignore, info: ignore, warn: ignore, error: ignore };
+  await ensureTopics({
+    connection: { brokers: (env['REKEY_KAFKA_BROKERS'] ?? '').split(','), log },
+    topics: topicsOf(env['REKEY_KAFKA_TOPICPREFIX']),
+    replicationFactor: 1,
+    timeoutMs: 60_000,
+  });
+};
+
+/** The services as processes, on one folder; gateways on ports that stay the same. */
+export class ServiceProcesses {
+  readonly running: AppProcess[] = [];
+  private readonly launched: AppProcess[] = [];
+
+  private constructor(
+    readonly folder: string,
+    readonly env: Readonly<Record<string, string>>,
+    readonly gatewayPort: number,
+  ) {}
+
+  /** Starts one of each; resolves when all say that they run. */
+  static async start(folder: string, env: Readonly<Record<string, string>>): Promise<ServiceProcesses> {
+    const services = new ServiceProcesses(folder, env, await freePort());
+    await Promise.all(SERVICE_NAMES.map((name) => services.launch(name).started));
+    return services;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.gatewayPort}`;
+  }
+
+  get token(): string {
+    return readFileSync(path.join(this.env['REKEY_STORAGE_PATH'] ?? '', 'admin-token'), 'utf8').trim();
+  }
+
+  /** Everything that all of them have written to stdout and stderr, those that have ended included. */
+  get output(): string {
+    return this.launched.map(({ output }) => output).join('');
+  }
+
+  /** Launches one more; a gateway on `port`. */
+  launch(name: ServiceAppName, port = this.gatewayPort): AppProcess {
+    const ports = { COMMANDSERVICE: '0', PROJECTOR: '0', EXPIRYWATCHER: '0' };
+    const operations = Object.entries(ports).map(([key, value]) => [`REKEY_OPERATIONS_PORTS_${key}`, value]);
+    const http = { REKEY_HTTP_PORT: String(port) };
+    const env = { ...this.env, ...Object.fromEntries(operations), ...http } as Record<string, string>;
+    const app = new AppProcess(name, this.folder, { env });
+    this.running.push(app);
+    this.launched.push(app);
+    return app;
+  }
+
+  /** Ends all with SIGTERM; resolves with their exit codes. */
+  async stop(): Promise<(number | null)[]> {
+    return Promise.all(this.running.splice(0).map((app) => app.end('SIGTERM')));
+  }
+
+  async kill(): Promise<void> {
+    await Promise.all(this.running.splice(0).map((app) => app.end('SIGKILL')));
+  }
+}
