@@ -31,6 +31,11 @@ const known = async (): Promise<ReadonlyMap<string, ReadonlySet<string>>> => {
   metrics.hashed('verify', 1);
   metrics.noticeSent('log', 'sent');
   metrics.poisonEvent('secrets');
+  metrics.deadLettered('too_old');
+  metrics.replyUndeliverable();
+  metrics.commandRefused('forbidden');
+  metrics.commandWaits();
+  metrics.consumerRestarted('commands');
   metrics.httpRequest('GET', '/health/live', 200, 1);
   metrics.watchView('secrets', () => ({ ready: true, lagSeconds: 0 }));
   metrics.watchJobs('expiry', () => Promise.resolve({ waiting: 0, running: 0, dead: 0 }));
