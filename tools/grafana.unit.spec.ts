@@ -31,7 +31,7 @@ const known = async (): Promise<ReadonlyMap<string, ReadonlySet<string>>> => {
   metrics.hashed('verify', 1);
   metrics.noticeSent('log', 'sent');
   metrics.poisonEvent('secrets');
-  metrics.deadLettered('too_old');
+  metrics.deadLettered('unparsable');
   metrics.replyUndeliverable();
   metrics.commandRefused('forbidden');
   metrics.commandWaits();
