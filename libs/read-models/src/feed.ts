@@ -178,6 +178,7 @@ export class Feed {
       };
       this.waiting.add(done);
       signal.addEventListener('abort', done, { once: true });
+      if (signal.aborted) done();
     });
   }
 
