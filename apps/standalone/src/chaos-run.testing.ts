@@ -1,0 +1,247 @@
+import type { EngineName } from '@rekey/testing';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { AppName } from './app-process.testing';
+import { ChaosEngine, keptFolder } from './chaos-engines.testing';
+import { drawFaults, faultsOf, type Chaos, type Fault } from './chaos-faults.testing';
+import { ChaosStores } from './chaos-stores.testing';
+import { ChaosSystem } from './chaos-system.testing';
+import { Client } from './client.testing';
+import { HistoryReader, differences } from './history.testing';
+import { Load, serviceAt, type SentCommand } from './load.testing';
+import { environmentOf } from './services.testing';
+import { temporaryFolder } from './standalone.testing';
+import { randomOf } from './views.testing';
+
+/** Which processes there are, how many of each, and on what. */
+export interface Composition {
+  readonly apps: Readonly<Partial<Record<AppName, number>>>;
+  /** Those that are a test's own, to be killed. */
+  readonly engines: readonly EngineName[];
+  /** Connection string of a server that is somebody else's. */
+  readonly eventstore?: string;
+}
+
+export interface ChaosOptions {
+  readonly composition: Composition;
+  readonly seed: number;
+  readonly rounds: number;
+}
+
+const SENDERS = 6;
+const CHECKERS = 4;
+const PAUSE_MS = 150;
+/** A gateway that was stopped answers when it is woken; one that does not is asked no longer. */
+const CLIENT_TIMEOUT_MS = 10_000;
+/** Commands of earlier rounds that come again in every round. */
+const REPEATS = 8;
+/** Values that are known to be dead and tried again in every round. */
+const DEAD = 30;
+/** Every so many rounds the views are held against the history. */
+const COMPARE_EVERY = 10;
+/** A stream remembers 500; a few may be written while somebody looks. */
+const REMEMBERED = 400;
+/** Where it is asked whether a gateway can do its work. */
+const PROBE = 'probe';
+
+const ENV = {
+  REKEY_LOGGING_LEVEL: 'info',
+  REKEY_COMMANDS_TIMEOUTMS: '5000',
+  REKEY_COMMANDS_WAITTIMEOUTMS: '2000',
+  REKEY_NOTIFICATIONS_CRONEXPRESSION: '* * * * * *',
+};
+
+/** What a round has done, and how long the system took to mend it, in ms. */
+export interface RoundReport {
+  readonly round: number;
+  readonly faults: readonly string[];
+  readonly wholeAfterMs: number;
+}
+
+/** A system under a load that goes on through all rounds, what is done to it, and what it is held to. */
+export class ChaosRun {
+  readonly reports: RoundReport[] = [];
+  private readonly probe: string;
+  private readonly waiting = new Set<() => void>();
+
+  private constructor(
+    private readonly options: ChaosOptions,
+    private readonly folder: ReturnType<typeof temporaryFolder>,
+    readonly system: ChaosSystem,
+    readonly stores: ChaosStores,
+    readonly load: Load,
+    readonly history: HistoryReader,
+    readonly clients: readonly Client[],
+  ) {
+    this.probe = `${nameOf(options)}-${PROBE}`;
+    load.onSettled = () => {
+      for (const wake of this.waiting) wake();
+      this.waiting.clear();
+    };
+  }
+
+  /** Starts engines and processes, and the load. */
+  static async start(options: ChaosOptions): Promise<ChaosRun> {
+    const { composition, seed } = options;
+    const folder = temporaryFolder();
+    const engines = composition.engines.map((name) => ChaosEngine.start(name));
+    const urls = Object.fromEntries(engines.map(({ name, url }) => [name, url]));
+    const { eventstore } = composition;
+    const env: Record<string, string> = {
+      ...environmentOf(folder.path, { ...urls, ...(eventstore !== undefined && { eventstore }) }),
+      ...ENV,
+    };
+    const system = await ChaosSystem.start({ folder: folder.path, env, apps: composition.apps, engines });
+    const stores = await ChaosStores.open(env);
+    const token = readFileSync(path.join(env['REKEY_STORAGE_PATH'] ?? '', 'admin-token'), 'utf8').trim();
+    const clients = system.gateways.map(({ port }) => new Client(`http://127.0.0.1:${port}`, token, CLIENT_TIMEOUT_MS));
+    const load = new Load({
+      name: nameOf(options),
+      random: (worker) => randomOf(seed + worker * 7_919),
+      viewsAway: true,
+      persistent: true,
+      pauseMs: PAUSE_MS,
+    });
+    load.connect(...clients);
+    const run = new ChaosRun(options, folder, system, stores, load, new HistoryReader(await stores.store.head()), clients);
+    await run.begin();
+    return run;
+  } // prettier-ignore
+
+  private async begin(): Promise<void> {
+    const [client] = this.clients;
+    const { status } = await client!.ask({ method: 'POST', target: '/domains', body: { id: this.probe, name: PROBE } });
+    if (status !== 201) throw new Error(`The domain to probe was not created: ${status}.`);
+    await this.load.createDomains();
+    this.load.start(SENDERS, CHECKERS);
+  }
+
+  // ── Rounds ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Lets what the seed draws for a round happen, waits until all of it is mended, and holds the history to it. */
+  async round(round: number): Promise<void> {
+    const { seed } = this.options;
+    const random = randomOf(seed + round * 104_729);
+    const faults = drawFaults(faultsOf(this.system), random);
+    try {
+      await Promise.all(faults.map((fault, index) => fault.apply(this.chaos, randomOf(seed + round * 104_729 + index + 1))));
+      const wholeAfterMs = await this.whole(Math.max(...faults.map(({ wholeWithinMs }) => wholeWithinMs)));
+      this.reports.push({ round, faults: faults.map(({ name }) => name), wholeAfterMs });
+      await this.load.pause();
+      await this.repeatSome(random);
+      await this.checkValues(random);
+      await this.judge();
+      if (round % COMPARE_EVERY === 0) await this.compare();
+      this.load.resume();
+    } catch (error) {
+      throw this.failure(`Round ${round} (${namesOf(faults)})`, error);
+    }
+  } // prettier-ignore
+
+  /** Lets a part of the test do its work; where it fails, says where the logs are, and how it comes again. */
+  async holding(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      throw this.failure(what, error);
+    }
+  }
+
+  private failure(what: string, error: unknown): Error {
+    const kept = keptFolder();
+    this.system.keepLogs(kept);
+    const { seed, rounds } = this.options;
+    const again = `REKEY_CHAOS_SEED=${seed} REKEY_CHAOS_ROUNDS=${rounds}`;
+    return new Error(`${what}; again by ${again}; logs in ${kept}: ${(error as Error).message}`, { cause: error });
+  }
+
+  private get chaos(): Chaos {
+    const nextSettled = (): Promise<void> => new Promise((resolve) => this.waiting.add(resolve));
+    return { system: this.system, load: this.load, nextSettled };
+  }
+
+  /** Resolves, with the time it took, when every process is ready and every gateway does all of its work. */
+  private async whole(withinMs: number): Promise<number> {
+    const begun = performance.now();
+    const deadline = begun + withinMs;
+    await this.system.ready(withinMs);
+    await Promise.all(this.clients.map((client, index) => this.answersBy(client, `gateway ${index + 1}`, deadline)));
+    return performance.now() - begun;
+  }
+
+  private async answersBy(client: Client, name: string, deadline: number): Promise<void> {
+    for (let told = 'nothing'; ; await sleep(50)) {
+      // Changes nothing, and goes all the way that commands go.
+      const target = `/domains/${this.probe}`;
+      const written = await client.ask({ method: 'PATCH', target, body: { name: PROBE } }).catch(() => undefined);
+      const value = this.load.values.at(-1);
+      const checked = value && (await serviceAt(client)(value).catch(() => undefined));
+      if (written?.status === 200 && (!value || (checked && checked.outcome !== 'unavailable'))) return;
+      told = `a command ${written?.status} ${written?.text}, a check ${checked?.told}`;
+      if (performance.now() > deadline) throw new Error(`${name} does not do its work again: ${told}`);
+    }
+  }
+
+  // ── What must hold ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Sends some settled commands again: their outcome is the first one. */
+  private async repeatSome(random: () => number): Promise<void> {
+    const { settled } = this.load;
+    const chosen = Array.from({ length: Math.min(REPEATS, settled.length) }, () => settled[Math.floor(random() * settled.length)]!);
+    for (const command of chosen) if (this.isRemembered(command)) await this.load.repeat(command);
+  } // prettier-ignore
+
+  /**
+   * Of a command whose outcome was lost, the stream still says what it has done, where it has made events and not too
+   * many others came after it. What was refused or had changed nothing may be decided anew, so it is not sent again.
+   */
+  private isRemembered(command: SentCommand): boolean {
+    if (!command.outcomeLost) return true;
+    const since = this.history.writtenSince(command);
+    return since !== undefined && since < REMEMBERED;
+  }
+
+  /** All values that live and some of the dead ones, at every gateway: each does what it has to, and nobody is away. */
+  private async checkValues(random: () => number): Promise<void> {
+    const { load } = this;
+    const living = load.values.filter(({ expected }) => expected !== 'refused');
+    const dead = load.values.filter(({ expected }) => expected === 'refused');
+    const some = Array.from({ length: Math.min(DEAD, dead.length) }, () => dead[Math.floor(random() * dead.length)]!);
+    const away = (): number => load.counts.unavailable + load.counts.unanswered;
+    const before = away();
+    for (const value of [...living, ...some]) await load.checkEverywhere(value);
+    if (away() > before) load.problems.push(`${away() - before} checks were not answered by a system that is whole`);
+  }
+
+  /** Holds the history against what everybody was told; throws the problems that anybody has found so far. */
+  async judge(): Promise<void> {
+    const { history, load, system } = this;
+    await history.readOn(this.clients[0]!);
+    history.judge(load);
+    const problems = [...load.problems, ...history.problems, ...system.problems];
+    if (problems.length > 0) throw new Error(problems.slice(0, 20).join('\n'));
+  }
+
+  /** Holds the views against the history, document for document, and walks the hash chains. */
+  async compare(): Promise<void> {
+    const found = await differences(this.stores);
+    if (found.length > 0) throw new Error(found.slice(0, 20).join('\n'));
+    const { body } = await this.clients[0]!.ask({ method: 'POST', target: '/history/verify' });
+    if (body?.broken?.length !== 0) throw new Error(`Chains are broken: ${JSON.stringify(body)}`);
+  }
+
+  // ── The end ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async remove(): Promise<void> {
+    const stopped = this.load.stop();
+    for (const client of this.clients) client.close();
+    await stopped;
+    await this.stores.close();
+    await this.system.remove();
+    this.folder.remove();
+  }
+}
+
+const nameOf = ({ seed }: ChaosOptions): string => `chaos-${seed}`;
+const namesOf = (faults: readonly Fault[]): string => faults.map(({ name }) => name).join(', and ');
