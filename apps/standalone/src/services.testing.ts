@@ -1,3 +1,4 @@
+import { ensureTopics, topicsOf } from '@rekey/adapters/kafka';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
@@ -47,6 +48,18 @@ export const environmentOf = (
     REKEY_EVENTSTORE_CONNECTIONSTRING: eventstore,
   }),
 });
+
+/** Makes the topics of `environmentOf`. */
+export const createTopics = async (env: Readonly<Record<string, string>>): Promise<void> => {
+  const ignore = (): void => undefined;
+  const log = { debug: ignore, info: ignore, warn: ignore, error: ignore };
+  await ensureTopics({
+    connection: { brokers: (env['REKEY_KAFKA_BROKERS'] ?? '').split(','), log },
+    topics: topicsOf(env['REKEY_KAFKA_TOPICPREFIX']),
+    replicationFactor: 1,
+    timeoutMs: 60_000,
+  });
+};
 
 /** The services as processes, on one folder; gateways on ports that stay the same. */
 export class ServiceProcesses {

@@ -1,6 +1,6 @@
 import { Peer } from '@rekey/adapters/eventstoredb/testing';
 import { describeOn } from '@rekey/testing';
-import { ServiceProcesses, environmentOf, type EngineUrls } from './services.testing';
+import { ServiceProcesses, createTopics, environmentOf, type EngineUrls } from './services.testing';
 import { StandaloneProcess, temporaryFolder } from './standalone.testing';
 
 /** What a test of the whole system talks to: a base URL and a token with all rights. Nothing else of it is known. */
@@ -42,6 +42,7 @@ const startStandalone = async (more: Readonly<Record<string, string>> = {}): Pro
 const startServices = async (urls: EngineUrls): Promise<SystemUnderTest> => {
   const folder = temporaryFolder();
   const env = { ...environmentOf(folder.path, urls), ...EVERY_SECOND };
+  await createTopics(env);
   const start = async (): Promise<SystemUnderTest> => {
     const services = await ServiceProcesses.start(folder.path, env);
     return {

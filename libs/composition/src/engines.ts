@@ -1,4 +1,5 @@
 import type { Provider } from '@nestjs/common';
+import { BullJobs } from '@rekey/adapters/bullmq';
 import {
   LocalCommandBus,
   SqliteDatabase,
@@ -8,8 +9,10 @@ import {
   SqliteReadModels,
 } from '@rekey/adapters/embedded';
 import { EventStoreDbEventStore } from '@rekey/adapters/eventstoredb';
+import { KafkaCommandBus } from '@rekey/adapters/kafka';
 import { MongoDatabase, MongoOutcomes, MongoReadModels } from '@rekey/adapters/mongodb';
 import { Clock, CommandBus, EventStore, Jobs, Outcomes, ReadModels, SystemClock } from '@rekey/ports';
+import { kafkaConnectionOf, kafkaTopicsOf, maxCommandAgeMsOf, replyTopicsOf, signerOf, verifierOf } from './kafka';
 import { part } from './part';
 import { Setting } from './setting';
 
@@ -78,17 +81,29 @@ const jobsOf = async ({ config, log }: Setting, clock: Clock, sqlite: Sqlite): P
   switch (config.adapters.jobs) {
     case 'sqlite':
       return SqliteJobs.open({ database: await sqlite.get(), clock, report });
-    case 'bullmq':
-      throw new Error('adapters.jobs: bullmq is not composed yet.');
+    case 'bullmq': {
+      const url = given(config.secrets.redis, 'redis.url');
+      return BullJobs.open({ url, prefix: config.redis.prefix, report });
+    }
   }
 };
 
-const busOf = async ({ config }: Setting, clock: Clock): Promise<CommandBus> => {
+const busOf = async (setting: Setting, clock: Clock): Promise<CommandBus> => {
+  const { config, log, instance, services } = setting;
   switch (config.adapters.bus) {
     case 'local':
       return new LocalCommandBus(clock);
     case 'kafka':
-      throw new Error('adapters.bus: kafka is not composed yet.');
+      return KafkaCommandBus.open({
+        connection: kafkaConnectionOf(config, log, instance),
+        topics: kafkaTopicsOf(config),
+        clock,
+        instance,
+        replyTopics: replyTopicsOf(config),
+        maxCommandAgeMs: maxCommandAgeMsOf(config, clock),
+        ...((services.has('gateway') || services.has('expiry-watcher')) && { sign: signerOf(setting, clock) }),
+        ...(services.has('command-service') && { verify: verifierOf(setting) }),
+      });
   }
 };
 

@@ -73,7 +73,18 @@ export const createProcess = async ({ config, services, logTo }: ProcessOptions)
   const http = { bodyLimitBytes, requestTimeoutMs, trustedProxies, tls: config.secrets.tls };
   const server = createHttpServer({ log, metrics, http });
   const instance = alone ? name : `${name}@${hostname()}-${randomUUID().slice(0, 8)}`;
-  const setting = new Setting({ config, keys, log, metrics, server, version: VERSION, alone, instance });
+  const names = new Set(services);
+  const setting = new Setting({
+    services: names,
+    config,
+    keys,
+    log,
+    metrics,
+    server,
+    version: VERSION,
+    alone,
+    instance,
+  });
   const app = await NestFactory.create<NestFastifyApplication>(
     SystemModule.of(setting, services),
     new PlainFastifyAdapter(server),

@@ -1,0 +1,31 @@
+import { randomUUID } from 'node:crypto';
+import { Redis } from 'ioredis';
+
+/** A prefix that no other test has. */
+export const testPrefix = (): string => `rekey-test-${randomUUID()}`;
+
+/** Does some work on a connection of its own. */
+export const onRedis = async <T>(url: string, work: (redis: Redis) => Promise<T>): Promise<T> => {
+  const redis = new Redis(url);
+  try {
+    return await work(redis);
+  } finally {
+    redis.disconnect();
+  }
+};
+
+/** Names of all keys under a prefix. */
+export const keysOf = (url: string, prefix: string): Promise<string[]> =>
+  onRedis(url, (redis) => redis.keys(`${prefix}:*`));
+
+/** Removes all that a test has left under its prefix. */
+export const removeKeys = (url: string, prefix: string): Promise<void> =>
+  onRedis(url, async (redis) => {
+    const keys = await redis.keys(`${prefix}:*`);
+    for (let from = 0; from < keys.length; from += 1_000) await redis.unlink(...keys.slice(from, from + 1_000));
+  });
+
+/** Resolves when something has come true; the limit of the test ends what never does. */
+export const until = async (condition: () => boolean | Promise<boolean>): Promise<void> => {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
+};

@@ -1,0 +1,71 @@
+import { defaultReplyTopics, topicsOf, type KafkaConnection, type KafkaTopics } from '@rekey/adapters/kafka';
+import { ROLES } from '@rekey/contracts';
+import { addDuration } from '@rekey/domain';
+import { CommandTokens, ConfigError, commandSigner, type Config, type Keys, type ServiceSender } from '@rekey/platform';
+import type { Clock, SignCommand, VerifyCommand } from '@rekey/ports';
+import type { Setting } from './setting';
+
+/** Name of the sender whose key lies under `storage.path`: this installation itself. */
+const OWN_NAME = 'rekey';
+
+type Section = Pick<Config, 'kafka' | 'secrets'>;
+
+/** How the processes of an installation reach Kafka. */
+export const kafkaConnectionOf = (
+  { kafka, secrets }: Section,
+  log: KafkaConnection['log'],
+  clientId: string,
+): KafkaConnection => {
+  const { ca, cert, key, password } = secrets.kafka;
+  return {
+    brokers: kafka.brokers,
+    clientId,
+    log,
+    ...(kafka.ssl.enabled && { ssl: { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) } }),
+    ...(kafka.sasl &&
+      password !== undefined && {
+        sasl: { mechanism: kafka.sasl.mechanism, username: kafka.sasl.username, password },
+      }),
+  };
+};
+
+export const kafkaTopicsOf = ({ kafka }: Pick<Config, 'kafka'>): KafkaTopics => topicsOf(kafka.topicPrefix);
+
+/** `kafka.replyTopics`, or what it stands for where it is left out. */
+export const replyTopicsOf = ({ kafka }: Pick<Config, 'kafka'>): readonly string[] =>
+  kafka.replyTopics ?? defaultReplyTopics(kafka.topicPrefix);
+
+/** `kafka.maxCommandAge` in milliseconds, as long as it is now: months are of different lengths. */
+export const maxCommandAgeMsOf = ({ kafka }: Pick<Config, 'kafka'>, clock: Clock): number => {
+  const until = addDuration(clock.now(), kafka.maxCommandAge);
+  return until === undefined ? Infinity : Date.parse(until) - clock.nowMs();
+};
+
+/**
+ * Everybody whose commands are taken. A key that was made under `storage.path` belongs to this installation and may act
+ * for everybody; one that was given as a file is worth what its entry in `access.services` says.
+ */
+const sendersOf = ({ access }: Config, { signing }: Keys): readonly ServiceSender[] => {
+  const configured = access.services as unknown as readonly ServiceSender[];
+  if (access.signingKeyFile !== undefined) return configured;
+  if (configured.some(({ name }) => name === OWN_NAME))
+    throw new ConfigError([`access.services: the name ${OWN_NAME} is this installation's own`]);
+  const own = { name: OWN_NAME, publicJwks: { keys: [signing.publicKey] }, roles: [...ROLES], domains: [] };
+  return [...configured, { ...own, mayActFor: true }];
+};
+
+/** Knows the senders of commands. Throws `ConfigError`. */
+export const verifierOf = ({ config, keys }: Setting): VerifyCommand =>
+  new CommandTokens(sendersOf(config, keys), config.kafka.audience).verify;
+
+/** Signs the commands of this process. Throws `ConfigError` where nobody would know its key. */
+export const signerOf = ({ config, keys }: Setting, clock: Clock): SignCommand => {
+  const { kid } = keys.signing.publicKey;
+  const sender = sendersOf(config, keys).find(({ publicJwks }) => publicJwks.keys.some((key) => key.kid === kid));
+  if (!sender?.mayActFor)
+    throw new ConfigError([
+      'access.signingKeyFile: needs an entry in access.services with its public key and mayActFor',
+    ]);
+  const { audience } = config.kafka;
+  return commandSigner({ name: sender.name, privateKey: keys.signing.privateKey, audience, clock });
+};
