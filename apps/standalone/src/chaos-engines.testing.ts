@@ -27,10 +27,10 @@ export class ChaosEngine {
     private readonly env: Readonly<Record<string, string>>,
   ) {}
 
-  /** Starts one on a free port; resolves when it answers. `env`: what its script is to know. */
-  static async start(name: EngineName, env: Readonly<Record<string, string>> = {}): Promise<ChaosEngine> {
+  /** Starts one; resolves when it answers. `port` 0 takes a free one; `env`: what its script is to know. */
+  static async start(name: EngineName, port = 0, env: Readonly<Record<string, string>> = {}): Promise<ChaosEngine> {
     const folder = mkdtempSync(path.join(tmpdir(), `rekey-${name}-`));
-    return new ChaosEngine(name, await runScript(name, 'start', [folder, '0'], env), folder, env);
+    return new ChaosEngine(name, await runScript(name, 'start', [folder, String(port)], env), folder, env);
   }
 
   get port(): number {

@@ -1,58 +1,13 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { EngineName } from '@rekey/testing';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { AppName } from './app-process.testing';
-import type { ChaosEngine } from './chaos-engines.testing';
-import type { ChaosKafka } from './chaos-kafka.testing';
+import { WHOLE_WITHIN_MS, between, engineOf, oneOf, someMoment, type Fault } from './chaos-fault.testing';
+import { cutConnections, lostResponses, recordsTwice } from './chaos-kafka.testing';
+import { lostMongo, lostRedis, outdatedMongo } from './chaos-losses.testing';
 import type { ChaosSystem, Member } from './chaos-system.testing';
-import type { Load } from './load.testing';
 
-export type Random = () => number;
-
-/** What faults are done to. */
-export interface Chaos {
-  readonly system: ChaosSystem;
-  readonly load: Load;
-  /** Of MongoDB. */
-  readonly database: string;
-  readonly kafka?: ChaosKafka | undefined;
-  /** Resolves when the next command is settled. */
-  readonly nextSettled: () => Promise<void>;
-  /** Lets no more commands be sent, and resolves when none is under way. */
-  readonly quiet: () => Promise<void>;
-}
-
-/** Something that goes wrong, for a while. */
-export interface Fault {
-  readonly name: string;
-  /** How often it is drawn, beside the others. */
-  readonly weight: number;
-  /** Of two faults in one round, no two touch the same; `all`: it is the only one of its round. */
-  readonly touches: AppName | EngineName | 'all';
-  /** After it has healed, everything has to answer again within this time, by itself. */
-  readonly wholeWithinMs: number;
-  /** Lets it happen at some moment, for as long as it lasts, and heals it: what is left then is the system's to mend. */
-  readonly apply: (chaos: Chaos, random: Random) => Promise<void>;
-}
-
-/** Everything is started, and whoever held a lease or a place in a group is missed for ten seconds. */
-export const WHOLE_WITHIN_MS = 45_000;
 /** Longest time until a process has ended in good order. */
 const END_WITHIN_MS = 20_000;
-
-export const between = (random: Random, leastMs: number, mostMs: number): number =>
-  leastMs + random() * (mostMs - leastMs);
-
-const oneOf = <T>(random: Random, choices: readonly T[]): T => {
-  const chosen = choices[Math.floor(random() * choices.length)];
-  if (chosen === undefined) throw new Error('There is nothing to choose from.');
-  return chosen;
-};
-
-/** Some moment within a second: the very one at which a command is settled, or any other. */
-export const someMoment = async ({ nextSettled }: Chaos, random: Random): Promise<void> => {
-  await sleep(between(random, 0, 700));
-  if (random() < 0.5) await Promise.race([nextSettled(), sleep(300)]);
-};
 
 // ── Processes ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -136,12 +91,6 @@ const killMachine: Fault = {
 
 // ── Engines ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export const engineOf = ({ system }: Chaos, name: EngineName): ChaosEngine => {
-  const engine = system.engine(name);
-  if (!engine) throw new Error(`There is no ${name} here.`);
-  return engine;
-};
-
 const killEngine = (name: EngineName, weight: number): Fault => ({
   name: `kill -9 of ${name}`,
   weight,
@@ -193,7 +142,7 @@ const SHORTLY = [300, 4_000] as const;
 /** Longer than a member of a group of consumers is missed. */
 const PAST_THE_SESSION = [7_000, 9_000] as const;
 
-const TABLE: readonly Fault[] = [
+export const FAULTS: readonly Fault[] = [
   kill('standalone', 6),
   stop('standalone', 3, SHORTLY),
   replace('standalone', 2),
@@ -220,25 +169,16 @@ const TABLE: readonly Fault[] = [
   killEngine('kafka', 3),
   stopEngine('kafka', 3),
   restartEngine('kafka', 1),
+  lostResponses,
+  cutConnections,
+  recordsTwice,
+  lostRedis,
+  lostMongo,
+  outdatedMongo,
 ];
 
 /** Those that can happen to a system. */
-export const faultsOf = ({ members, engines }: ChaosSystem, more: readonly Fault[] = []): readonly Fault[] => {
-  const there = new Set<string>(['all', ...members.map(({ app }) => app), ...engines.map(({ name }) => name)]);
-  return [...TABLE, ...more].filter(({ touches }) => there.has(touches));
-};
-
-/** One fault, or two that happen at a time, by their weights. */
-export const drawFaults = (faults: readonly Fault[], random: Random): readonly Fault[] => {
-  const first = drawOne(faults, random);
-  if (first.touches === 'all' || random() < 0.65) return [first];
-  const others = faults.filter(({ touches }) => touches !== 'all' && touches !== first.touches);
-  return others.length === 0 ? [first] : [first, drawOne(others, random)];
-};
-
-const drawOne = (faults: readonly Fault[], random: Random): Fault => {
-  let lot = random() * faults.reduce((sum, { weight }) => sum + weight, 0);
-  const drawn = faults.find(({ weight }) => (lot -= weight) < 0) ?? faults.at(-1);
-  if (!drawn) throw new Error('There is no fault to draw.');
-  return drawn;
+export const faultsOf = ({ members, engines }: ChaosSystem): readonly Fault[] => {
+  const there = new Set<string>([...members.map(({ app }) => app), ...engines.map(({ name }) => name)]);
+  return FAULTS.filter(({ touches, needs = touches }) => needs === 'all' || there.has(needs));
 };

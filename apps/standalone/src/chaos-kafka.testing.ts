@@ -1,10 +1,11 @@
 import { topicsOf, type KafkaTopics } from '@rekey/adapters/kafka';
+import { proxyTo, type Proxy } from '@rekey/testing';
 import { Kafka, logLevel, type KafkaMessage } from 'kafkajs';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ChaosEngine } from './chaos-engines.testing';
-import { WHOLE_WITHIN_MS, between, someMoment, type Chaos, type Fault } from './chaos-faults.testing';
-import { ChaosProxy } from './chaos-proxy.testing';
+import { freePort } from './services.testing';
+import { WHOLE_WITHIN_MS, between, someMoment, type Chaos, type Fault } from './chaos-fault.testing';
 
 const POLL_MS = 50;
 const LAG_WITHIN_MS = 30_000;
@@ -19,7 +20,7 @@ export class ChaosKafka {
 
   private constructor(
     readonly engine: ChaosEngine,
-    readonly proxy: ChaosProxy,
+    readonly proxy: Proxy,
     prefix: string,
   ) {
     this.topics = topicsOf(prefix);
@@ -28,9 +29,9 @@ export class ChaosKafka {
   }
 
   static async start(prefix: string): Promise<ChaosKafka> {
-    const proxy = await ChaosProxy.open();
-    const engine = await ChaosEngine.start('kafka', { REKEY_NATIVE_ADVERTISED_PORT: String(proxy.port) });
-    proxy.target = engine.port;
+    const port = await freePort();
+    const proxy = await proxyTo('127.0.0.1', port);
+    const engine = await ChaosEngine.start('kafka', port, { REKEY_NATIVE_ADVERTISED_PORT: String(proxy.port) });
     return new ChaosKafka(engine, proxy, prefix);
   }
 
@@ -48,8 +49,10 @@ export class ChaosKafka {
       const ends = await admin.fetchTopicOffsets(topic);
       const [group] = await admin.fetchOffsets({ groupId, topics: [topic] });
       const done = new Map(group?.partitions.map(({ partition, offset }) => [partition, Number(offset)]));
-      if (ends.every(({ partition, high }) => high === '0' || (done.get(partition) ?? -1) >= Number(high))) break;
-      if (performance.now() > deadline) throw new Error('Commands lie in their topic and nobody handles them.');
+      const left = ends.filter(({ partition, high }) => high !== '0' && (done.get(partition) ?? -1) < Number(high));
+      if (left.length === 0) break;
+      const told = left.map(({ partition, high }) => `${partition} at ${done.get(partition)} of ${high}`).join(', ');
+      if (performance.now() > deadline) throw new Error(`Commands lie in their topic and nobody handles them: ${told}`);
     }
     await admin.disconnect();
   }
@@ -79,7 +82,9 @@ export class ChaosKafka {
     const ends = await this.ends();
     const from = (partition: number, high: number): number =>
       Math.max(high - most, this.useless.get(partition) ?? 0, 0);
-    const awaited = new Set([...ends].filter(([partition, high]) => from(partition, high) < high).map(([each]) => each));
+    const awaited = new Set(
+      [...ends].filter(([partition, high]) => from(partition, high) < high).map(([each]) => each),
+    );
     const found: { partition: number; message: KafkaMessage }[] = [];
     const consumer = this.client.consumer({ groupId: `chaos-${randomUUID()}`, maxWaitTimeInMs: 100 });
     await consumer.connect();
@@ -109,7 +114,7 @@ export class ChaosKafka {
   }
 
   async close(): Promise<void> {
-    await this.proxy.close();
+    await this.proxy.down();
   }
 }
 
@@ -128,7 +133,7 @@ export const lostResponses: Fault = {
     const { proxy } = kafkaOf(chaos);
     const forMs = between(random, 200, 2_500);
     await someMoment(chaos, random);
-    proxy.dropResponses();
+    proxy.mute();
     await sleep(forMs);
     proxy.cut();
   },

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { MongoClient } from 'mongodb';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { WHOLE_WITHIN_MS, between, engineOf, type Chaos, type Fault, type Random } from './chaos-faults.testing';
+import { WHOLE_WITHIN_MS, between, engineOf, type Chaos, type Fault, type Random } from './chaos-fault.testing';
 
 /**
  * What engines can lose. Redis holds nothing that does not follow from the views. MongoDB holds the views, which follow
@@ -46,6 +46,7 @@ export const lostMongo: Fault = {
   name: 'loss of mongodb',
   weight: 3,
   touches: 'all',
+  needs: 'mongodb',
   wholeWithinMs: WHOLE_WITHIN_MS,
   apply: (chaos, random) =>
     withoutCommands(chaos, async () => {
@@ -72,6 +73,7 @@ export const outdatedMongo: Fault = {
   name: 'older copy of mongodb',
   weight: 3,
   touches: 'all',
+  needs: 'mongodb',
   wholeWithinMs: WHOLE_WITHIN_MS,
   apply: async (chaos, random: Random) => {
     const engine = engineOf(chaos, 'mongodb');

@@ -4,13 +4,15 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AppName } from './app-process.testing';
 import { ChaosEngine, keptFolder } from './chaos-engines.testing';
-import { drawFaults, faultsOf, type Chaos, type Fault } from './chaos-faults.testing';
+import { drawFaults, type Chaos, type Fault } from './chaos-fault.testing';
+import { faultsOf } from './chaos-faults.testing';
+import { ChaosKafka } from './chaos-kafka.testing';
 import { ChaosStores } from './chaos-stores.testing';
 import { ChaosSystem } from './chaos-system.testing';
 import { Client } from './client.testing';
 import { HistoryReader, differences } from './history.testing';
 import { Load, serviceAt, type SentCommand } from './load.testing';
-import { environmentOf } from './services.testing';
+import { createTopics, environmentOf } from './services.testing';
 import { temporaryFolder } from './standalone.testing';
 import { randomOf } from './views.testing';
 
@@ -73,6 +75,8 @@ export class ChaosRun {
     readonly load: Load,
     readonly history: HistoryReader,
     readonly clients: readonly Client[],
+    private readonly database: string,
+    private readonly kafka: ChaosKafka | undefined,
   ) {
     this.probe = `${nameOf(options)}-${PROBE}`;
     load.onSettled = () => {
@@ -85,13 +89,15 @@ export class ChaosRun {
   static async start(options: ChaosOptions): Promise<ChaosRun> {
     const { composition, seed } = options;
     const folder = temporaryFolder();
-    const engines = composition.engines.map((name) => ChaosEngine.start(name));
-    const urls = Object.fromEntries(engines.map(({ name, url }) => [name, url]));
-    const { eventstore } = composition;
-    const env: Record<string, string> = {
-      ...environmentOf(folder.path, { ...urls, ...(eventstore !== undefined && { eventstore }) }),
-      ...ENV,
-    };
+    const name = `rekey-${nameOf(options)}`;
+    const kafka = composition.engines.includes('kafka') ? await ChaosKafka.start(`${name}.`) : undefined;
+    const others = composition.engines.filter((each) => each !== 'kafka').map((each) => ChaosEngine.start(each));
+    const engines = [...(kafka ? [kafka.engine] : []), ...(await Promise.all(others))];
+    const urls = Object.fromEntries(engines.map((engine) => [engine.name, engine.url]));
+    if (kafka) urls['kafka'] = kafka.url;
+    if (composition.eventstore !== undefined) urls['eventstore'] = composition.eventstore;
+    const env: Record<string, string> = { ...environmentOf(folder.path, urls, name), ...ENV };
+    if (kafka) await createTopics(env);
     const system = await ChaosSystem.start({ folder: folder.path, env, apps: composition.apps, engines });
     const stores = await ChaosStores.open(env);
     const token = readFileSync(path.join(env['REKEY_STORAGE_PATH'] ?? '', 'admin-token'), 'utf8').trim();
@@ -104,7 +110,7 @@ export class ChaosRun {
       pauseMs: PAUSE_MS,
     });
     load.connect(...clients);
-    const run = new ChaosRun(options, folder, system, stores, load, new HistoryReader(await stores.store.head()), clients);
+    const run = new ChaosRun(options, folder, system, stores, load, new HistoryReader(await stores.store.head()), clients, name, kafka);
     await run.begin();
     return run;
   } // prettier-ignore
@@ -120,20 +126,22 @@ export class ChaosRun {
   // ── Rounds ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Lets what the seed draws for a round happen, waits until all of it is mended, and holds the history to it. */
-  async round(round: number): Promise<void> {
+  async round(round: number): Promise<RoundReport> {
     const { seed } = this.options;
     const random = randomOf(seed + round * 104_729);
     const faults = drawFaults(faultsOf(this.system), random);
     try {
       await Promise.all(faults.map((fault, index) => fault.apply(this.chaos, randomOf(seed + round * 104_729 + index + 1))));
       const wholeAfterMs = await this.whole(Math.max(...faults.map(({ wholeWithinMs }) => wholeWithinMs)));
-      this.reports.push({ round, faults: faults.map(({ name }) => name), wholeAfterMs });
+      const report = { round, faults: faults.map(({ name }) => name), wholeAfterMs };
+      this.reports.push(report);
       await this.load.pause();
       await this.repeatSome(random);
       await this.checkValues(random);
       await this.judge();
       if (round % COMPARE_EVERY === 0) await this.compare();
       this.load.resume();
+      return report;
     } catch (error) {
       throw this.failure(`Round ${round} (${namesOf(faults)})`, error);
     }
@@ -158,7 +166,15 @@ export class ChaosRun {
 
   private get chaos(): Chaos {
     const nextSettled = (): Promise<void> => new Promise((resolve) => this.waiting.add(resolve));
-    return { system: this.system, load: this.load, nextSettled };
+    const { system, load, database, kafka } = this;
+    return { system, load, database, kafka, nextSettled, quiet: () => this.quiet() };
+  }
+
+  /** Lets no more commands be sent, and resolves when none is under way. */
+  private async quiet(): Promise<void> {
+    await this.load.pause();
+    await this.kafka?.settled();
+    await this.kafka?.forget();
   }
 
   /** Resolves, with the time it took, when every process is ready and every gateway does all of its work. */
@@ -167,7 +183,7 @@ export class ChaosRun {
     const deadline = begun + withinMs;
     await this.system.ready(withinMs);
     await Promise.all(this.clients.map((client, index) => this.answersBy(client, `gateway ${index + 1}`, deadline)));
-    return performance.now() - begun;
+    return Math.round(performance.now() - begun);
   }
 
   private async answersBy(client: Client, name: string, deadline: number): Promise<void> {
@@ -233,12 +249,39 @@ export class ChaosRun {
 
   // ── The end ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** Ends the load, and holds all that was ever read against what is there now. */
+  async end(): Promise<void> {
+    await this.load.pause();
+    await this.load.stop();
+    await this.judge();
+    await this.history.compareWhole(this.clients[0]!);
+    await this.judge();
+    await this.compare();
+    if (/rky_[0-9A-Za-z]{59}/.test(this.system.output)) throw new Error('A value is in the output of a process.');
+  }
+
+  /** How often each fault came, and how long it took until all was mended. */
+  get report(): string {
+    const times = new Map<string, number[]>();
+    for (const { faults, wholeAfterMs } of this.reports) {
+      const name = faults.join(', and ');
+      times.set(name, [...(times.get(name) ?? []), wholeAfterMs]);
+    }
+    const { seed, rounds } = this.options;
+    const { counts, settled } = this.load;
+    const head = `Chaos by seed ${seed}: ${rounds} rounds, ${settled.length} commands, ${this.history.events.length} events`;
+    const checks = `${counts.admitted} values admitted, ${counts.refused} refused, ${counts.either} on their way, ${counts.unavailable + counts.unanswered} not judged`;
+    const lines = [...times].map(([name, all]) => `  ${all.length} × ${name}: whole after ${Math.max(...all)} ms at most`);
+    return [head, `  ${checks}`, ...lines.sort()].join('\n');
+  } // prettier-ignore
+
   async remove(): Promise<void> {
     const stopped = this.load.stop();
     for (const client of this.clients) client.close();
     await stopped;
     await this.stores.close();
     await this.system.remove();
+    await this.kafka?.close();
     this.folder.remove();
   }
 }

@@ -101,7 +101,10 @@ export class HistoryReader {
       target: '/history',
       headers: { accept: 'application/x-ndjson' },
     });
-    const told = text.trimEnd().split('\n').map((line) => JSON.parse(line) as Told);
+    const told = text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Told);
     const ours = told.filter(({ position }) => position > this.after);
     const lost = this.events.findIndex((event, index) => !isDeepStrictEqual(ours[index], event));
     if (lost >= 0)
