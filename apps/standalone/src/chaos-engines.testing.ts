@@ -29,7 +29,7 @@ export class ChaosEngine {
 
   /** Starts one; resolves when it answers. `port` 0 takes a free one; `env`: what its script is to know. */
   static async start(name: EngineName, port = 0, env: Readonly<Record<string, string>> = {}): Promise<ChaosEngine> {
-    const folder = mkdtempSync(path.join(tmpdir(), `rekey-${name}-`));
+    const folder = mkdtempSync(path.join(tmpdir(), `rekey-chaos-${name}-`));
     return new ChaosEngine(name, await runScript(name, 'start', [folder, String(port)], env), folder, env);
   }
 
@@ -128,4 +128,4 @@ const isThere = (pid: number): boolean => {
 };
 
 /** A folder that a failure leaves behind. */
-export const keptFolder = (): string => mkdtempSync(path.join(tmpdir(), 'rekey-chaos-'));
+export const keptFolder = (): string => mkdtempSync(path.join(tmpdir(), 'rekey-chaos-logs-'));

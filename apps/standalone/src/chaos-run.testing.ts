@@ -7,11 +7,14 @@ import { ChaosEngine, keptFolder } from './chaos-engines.testing';
 import { drawFaults, type Chaos, type Fault } from './chaos-fault.testing';
 import { faultsOf } from './chaos-faults.testing';
 import { ChaosKafka } from './chaos-kafka.testing';
+import { differencesOfCopy } from './chaos-copy.testing';
+import { NoticeReceiver, overdue } from './chaos-notices.testing';
 import { ChaosStores } from './chaos-stores.testing';
 import { ChaosSystem } from './chaos-system.testing';
+import { NewerCode } from './chaos-versions.testing';
 import { Client } from './client.testing';
 import { HistoryReader, differences } from './history.testing';
-import { Load, serviceAt, type SentCommand } from './load.testing';
+import { Load, serviceAt, type LoadOptions, type SentCommand } from './load.testing';
 import { createTopics, environmentOf } from './services.testing';
 import { temporaryFolder } from './standalone.testing';
 import { randomOf } from './views.testing';
@@ -34,6 +37,8 @@ export interface ChaosOptions {
 const SENDERS = 6;
 const CHECKERS = 4;
 const PAUSE_MS = 150;
+/** A command may be sent just before a fault, and be settled when all is whole again. */
+const PATIENCE_MS = 120_000;
 /** A gateway that was stopped answers when it is woken; one that does not is asked no longer. */
 const CLIENT_TIMEOUT_MS = 10_000;
 /** Commands of earlier rounds that come again in every round. */
@@ -44,6 +49,12 @@ const DEAD = 30;
 const COMPARE_EVERY = 10;
 /** A stream remembers 500; a few may be written while somebody looks. */
 const REMEMBERED = 400;
+/** Longer than until the next sweep for what has no job: five minutes, where Redis has lost it. */
+const DUE_WITHIN_MS = 330_000;
+const UNTIL_MS = 60_000;
+/** Of many problems the first ones are told, and of each how it begins. */
+const TOLD = 15;
+const TOLD_LENGTH = 600;
 /** Where it is asked whether a gateway can do its work. */
 const PROBE = 'probe';
 
@@ -51,7 +62,6 @@ const ENV = {
   REKEY_LOGGING_LEVEL: 'info',
   REKEY_COMMANDS_TIMEOUTMS: '5000',
   REKEY_COMMANDS_WAITTIMEOUTMS: '2000',
-  REKEY_NOTIFICATIONS_CRONEXPRESSION: '* * * * * *',
 };
 
 /** What a round has done, and how long the system took to mend it, in ms. */
@@ -66,6 +76,7 @@ export class ChaosRun {
   readonly reports: RoundReport[] = [];
   private readonly probe: string;
   private readonly waiting = new Set<() => void>();
+  private hasFailed = false;
 
   private constructor(
     private readonly options: ChaosOptions,
@@ -75,8 +86,10 @@ export class ChaosRun {
     readonly load: Load,
     readonly history: HistoryReader,
     readonly clients: readonly Client[],
+    private readonly dataFolder: string,
     private readonly database: string,
     private readonly kafka: ChaosKafka | undefined,
+    private readonly notices: NoticeReceiver,
   ) {
     this.probe = `${nameOf(options)}-${PROBE}`;
     load.onSettled = () => {
@@ -87,7 +100,7 @@ export class ChaosRun {
 
   /** Starts engines and processes, and the load. */
   static async start(options: ChaosOptions): Promise<ChaosRun> {
-    const { composition, seed } = options;
+    const { composition } = options;
     const folder = temporaryFolder();
     const name = `rekey-${nameOf(options)}`;
     const kafka = composition.engines.includes('kafka') ? await ChaosKafka.start(`${name}.`) : undefined;
@@ -96,21 +109,17 @@ export class ChaosRun {
     const urls = Object.fromEntries(engines.map((engine) => [engine.name, engine.url]));
     if (kafka) urls['kafka'] = kafka.url;
     if (composition.eventstore !== undefined) urls['eventstore'] = composition.eventstore;
-    const env: Record<string, string> = { ...environmentOf(folder.path, urls, name), ...ENV };
+    const notices = await NoticeReceiver.open(folder.path);
+    const env: Record<string, string> = { ...environmentOf(folder.path, urls, name), ...ENV, ...notices.env };
     if (kafka) await createTopics(env);
     const system = await ChaosSystem.start({ folder: folder.path, env, apps: composition.apps, engines });
     const stores = await ChaosStores.open(env);
-    const token = readFileSync(path.join(env['REKEY_STORAGE_PATH'] ?? '', 'admin-token'), 'utf8').trim();
+    const dataFolder = env['REKEY_STORAGE_PATH'] ?? '';
+    const token = readFileSync(path.join(dataFolder, 'admin-token'), 'utf8').trim();
     const clients = system.gateways.map(({ port }) => new Client(`http://127.0.0.1:${port}`, token, CLIENT_TIMEOUT_MS));
-    const load = new Load({
-      name: nameOf(options),
-      random: (worker) => randomOf(seed + worker * 7_919),
-      viewsAway: true,
-      persistent: true,
-      pauseMs: PAUSE_MS,
-    });
+    const load = loadOf(options);
     load.connect(...clients);
-    const run = new ChaosRun(options, folder, system, stores, load, new HistoryReader(await stores.store.head()), clients, name, kafka);
+    const run = new ChaosRun(options, folder, system, stores, load, new HistoryReader(await stores.store.head()), clients, dataFolder, name, kafka, notices);
     await run.begin();
     return run;
   } // prettier-ignore
@@ -149,6 +158,7 @@ export class ChaosRun {
 
   /** Lets a part of the test do its work; where it fails, says where the logs are, and how it comes again. */
   async holding(what: string, work: () => Promise<void>): Promise<void> {
+    if (this.hasFailed) throw new Error('Something has failed before: nothing can be said of this.');
     try {
       await work();
     } catch (error) {
@@ -157,6 +167,7 @@ export class ChaosRun {
   }
 
   private failure(what: string, error: unknown): Error {
+    this.hasFailed = true;
     const kept = keptFolder();
     this.system.keepLogs(kept);
     const { seed, rounds } = this.options;
@@ -235,14 +246,12 @@ export class ChaosRun {
     const { history, load, system } = this;
     await history.readOn(this.clients[0]!);
     history.judge(load);
-    const problems = [...load.problems, ...history.problems, ...system.problems];
-    if (problems.length > 0) throw new Error(problems.slice(0, 20).join('\n'));
+    hold([...load.problems, ...history.problems, ...system.problems]);
   }
 
   /** Holds the views against the history, document for document, and walks the hash chains. */
   async compare(): Promise<void> {
-    const found = await differences(this.stores);
-    if (found.length > 0) throw new Error(found.slice(0, 20).join('\n'));
+    hold(await differences(this.stores));
     const { body } = await this.clients[0]!.ask({ method: 'POST', target: '/history/verify' });
     if (body?.broken?.length !== 0) throw new Error(`Chains are broken: ${JSON.stringify(body)}`);
   }
@@ -250,7 +259,7 @@ export class ChaosRun {
   // ── The end ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Ends the load, and holds all that was ever read against what is there now. */
-  async end(): Promise<void> {
+  async endLoad(): Promise<void> {
     await this.load.pause();
     await this.load.stop();
     await this.judge();
@@ -259,6 +268,61 @@ export class ChaosRun {
     await this.compare();
     if (/rky_[0-9A-Za-z]{59}/.test(this.system.output)) throw new Error('A value is in the output of a process.');
   }
+
+  /** Every notice that is due has been sent, and is on record once. */
+  async judgeNotices(): Promise<void> {
+    const due = await overdue(this.stores.readModels, DUE_WITHIN_MS);
+    hold(due.map((id) => `due, and not done: ${id}`));
+    await this.judge();
+    hold(this.notices.judge(this.history));
+  }
+
+  /** The same history comes to the same state in embedded stores. */
+  async compareCopy(): Promise<void> {
+    hold(await differencesOfCopy(this.stores.store, this.stores.readModels));
+  }
+
+  /**
+   * The view of the check gets another version, under a load of its own: newer code answers without a gap, and code that
+   * does not know the version answers no check, also where it has just been started.
+   */
+  async takeOver(): Promise<void> {
+    const { system, stores, clients, options } = this;
+    const history = new HistoryReader(await stores.store.head());
+    const newer = await NewerCode.start(stores, this.dataFolder);
+    const { checker } = newer;
+    const load = loadOf({ ...options, seed: options.seed + 1 }, { name: `${nameOf(options)}-newer`, domains: 3, checker });
+    const old = async (): Promise<boolean> => {
+      const values = load.values.slice(-10);
+      const checks = clients.flatMap((client) => values.map((value) => serviceAt(client)(value).catch(() => undefined)));
+      return (await Promise.all(checks)).every((checked) => checked?.outcome === 'unavailable');
+    };
+    load.connect(...clients);
+    await load.createDomains();
+    load.start(SENDERS, CHECKERS);
+    try {
+      await goesOn(load);
+      await newer.project();
+      await until('the newer version takes over', () => newer.hasTakenOver());
+      await goesOn(load);
+      await until('older code answers no check', old);
+      for (const gateway of system.gateways.slice(0, 1)) {
+        await system.kill(gateway);
+        system.launch(gateway);
+      }
+      await until('older code that was started answers no check', old);
+      await goesOn(load);
+      if (!(await old())) load.problems.push('older code answers checks again');
+      if (load.counts.unavailable > 0) load.problems.push(`newer code did not answer ${load.counts.unavailable} checks`);
+      await load.pause();
+    } finally {
+      await load.stop();
+      await newer.stop();
+    }
+    await history.readOn(clients[0]!);
+    history.judge(load);
+    hold([...load.problems, ...history.problems, ...system.problems]);
+  } // prettier-ignore
 
   /** How often each fault came, and how long it took until all was mended. */
   get report(): string {
@@ -281,6 +345,7 @@ export class ChaosRun {
     await stopped;
     await this.stores.close();
     await this.system.remove();
+    await this.notices.close();
     await this.kafka?.close();
     this.folder.remove();
   }
@@ -288,3 +353,35 @@ export class ChaosRun {
 
 const nameOf = ({ seed }: ChaosOptions): string => `chaos-${seed}`;
 const namesOf = (faults: readonly Fault[]): string => faults.map(({ name }) => name).join(', and ');
+
+const loadOf = (options: ChaosOptions, more: Partial<LoadOptions> = {}): Load =>
+  new Load({
+    name: nameOf(options),
+    random: (worker) => randomOf(options.seed + worker * 7_919),
+    viewsAway: true,
+    persistent: true,
+    patienceMs: PATIENCE_MS,
+    pauseMs: PAUSE_MS,
+    ...more,
+  });
+
+/** Resolves when commands are settled, and checks answered for certain, as before. */
+const goesOn = async ({ settled, counts }: Load): Promise<void> => {
+  const checked = (): number => counts.admitted + counts.refused;
+  const goal = { settled: settled.length + 10, checked: checked() + 30, admitted: counts.admitted + 5 };
+  await until(
+    'the load goes on',
+    () => settled.length >= goal.settled && checked() >= goal.checked && counts.admitted >= goal.admitted,
+  );
+};
+
+const until = async (what: string, condition: () => Promise<boolean> | boolean): Promise<void> => {
+  for (const deadline = performance.now() + UNTIL_MS; !(await condition()); await sleep(50))
+    if (performance.now() > deadline) throw new Error(`It did not happen: ${what}.`);
+};
+
+/** Throws where there are problems, with the first of them. */
+const hold = (problems: readonly string[]): void => {
+  const told = problems.slice(0, TOLD).map((problem) => problem.slice(0, TOLD_LENGTH));
+  if (problems.length > 0) throw new Error(`${problems.length} problems:\n${told.join('\n')}`);
+};

@@ -33,8 +33,14 @@ const holdsThroughChaos = (composition: Composition): void => {
     START_TIMEOUT_MS + ROUNDS * ROUND_TIMEOUT_MS,
   );
 
-  it('has a history that nobody has changed, and views that equal it', () => run.holding('The end', () => run.end()), END_TIMEOUT_MS);
-}; // prettier-ignore
+  const holds = (what: string, work: () => Promise<void>): void =>
+    it(what, () => run.holding(what, work), END_TIMEOUT_MS);
+
+  holds('has a history that nobody has changed, and views that equal it', () => run.endLoad());
+  holds('has sent every notice that is due, and recorded each once', () => run.judgeNotices());
+  holds('comes to the same state on embedded stores', () => run.compareCopy());
+  holds('answers no check by code that does not know the version of its view', () => run.takeOver());
+};
 
 /** Tests that need native engines of their own: where one cannot be had, they are reported as not run. */
 const describeOnOwn = (name: string, engines: readonly EngineName[], tests: () => void): void => {

@@ -37,6 +37,8 @@ export interface LoadOptions {
   readonly checker?: Checker;
   /** Whether servers may vanish: whoever gets no answer asks again, the next server, under the same key. */
   readonly persistent?: boolean;
+  /** How long a caller goes on asking until a command must be settled; default: a minute. */
+  readonly patienceMs?: number;
   /** What each caller waits between two requests, at most; default: nothing. */
   readonly pauseMs?: number;
 }
@@ -129,6 +131,10 @@ export class Load {
     return client;
   }
 
+  private deadline(): number {
+    return performance.now() + (this.options.patienceMs ?? PATIENCE_MS);
+  }
+
   private async rest(random: () => number): Promise<void> {
     const { pauseMs = 0 } = this.options;
     // A checker in this very process may answer at once: others are to have their turn.
@@ -166,7 +172,7 @@ export class Load {
 
   /** Asks under a command's key until the answer is a final one; false where the connection breaks. */
   private async settle(command: SentCommand): Promise<boolean> {
-    const deadline = performance.now() + PATIENCE_MS;
+    const deadline = this.deadline();
     /** The server has said that the command was not taken, and nothing else so far. */
     let untaken = command.reply === undefined && !this.unanswered.has(command);
     let refusals = 0;
@@ -178,11 +184,13 @@ export class Load {
         if (!(error instanceof NoAnswer)) throw error;
         this.unanswered.add(command);
         untaken = false;
-        if (this.options.persistent && !this.stopping && performance.now() < deadline) {
+        const persists = this.options.persistent && !this.stopping;
+        if (persists && performance.now() < deadline) {
           await sleep(AGAIN_AFTER_MS);
           continue;
         }
-        this.broken = true;
+        if (persists) this.problems.push(`a command was never answered: ${command.key}`);
+        else this.broken = true;
         return false;
       }
       if (untaken && refusals > 0 && reply.headers['rekey-replayed'] === 'true')
@@ -266,7 +274,7 @@ export class Load {
     // 202: what the command made cannot be read back, for others have taken it away since.
     const sameStatus = again.status === first.status || (command.accepted && again.status === 202);
     if (!sameOutcome || !sameStatus) this.problem('a command that came again had another outcome', command, again);
-    const valueIsGone = valueIn(again) === null && (command.outcomeLost || Date.now() - command.sentAtMs > VALUE_KEPT_FOR_MS);
+    const valueIsGone = !valueIn(again) && (command.outcomeLost || Date.now() - command.sentAtMs > VALUE_KEPT_FOR_MS);
     if (valueIn(first) !== valueIn(again) && !valueIsGone)
       this.problem('a command that came again had another value', command, again);
     if (!command.accepted && plan.refusals === undefined) this.problem('a refusal came again', command, again);
@@ -274,7 +282,7 @@ export class Load {
 
   /** The answer to a settled command that is sent again; undefined where there is none. */
   private async askAgain(command: SentCommand): Promise<Reply | undefined> {
-    for (const deadline = performance.now() + PATIENCE_MS; ;) {
+    for (const deadline = this.deadline(); ;) {
       let reply: Reply | undefined;
       try {
         reply = await this.ask(command);
