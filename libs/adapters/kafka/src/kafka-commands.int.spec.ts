@@ -68,7 +68,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
         return acceptedReply(request, 7);
       });
       const client = new ClientKafka({
-        client: clientOptions(connection, 'consumer') as never,
+        client: clientOptions(connection, 'consumer'),
         consumer: { groupId: `${topics.commandGroup}.nest-${randomUUID()}` },
         producerOnlyMode: false,
       });
@@ -76,6 +76,8 @@ describeOn(['kafka'], ({ kafka: url }) => {
       await client.connect();
       signEverySend(client);
       try {
+        // It says that it is connected before it has a partition for replies.
+        await until('it has one', () => client.getConsumerAssignments()[topics.reply] !== undefined);
         const command = exampleCommand();
         const ask = (value: typeof command | object) =>
           firstValueFrom(client.send<CommandReply>(topics.commands, { key: command.data.applicationId, value }));

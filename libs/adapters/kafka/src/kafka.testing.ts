@@ -23,8 +23,11 @@ export const connectionTo = (url: string, log: KafkaLog = logged()): KafkaConnec
 });
 
 /** Topics that no other test has. */
-export const madeTopics = async (connection: KafkaConnection, partitions = 3): Promise<KafkaTopics> => {
-  const topics = topicsOf(`test-${randomUUID().slice(0, 8)}.`);
+export const madeTopics = async (
+  connection: KafkaConnection,
+  partitions = 3,
+  topics = topicsOf(`test-${randomUUID().slice(0, 8)}.`),
+): Promise<KafkaTopics> => {
   const settings = { partitions };
   await ensureTopics({
     connection,
@@ -134,6 +137,32 @@ export const acceptedReply = ({ command }: CommandRequest, revision = 0): Comman
   revision,
   position: '00000000000000000001',
 });
+
+/** Stands for the stores of command-services: what is done is known to all of them, and done once. */
+export class Effects {
+  /** Ids, in the order in which they were done. */
+  readonly done: string[] = [];
+  private readonly keys = new Map<string, string[]>();
+  private readonly known = new Set<string>();
+
+  /** Ids that were done to a key. */
+  of(key: string): string[] {
+    return this.keys.get(key) ?? [];
+  }
+
+  readonly handle = async (request: CommandRequest): Promise<CommandReply> => {
+    const { id, data } = request.command;
+    const key = 'applicationId' in data ? data.applicationId : data.domainId;
+    await new Promise((resolve) => setImmediate(resolve));
+    const replayed = this.known.has(id);
+    if (!replayed) {
+      this.known.add(id);
+      this.done.push(id);
+      this.keys.set(key, [...this.of(key), id]);
+    }
+    return { ...acceptedReply(request), replayed };
+  };
+}
 
 /** Resolves as soon as a condition holds. */
 export const until = async (
