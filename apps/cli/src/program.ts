@@ -8,6 +8,7 @@ import { addTokenCommands } from './commands/tokens';
 import { addNotificationCommands } from './commands/notifications';
 import { addOperationCommands } from './commands/operations';
 import { addPolicyCommands } from './commands/policies';
+import { addProjectionCommands } from './commands/projections';
 import { addStoreCommands } from './commands/store';
 import { addSecretCommands } from './commands/secrets';
 import { withoutSecrets } from './failure';
@@ -58,6 +59,7 @@ export const programOf = (io: Io): Command => {
   addHistoryCommands(program, io);
   addNotificationCommands(program, io);
   addOperationCommands(program, io);
+  addProjectionCommands(program, io);
   addTokenCommands(program, io);
   addStoreCommands(program, io);
   return program;
