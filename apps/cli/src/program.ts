@@ -11,6 +11,7 @@ import { addOperationCommands } from './commands/operations';
 import { addPolicyCommands } from './commands/policies';
 import { addSignCommand } from './commands/sign';
 import { addStoreCommands } from './commands/store';
+import { addTopicCommands } from './commands/topics';
 import { addSecretCommands } from './commands/secrets';
 import { withoutSecrets } from './failure';
 import { duration } from './input';
@@ -63,6 +64,7 @@ export const programOf = (io: Io): Command => {
   addTokenCommands(program, io);
   addKeysCommand(program, io);
   addSignCommand(program, io);
+  addTopicCommands(program, io);
   addStoreCommands(program, io);
   return program;
 };

@@ -62,6 +62,7 @@ export const createTopics = async (env: Readonly<Record<string, string>>): Promi
 /** The services as processes, on one folder; gateways on ports that stay the same. */
 export class ServiceProcesses {
   readonly running: AppProcess[] = [];
+  private readonly launched: AppProcess[] = [];
 
   private constructor(
     readonly folder: string,
@@ -84,6 +85,11 @@ export class ServiceProcesses {
     return readFileSync(path.join(this.env['REKEY_STORAGE_PATH'] ?? '', 'admin-token'), 'utf8').trim();
   }
 
+  /** Everything that all of them have written to stdout and stderr, those that have ended included. */
+  get output(): string {
+    return this.launched.map(({ output }) => output).join('');
+  }
+
   /** Launches one more; a gateway on `port`. */
   launch(name: ServiceAppName, port = this.gatewayPort): AppProcess {
     const ports = { COMMANDSERVICE: '0', PROJECTOR: '0', EXPIRYWATCHER: '0' };
@@ -92,6 +98,7 @@ export class ServiceProcesses {
     const env = { ...this.env, ...Object.fromEntries(operations), ...http } as Record<string, string>;
     const app = new AppProcess(name, this.folder, { env });
     this.running.push(app);
+    this.launched.push(app);
     return app;
   }
 

@@ -3,6 +3,7 @@ import { LogNotifier, UiNotifier, WebhookNotifier } from '@rekey/adapters/notifi
 import { ExpiryWatcher, queueOf } from '@rekey/expiry';
 import { Health, ObservedNotifier } from '@rekey/platform';
 import { Clock, CommandBus, EventStore, Jobs, type Notifier } from '@rekey/ports';
+import { commandBus, jobs as jobsPart, probeOf } from './engines';
 import { part } from './part';
 import { Service } from './service';
 import { Setting } from './setting';
@@ -28,6 +29,8 @@ export class ExpiryWatcherService extends Service {
   start(): Promise<void> {
     const { jobs, watcher, health, channels } = this;
     health.add('expiry watcher', () => watcher.status());
+    const probe = probeOf(jobs);
+    if (probe) health.add('jobs', probe);
     const queues = [
       queueOf({ kind: 'expiry' }),
       ...channels.all.map(({ channel }) => queueOf({ kind: 'notice', channel })),
@@ -76,6 +79,8 @@ const watcherOf = (
   });
 
 export const expiryWatcher: readonly Provider[] = [
+  commandBus,
+  jobsPart,
   part(Channels, [Setting, Clock], channelsOf),
   part(ExpiryWatcher, [Setting, EventStore, Jobs, CommandBus, Clock, Channels, Views], watcherOf),
   part(

@@ -1,4 +1,10 @@
-import { defaultReplyTopics, topicsOf, type KafkaConnection, type KafkaTopics } from '@rekey/adapters/kafka';
+import {
+  defaultReplyTopics,
+  topicsOf,
+  type KafkaConnection,
+  type KafkaLog,
+  type KafkaTopics,
+} from '@rekey/adapters/kafka';
 import { ROLES } from '@rekey/contracts';
 import { addDuration } from '@rekey/domain';
 import { CommandTokens, ConfigError, commandSigner, type Config, type Keys, type ServiceSender } from '@rekey/platform';
@@ -8,28 +14,25 @@ import type { Setting } from './setting';
 /** Name of the sender whose key lies under `storage.path`: this installation itself. */
 const OWN_NAME = 'rekey';
 
-type Section = Pick<Config, 'kafka' | 'secrets'>;
-
-/** How the processes of an installation reach Kafka. */
-export const kafkaConnectionOf = (
-  { kafka, secrets }: Section,
-  log: KafkaConnection['log'],
-  clientId: string,
-): KafkaConnection => {
-  const { ca, cert, key, password } = secrets.kafka;
+/** How to reach the brokers that the configuration names; `clientId` names the process in their logs. */
+export const kafkaConnectionOf = (config: Config, log: KafkaLog, clientId: string): KafkaConnection => {
+  const { brokers, ssl, sasl } = config.kafka;
+  const { ca, cert, key, password } = config.secrets.kafka;
+  const own = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
   return {
-    brokers: kafka.brokers,
+    brokers,
     clientId,
     log,
-    ...(kafka.ssl.enabled && { ssl: { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) } }),
-    ...(kafka.sasl &&
-      password !== undefined && {
-        sasl: { mechanism: kafka.sasl.mechanism, username: kafka.sasl.username, password },
-      }),
+    ...(ssl.enabled && { ssl: Object.keys(own).length > 0 ? own : true }),
+    ...(sasl && { sasl: { mechanism: sasl.mechanism, username: sasl.username, password: password ?? '' } }),
   };
 };
 
-export const kafkaTopicsOf = ({ kafka }: Pick<Config, 'kafka'>): KafkaTopics => topicsOf(kafka.topicPrefix);
+/** The topics of the configuration. A topic of notices that has a name of its own (`notifiers.kafka.topic`) is one of them. */
+export const kafkaTopicsOf = ({ kafka, notifiers }: Config): KafkaTopics => {
+  const topics = topicsOf(kafka.topicPrefix);
+  return { ...topics, notifications: notifiers.kafka.topic ?? topics.notifications };
+};
 
 /** `kafka.replyTopics`, or what it stands for where it is left out. */
 export const replyTopicsOf = ({ kafka }: Pick<Config, 'kafka'>): readonly string[] =>

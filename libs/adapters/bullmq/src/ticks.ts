@@ -1,5 +1,6 @@
 import { invalid } from '@rekey/domain';
 import { Cron } from 'croner';
+import { IANAZone } from 'luxon';
 
 /** The tick after an instant, both as milliseconds since 1970 UTC; undefined where there is none any more. */
 export type NextTick = (fromMs: number) => number | undefined;
@@ -9,16 +10,23 @@ export type NextTick = (fromMs: number) => number | undefined;
  * that is wrong.
  */
 export const ticksOf = (cronExpression: string, timezone: string): NextTick => {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: timezone });
-  } catch {
-    throw invalid('timezone', 'Must be the name of a time zone, for example Europe/Zurich.');
-  }
+  const zone = IANAZone.create(timezone);
+  if (!zone.isValid) throw invalid('timezone', 'Must be the name of a time zone, for example Europe/Zurich.');
+  const cronOf = (where: { timezone: string } | { utcOffset: number }): Cron =>
+    new Cron(cronExpression, { ...where, mode: '6-part', paused: true });
   let cron: Cron;
   try {
-    cron = new Cron(cronExpression, { timezone, mode: '6-part', paused: true });
+    cron = cronOf({ timezone });
   } catch {
     throw invalid('cronExpression', 'Must be a cron expression of six fields, seconds first.');
   }
-  return (fromMs) => cron.nextRun(new Date(fromMs))?.getTime();
+  return (fromMs) => {
+    const from = new Date(fromMs);
+    const tickMs = cron.nextRun(from)?.getTime();
+    if (tickMs === undefined || tickMs > fromMs) return tickMs;
+    // In the second pass of an hour that the zone repeats, Croner gives ticks of the first, which are over.
+    return cronOf({ utcOffset: zone.offset(fromMs) })
+      .nextRun(from)
+      ?.getTime();
+  };
 };

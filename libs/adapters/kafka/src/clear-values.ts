@@ -2,7 +2,7 @@ import { SECRET_PATTERN } from '@rekey/domain';
 
 /** Names under which somebody may send a value that is not sealed. */
 const NAMES = String.raw`[\w-]*pass(?:word|phrase)|(?:client|plain)?[_-]?(?:secret|value)|secret[_-]?(?:value|text)|plain[_-]?text`;
-const NAMED = new RegExp(String.raw`["'](?:${NAMES})["']?\s*[:=]`, 'i');
+const NAMED = new RegExp(String.raw`(?<![\w-])(?:${NAMES})["']?\s*[:=]`, 'i');
 
 /**
  * Whether a record may be kept outside its topic: text, in which no field has a name of plain values, and nothing looks

@@ -5,7 +5,7 @@ import type { IHeaders, KafkaMessage, Message } from 'kafkajs';
 import { maybeKept } from './clear-values';
 import { HEADERS, bytesOf, readCommand, type ReadCommand } from './command-record';
 import type { KafkaLog } from './connection';
-import { publicCause, saysTooLarge } from './failures';
+import { inTime, publicCause, saysTooLarge } from './failures';
 import type { DeadReason, KafkaObserver } from './observer';
 import type { Outbox } from './outbox';
 import type { KafkaTopics } from './topics';
@@ -66,7 +66,7 @@ export class CommandHandling {
     const read = readCommand(message);
     if (typeof read === 'string') return this.bury(message, partition, read);
     if (read.reply && !allowsReplyTo(read.reply.topic)) return this.bury(message, partition, 'reply_topic_not_allowed');
-    const answer = await this.answer(read, Number(message.timestamp));
+    const answer = await this.answer(read, takenAt(message) ?? clock.nowMs());
     await this.reply(read, answer);
   }
 
@@ -96,7 +96,7 @@ export class CommandHandling {
   /** Its outcome is stored, so a reply that cannot be delivered holds up nobody: its sender may ask again. */
   private async reply({ reply: address, record, command }: ReadCommand, { reply, error }: Answer): Promise<void> {
     if (!address) return;
-    const { outbox, log, observer } = this.options;
+    const { outbox, clock, log, observer } = this.options;
     const { correlationId } = record;
     const message: Message = {
       key: correlationId ? Buffer.from(correlationId) : null,
@@ -110,19 +110,11 @@ export class CommandHandling {
       ...(address.partition !== undefined && { partition: address.partition }),
     };
     try {
-      await this.inTime(outbox.post(address.topic, message).done);
+      await inTime(outbox.post(address.topic, message).done, clock, REPLY_TIMEOUT_MS);
     } catch (failure) {
       observer.replyUndeliverable?.();
       log.warn({ topic: address.topic, type: command.type, cause: publicCause(failure) }, 'a reply is undeliverable');
     }
-  }
-
-  private async inTime(work: Promise<void>): Promise<void> {
-    let cancel = (): void => undefined;
-    const late = new Promise<never>((_, reject) => {
-      cancel = this.options.clock.schedule(REPLY_TIMEOUT_MS, () => reject(new Error('Too late for a reply.')));
-    });
-    await Promise.race([work, late]).finally(cancel);
   }
 
   /** Puts a record among the dead letters, without its credential, and without a value that may hold a plain secret. */
@@ -146,6 +138,14 @@ export class CommandHandling {
     log.warn({ reason, partition, offset }, 'a record went to the dead letters');
   }
 }
+
+const LOG_APPEND_TIME = 1;
+
+/** When the broker took a record; undefined where the topic keeps the time that its sender states. */
+const takenAt = (message: KafkaMessage): number | undefined => {
+  const { batchContext } = message as { batchContext?: { timestampType?: number } };
+  return batchContext?.timestampType === LOG_APPEND_TIME ? Number(message.timestamp) : undefined;
+};
 
 const KEPT_HEADERS = [HEADERS.correlationId, HEADERS.replyTopic, HEADERS.replyPartition, 'traceparent'];
 

@@ -118,6 +118,8 @@ class TakenRecords {
 
   /** One request at a time, each for all that is done by then. */
   private async commit(): Promise<void> {
+    // Whoever calls has to know of this before it ends, or it would be taken to be under way for ever.
+    await Promise.resolve();
     while (!this.given && this.payload) {
       const offset = this.records[0]?.offset ?? this.end;
       if (offset === this.stored) break;

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import type { KafkaMessage } from 'kafkajs';
 import { HEADERS, NEST_ERROR, bytesOf, targetOf } from './command-record';
 import type { KafkaLog } from './connection';
-import { TopicMissing, publicCause, saysTooLarge } from './failures';
+import { NotSent, TopicMissing, publicCause, saysTooLarge } from './failures';
 import type { Outbox, Posting } from './outbox';
 import type { ReplyReader } from './reply-reader';
 import type { KafkaTopics } from './topics';
@@ -39,8 +39,10 @@ export class CommandSender {
         const notSent = posting === undefined || posting.withdraw();
         pending.reject(notSent ? late() : unknown());
       });
+      const ending = new AbortController();
       const settle = (): void => {
         cancel();
+        ending.abort();
         this.pending.delete(correlationId);
         if (this.pending.size === 0) for (const tell of this.idleListeners.splice(0)) tell();
       };
@@ -49,7 +51,7 @@ export class CommandSender {
         reject: (error) => (settle(), reject(error)),
       };
       this.pending.set(correlationId, pending);
-      this.post(request, correlationId, reader)
+      this.post(request, correlationId, reader, ending.signal)
         .then((posted) => {
           posting = posted;
           return posted?.done;
@@ -82,10 +84,13 @@ export class CommandSender {
     request: CommandRequest,
     correlationId: string,
     reader: ReplyReader,
+    signal: AbortSignal,
   ): Promise<Posting | undefined> {
     const { topics, sign, outbox } = this.options;
+    const partition = await reader.partition(signal);
+    if (partition === undefined) return undefined;
     const replyPartition = Buffer.alloc(4);
-    replyPartition.writeUInt32BE(await reader.partition);
+    replyPartition.writeUInt32BE(partition);
     const { command } = request;
     const record = {
       value: Buffer.from(JSON.stringify(command)),
@@ -95,7 +100,7 @@ export class CommandSender {
       correlationId: Buffer.from(correlationId),
     } satisfies CommandRecord;
     const authorization = await sign(request, record);
-    if (!this.pending.has(correlationId)) return undefined;
+    if (signal.aborted) return undefined;
     return outbox.post(topics.commands, {
       key: record.key,
       value: record.value,
@@ -114,7 +119,8 @@ const codeOf = (code: unknown): ErrorCode =>
 
 const failureOf = (error: unknown): RekeyError => {
   if (error instanceof RekeyError) return error;
-  if (error instanceof TopicMissing) return new RekeyError('unavailable', publicCause(error));
+  if (error instanceof TopicMissing || error instanceof NotSent)
+    return new RekeyError('unavailable', publicCause(error));
   if (saysTooLarge(error)) return new RekeyError('payload_too_large', 'The command is larger than the broker takes.');
   return new RekeyError('timeout', unknown().message, {}, { cause: error });
 };

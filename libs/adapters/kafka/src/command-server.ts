@@ -77,6 +77,7 @@ const AGAIN_MS = 1_000;
 export class CommandServer {
   private readonly closing = new AbortController();
   private readonly work: Promise<void>;
+  private cause = '';
   /** Whether it has joined the group. */
   joined = false;
 
@@ -92,23 +93,25 @@ export class CommandServer {
   }
 
   private async keepServing(): Promise<void> {
-    const { connection, clock, observer } = this.options;
+    const { connection, clock } = this.options;
     while (!this.closing.signal.aborted) {
       try {
         await this.serve();
       } catch (error) {
-        connection.log.warn({ cause: publicCause(error) }, 'commands cannot be consumed; trying again');
+        const cause = publicCause(error);
+        // Once, however often it is tried.
+        connection.log[cause === this.cause ? 'debug' : 'warn']({ cause }, 'commands cannot be consumed; trying again');
+        this.cause = cause;
       }
       this.joined = false;
       if (this.closing.signal.aborted) return;
-      observer.consumerRestarted?.('commands');
       await clock.sleep(AGAIN_MS, this.closing.signal);
     }
   }
 
   /** Until the consumer ends, or this is closed. */
   private async serve(): Promise<void> {
-    const { connection, topics, directory, intake } = this.options;
+    const { connection, topics, directory, intake, observer } = this.options;
     // Asked of the directory, which gives up soon: a consumer goes on trying long after it was told to stop.
     if ((await directory.partitionsOf(topics.commands)) === 0) throw new TopicMissing(topics.commands);
     if (this.closing.signal.aborted) return;
@@ -122,7 +125,9 @@ export class CommandServer {
     const server = new KafkaServer(connection, topics, intake, { joined, ended });
     try {
       await server.begin();
+      this.cause = '';
       await end;
+      if (!this.closing.signal.aborted) observer.consumerRestarted?.('commands');
     } finally {
       this.closing.signal.removeEventListener('abort', ended);
       if (!this.closing.signal.aborted) intake.beginAnew();

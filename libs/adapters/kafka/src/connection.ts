@@ -1,4 +1,4 @@
-import { Kafka, logLevel, type KafkaConfig, type LogEntry, type SASLOptions } from 'kafkajs';
+import { Kafka, logLevel, type ISocketFactory, type KafkaConfig, type LogEntry, type SASLOptions } from 'kafkajs';
 import type { ConnectionOptions } from 'node:tls';
 
 /** Where log lines go; a pino logger is one. Facts never hold what is in a record. */
@@ -16,6 +16,8 @@ export interface KafkaConnection {
   /** TLS with the authorities of the system, or by options of Node (`ca`, `cert`, `key`, `servername`). */
   readonly ssl?: boolean | ConnectionOptions;
   readonly sasl?: KafkaSasl;
+  /** How connections are made, for proxies; default: as Node makes them. */
+  readonly socketFactory?: ISocketFactory;
   /** Names this process in the brokers' logs; default `rekey`. */
   readonly clientId?: string;
   /** How long a broker may take to answer; default 10,000. */
@@ -38,7 +40,7 @@ export const RETRIES = { consumer: 100, producer: 20, admin: 1 } as const;
 
 /** kafkajs's settings for a connection. */
 export const clientOptions = (connection: KafkaConnection, use: keyof typeof RETRIES): KafkaConfig => {
-  const { brokers, ssl, sasl, clientId, requestTimeoutMs, log } = connection;
+  const { brokers, ssl, sasl, clientId, requestTimeoutMs, socketFactory, log } = connection;
   return {
     brokers: [...brokers],
     clientId: clientId ?? 'rekey',
@@ -47,6 +49,7 @@ export const clientOptions = (connection: KafkaConnection, use: keyof typeof RET
     retry: { ...RETRY, retries: RETRIES[use] },
     logLevel: logLevel.WARN,
     logCreator: () => logTo(log),
+    ...(socketFactory && { socketFactory }),
     ...(ssl !== undefined && { ssl }),
     ...(sasl && { sasl: { ...sasl } as SASLOptions }),
   };

@@ -1,11 +1,11 @@
-import { Partitioners, type Kafka, type Message, type Producer } from 'kafkajs';
+import { Partitioners, type ICustomPartitioner, type Kafka, type Message, type Producer } from 'kafkajs';
 import { clientOf, type KafkaConnection } from './connection';
-import { TopicMissing, saysNoTopic, saysTooLarge } from './failures';
+import { NotAllStored, NotSent, TopicMissing, saysNoTopic, saysTooLarge } from './failures';
 import { type TopicDirectory } from './topics';
 
 /** A message on its way to a topic. */
 export interface Posting {
-  /** Resolves when the topic has it; `TopicMissing` and `MESSAGE_TOO_LARGE`: not sent; else nobody knows. */
+  /** Resolves when the topic has it. `TopicMissing`, `NotSent` and what is too large: it has not; else nobody knows. */
   readonly done: Promise<void>;
   /** Takes it back; false: too late, it may be sent by now. */
   readonly withdraw: () => boolean;
@@ -73,6 +73,8 @@ class Lane {
   private readonly waiting: Entry[] = [];
   private producer: Producer | undefined;
   private running: Promise<void> | undefined;
+  /** Partitions of the request in hand. */
+  private readonly chosen = new Set<number>();
 
   constructor(
     private readonly topic: string,
@@ -108,23 +110,41 @@ class Lane {
     while (this.waiting.length > 0)
       try {
         // Before any is taken out, so that until then all can be withdrawn.
-        this.producer ??= await this.connected();
-        await this.send(this.nextBatch(), this.producer);
+        const producer = await this.ready();
+        await this.send(this.nextBatch(), producer);
       } catch (error) {
         for (const { reject } of this.waiting.splice(0)) reject(error);
       }
     this.running = undefined;
   }
 
-  private async connected(): Promise<Producer> {
-    if ((await this.directory.partitionsOf(this.topic)) === 0) throw new TopicMissing(this.topic);
-    const producer = this.client.producer({
-      createPartitioner: Partitioners.DefaultPartitioner,
-      allowAutoTopicCreation: false,
-    });
-    await producer.connect();
-    return producer;
+  private async ready(): Promise<Producer> {
+    if (this.producer) return this.producer;
+    let partitions: number;
+    try {
+      partitions = await this.directory.partitionsOf(this.topic);
+    } catch (cause) {
+      throw new NotSent(cause);
+    }
+    if (partitions === 0) throw new TopicMissing(this.topic);
+    const producer = this.client.producer({ createPartitioner: this.partitioner, allowAutoTopicCreation: false });
+    try {
+      await producer.connect();
+    } catch (cause) {
+      throw new NotSent(cause);
+    }
+    return (this.producer = producer);
   }
+
+  /** As other clients choose, and remembers what it chose. */
+  private readonly partitioner: ICustomPartitioner = () => {
+    const choose = Partitioners.DefaultPartitioner();
+    return (message) => {
+      const partition = choose(message);
+      this.chosen.add(partition);
+      return partition;
+    };
+  };
 
   private nextBatch(): Entry[] {
     let count = 0;
@@ -138,27 +158,43 @@ class Lane {
   }
 
   private async send(batch: readonly Entry[], producer: Producer): Promise<void> {
+    const messages = batch.flatMap((entry) => entry.messages);
     try {
-      await this.hand(batch, producer);
+      await this.refuseUnknownPartitions(messages);
+      try {
+        await this.hand(messages, producer);
+      } catch (error) {
+        if (!(error instanceof NotAllStored)) throw error;
+        await this.startAnew(error);
+        await this.hand(messages, await this.ready());
+      }
       for (const { resolve } of batch) resolve();
     } catch (error) {
-      if (batch.length > 1 && (saysTooLarge(error) || error instanceof TopicMissing)) {
-        // Some of them are at fault, and the others are not.
+      const someAreAtFault = saysTooLarge(error) || error instanceof TopicMissing;
+      if (batch.length > 1 && someAreAtFault) {
         for (const entry of batch) await this.send([entry], producer);
         return;
       }
       for (const { reject } of batch) reject(error);
-      if (!saysTooLarge(error) && !(error instanceof TopicMissing)) await this.startAnew(error);
+      if (!someAreAtFault) await this.startAnew(error);
     }
   }
 
-  private async hand(batch: readonly Entry[], producer: Producer): Promise<void> {
-    const messages = batch.flatMap((entry) => entry.messages);
-    if (messages.some(({ partition }) => partition !== undefined)) {
-      const partitions = await this.directory.partitionsOf(this.topic);
-      if (messages.some(({ partition = 0 }) => partition >= partitions)) throw new TopicMissing(this.topic);
-    }
-    await producer.send({ topic: this.topic, acks: ALL_REPLICAS, messages });
+  /**
+   * The client sends nothing to partitions that it has not heard of yet, nor to those that changed over to a broker that
+   * has answered for others already, and says that all is well: so the answers are counted.
+   */
+  private async hand(messages: Message[], producer: Producer): Promise<void> {
+    this.chosen.clear();
+    const answers = await producer.send({ topic: this.topic, acks: ALL_REPLICAS, messages });
+    for (const { partition } of answers) this.chosen.delete(partition);
+    if (this.chosen.size > 0) throw new NotAllStored(this.topic);
+  }
+
+  private async refuseUnknownPartitions(messages: readonly Message[]): Promise<void> {
+    const highest = Math.max(-1, ...messages.map(({ partition = -1 }) => partition));
+    if (highest < 0 || highest < (await this.directory.partitionsOf(this.topic))) return;
+    if (highest >= (await this.directory.partitionsOf(this.topic, { anew: true }))) throw new TopicMissing(this.topic);
   }
 
   /** A producer that once saw a topic that is gone fails for good, so the next message gets another one. */
@@ -172,7 +208,7 @@ class Lane {
 
 const ALL_REPLICAS = -1;
 
-const sizeOf = (messages: readonly Message[]): number =>
+export const sizeOf = (messages: readonly Message[]): number =>
   messages.reduce((bytes, { key, value, headers = {} }) => {
     const parts = [key, value, ...Object.entries(headers).flat(2)];
     return bytes + parts.reduce<number>((sum, part) => sum + (part == null ? 0 : Buffer.byteLength(part)), 0);

@@ -27,14 +27,26 @@ export class ReplyReader {
   private readonly closing = new AbortController();
   private readonly work: Promise<void>;
   private place: { readonly partition: number; next: string } | undefined;
-  private tellPlace: (partition: number) => void = () => undefined;
-  /** Resolves with the partition as soon as every reply in it, from then on, will be read. */
-  readonly partition: Promise<number>;
+  private readonly placeListeners = new Set<() => void>();
+  private cause = '';
   joined = false;
 
   constructor(private readonly options: ReplyReaderOptions) {
-    this.partition = new Promise((resolve) => (this.tellPlace = resolve));
     this.work = this.keepReading();
+  }
+
+  /** The partition, as soon as every reply in it, from then on, will be read; undefined where the signal comes first. */
+  async partition(signal: AbortSignal): Promise<number | undefined> {
+    if (!this.place)
+      await new Promise<void>((resolve) => {
+        const done = (): void => {
+          this.placeListeners.delete(done);
+          resolve();
+        };
+        this.placeListeners.add(done);
+        signal.addEventListener('abort', done, { once: true });
+      });
+    return this.place?.partition;
   }
 
   async close(): Promise<void> {
@@ -43,24 +55,27 @@ export class ReplyReader {
   }
 
   private async keepReading(): Promise<void> {
-    const { connection, clock, observer } = this.options;
+    const { connection, clock } = this.options;
     while (!this.closing.signal.aborted) {
       try {
         await this.read();
       } catch (error) {
-        connection.log.warn({ cause: publicCause(error) }, 'replies cannot be read; trying again');
+        const cause = publicCause(error);
+        // Once, however often it is tried.
+        connection.log[cause === this.cause ? 'debug' : 'warn']({ cause }, 'replies cannot be read; trying again');
+        this.cause = cause;
       }
       this.joined = false;
       if (this.closing.signal.aborted) return;
-      observer.consumerRestarted?.('replies');
       await clock.sleep(AGAIN_MS, this.closing.signal);
     }
   }
 
   /** Until the consumer ends, or this is closed. */
   private async read(): Promise<void> {
-    const { connection, topics, instance } = this.options;
+    const { connection, topics, instance, observer } = this.options;
     const place = (this.place ??= await this.begin());
+    for (const tell of this.placeListeners) tell();
     if (this.closing.signal.aborted) return;
     let ended = (): void => undefined;
     const end = new Promise<void>((resolve) => (ended = resolve));
@@ -79,7 +94,9 @@ export class ReplyReader {
     });
     try {
       await this.run(consumer, place);
+      this.cause = '';
       await end;
+      if (!this.closing.signal.aborted) observer.consumerRestarted?.('replies');
     } finally {
       this.closing.signal.removeEventListener('abort', ended);
       await consumer.disconnect();
@@ -93,7 +110,6 @@ export class ReplyReader {
     const partition = createHash('sha256').update(instance).digest().readUInt32BE() % partitions;
     const next = await directory.endOf(topics.reply, partition);
     if (next === undefined) throw new TopicMissing(topics.reply);
-    this.tellPlace(partition);
     return { partition, next };
   }
 

@@ -16,21 +16,24 @@ export interface KafkaTopics {
   readonly replyGroup: string;
 }
 
+/** `kafka.topicPrefix` where the configuration says nothing. */
+const DEFAULT_PREFIX = 'rekey.';
+
 /** Names with a prefix before each (`kafka.topicPrefix`), so that several installations can share brokers. */
-export const topicsOf = (prefix = ''): KafkaTopics => ({
-  commands: `${prefix}rekey.commands`,
-  reply: `${prefix}rekey.commands.reply`,
-  dead: `${prefix}rekey.commands.dead`,
-  events: `${prefix}rekey.events`,
-  notifications: `${prefix}rekey.notifications`,
-  commandGroup: `${prefix}rekey.command-service`,
-  replyGroup: `${prefix}rekey.replies`,
+export const topicsOf = (prefix = DEFAULT_PREFIX): KafkaTopics => ({
+  commands: `${prefix}commands`,
+  reply: `${prefix}commands.reply`,
+  dead: `${prefix}commands.dead`,
+  events: `${prefix}events`,
+  notifications: `${prefix}notifications`,
+  commandGroup: `${prefix}command-service`,
+  replyGroup: `${prefix}replies`,
 });
 
 /** `kafka.replyTopics` where the configuration says nothing. */
-export const defaultReplyTopics = (prefix = ''): string[] => [
-  `${prefix}rekey.commands.reply`,
-  `${prefix}rekey.replies.*`,
+export const defaultReplyTopics = (prefix = DEFAULT_PREFIX): string[] => [
+  `${prefix}commands.reply`,
+  `${prefix}replies.*`,
 ];
 
 export type TopicName = 'commands' | 'reply' | 'dead' | 'events' | 'notifications';
@@ -132,22 +135,25 @@ const complaints = async (admin: Admin, { commands }: KafkaTopics): Promise<stri
 };
 
 const KNOWN_FOR_MS = 30_000;
-const UNKNOWN_FOR_MS = 2_000;
+/** However many ask about topics or partitions that are not there, the brokers are asked no more often. */
+const ANEW_MS = 2_000;
+const KNOWN_MAX = 1_000;
 
 /** Knows which topics there are, asking the brokers now and then. */
 export class TopicDirectory {
   private readonly admin: Admin;
-  private readonly known = new Map<string, { partitions: number; untilMs: number }>();
+  private readonly known = new Map<string, { readonly partitions: number; readonly askedMs: number }>();
   private readonly asking = new Map<string, Promise<number>>();
 
   constructor(connection: KafkaConnection) {
     this.admin = clientOf(connection, 'admin').admin();
   }
 
-  /** How many partitions a topic has; 0: there is none. Throws where no broker says. */
-  async partitionsOf(topic: string): Promise<number> {
+  /** How many partitions a topic has; 0: there is none. `anew`: as of a moment ago at most. Throws where no broker says. */
+  async partitionsOf(topic: string, { anew = false } = {}): Promise<number> {
     const known = this.known.get(topic);
-    if (known && Date.now() < known.untilMs) return known.partitions;
+    const oldestMs = Date.now() - (anew || known?.partitions === 0 ? ANEW_MS : KNOWN_FOR_MS);
+    if (known && known.askedMs > oldestMs) return known.partitions;
     const before = this.asking.get(topic);
     if (before) return before;
     const asked = this.ask(topic).finally(() => this.asking.delete(topic));
@@ -185,7 +191,8 @@ export class TopicDirectory {
 
   private async ask(topic: string): Promise<number> {
     const partitions = await this.count(topic);
-    this.known.set(topic, { partitions, untilMs: Date.now() + (partitions > 0 ? KNOWN_FOR_MS : UNKNOWN_FOR_MS) });
+    if (this.known.size >= KNOWN_MAX) this.known.clear();
+    this.known.set(topic, { partitions, askedMs: Date.now() });
     return partitions;
   }
 
