@@ -8,9 +8,9 @@ import { AppProcess, type AppName } from './app-process.testing';
 export const SERVICE_NAMES = ['projector', 'command-service', 'expiry-watcher', 'gateway'] as const;
 export type ServiceAppName = Exclude<AppName, 'standalone'>;
 
-/** Addresses of engines; what is left out is SQLite in the folder. */
+/** Addresses of engines; what is left out is SQLite in the folder, and a bus within the process. */
 export interface EngineUrls {
-  readonly kafka: string;
+  readonly kafka?: string;
   readonly mongodb?: string;
   readonly redis?: string;
   readonly eventstore?: string;
@@ -25,16 +25,18 @@ export const freePort = async (): Promise<number> => {
   return port;
 };
 
-/** What the services of a test share on these engines, and nobody else does. */
+/** What the processes of a test share on these engines, and nobody else does. */
 export const environmentOf = (
   folder: string,
   { kafka, mongodb, redis, eventstore }: EngineUrls,
   name = `rekey-test-${randomUUID().slice(0, 8)}`,
 ): Record<string, string> => ({
   REKEY_STORAGE_PATH: path.join(folder, 'data'),
-  REKEY_ADAPTERS_BUS: 'kafka',
-  REKEY_KAFKA_BROKERS: kafka,
-  REKEY_KAFKA_TOPICPREFIX: `${name}.`,
+  ...(kafka !== undefined && {
+    REKEY_ADAPTERS_BUS: 'kafka',
+    REKEY_KAFKA_BROKERS: kafka,
+    REKEY_KAFKA_TOPICPREFIX: `${name}.`,
+  }),
   ...(mongodb !== undefined && {
     REKEY_ADAPTERS_VIEWS: 'mongodb',
     REKEY_MONGODB_URI: mongodb,

@@ -8,6 +8,8 @@ export interface Proxy {
   stall(): void;
   /** Ends what had been stopped; new connections are served again. */
   unstall(): void;
+  /** Requests arrive, and nothing of what the server answers does, until `cut`. */
+  mute(): void;
   /** Ends all connections; new ones are served. */
   cut(): void;
   /** Ends all connections and refuses new ones. */
@@ -19,6 +21,7 @@ export interface Proxy {
 export const proxyTo = async (host: string, port: number): Promise<Proxy> => {
   const sockets = new Set<Socket>();
   let stalled = false;
+  let muted = false;
   let server: Server | undefined;
   const listen = (on: number): Promise<number> =>
     new Promise((resolve) => {
@@ -29,14 +32,18 @@ export const proxyTo = async (host: string, port: number): Promise<Proxy> => {
           socket.on('close', () => sockets.delete(socket));
         }
         inner.pipe(outer);
-        outer.pipe(inner);
+        outer.on('data', (chunk: Buffer) => void (muted || inner.write(chunk)));
+        outer.on('end', () => inner.end());
         inner.on('close', () => outer.destroy());
         outer.on('close', () => inner.destroy());
         if (stalled) for (const socket of [inner, outer]) socket.pause();
       }).listen(on, '127.0.0.1', () => resolve((server?.address() as AddressInfo).port));
     });
   const own = await listen(0);
-  const cut = (): void => sockets.forEach((socket) => socket.destroy());
+  const cut = (): void => {
+    muted = false;
+    sockets.forEach((socket) => socket.destroy());
+  };
   return {
     port: own,
     stall: () => {
@@ -47,6 +54,7 @@ export const proxyTo = async (host: string, port: number): Promise<Proxy> => {
       stalled = false;
       cut();
     },
+    mute: () => void (muted = true),
     cut,
     down: () => new Promise((resolve) => (server?.close(() => resolve()), cut())),
     up: async () => void (await listen(own)),

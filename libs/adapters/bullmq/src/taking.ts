@@ -52,12 +52,17 @@ export class Taking<Data> extends Worker<Data, void> {
     await this.backend.close(true);
   }
 
-  /** By itself, BullMQ asks a server that refuses (its memory is full, say) again and again without a pause. */
+  /** The pause after the server refused something; BullMQ's own is 100 ms. */
+  override delay(ms = RETRY_MS, aborted?: Parameters<Worker['delay']>[1]): Promise<void> {
+    return super.delay(ms, aborted);
+  }
+
+  /** By itself, BullMQ makes no pause where it is refused a job. */
   protected override async moveToActive(token: string, name?: string): Promise<EngineJob<Data, void>> {
     try {
       return await super.moveToActive(token, name);
     } catch (error) {
-      await this.delay(RETRY_MS);
+      await this.delay();
       throw error;
     }
   }

@@ -65,9 +65,11 @@ class TakenRecords {
   private readonly records: { readonly offset: string; done: boolean }[] = [];
   private payload: EachBatchPayload | undefined;
   private end = '';
+  /** What the group holds; at first, where it began to read. */
   private stored = '';
   private given = false;
   private resume: (() => void) | undefined;
+  private isCommitting = false;
   private committing: Promise<void> | undefined;
 
   constructor(private readonly log: KafkaLog) {}
@@ -78,13 +80,14 @@ class TakenRecords {
 
   /** Answers what to call when the record is done. */
   add(offset: string): () => void {
+    if (this.stored === '') this.stored = offset;
     const record = { offset, done: false };
     this.records.push(record);
     return () => {
       record.done = true;
       while (this.records[0]?.done) this.records.shift();
       if (this.records.length <= TAKEN_MAX / 2) this.goOn();
-      this.committing ??= this.commit();
+      this.commitSoon();
     };
   }
 
@@ -116,10 +119,14 @@ class TakenRecords {
     this.resume = undefined;
   }
 
+  private commitSoon(): void {
+    if (this.isCommitting) return;
+    this.isCommitting = true;
+    this.committing = this.commit();
+  }
+
   /** One request at a time, each for all that is done by then. */
   private async commit(): Promise<void> {
-    // Whoever calls has to know of this before it ends, or it would be taken to be under way for ever.
-    await Promise.resolve();
     while (!this.given && this.payload) {
       const offset = this.records[0]?.offset ?? this.end;
       if (offset === this.stored) break;
@@ -133,6 +140,6 @@ class TakenRecords {
         await new Promise((resolve) => setTimeout(resolve, COMMIT_AGAIN_MS));
       }
     }
-    this.committing = undefined;
+    this.isCommitting = false;
   }
 }

@@ -76,6 +76,8 @@ describeOn(['kafka'], ({ kafka: url }) => {
       await client.connect();
       signEverySend(client);
       try {
+        // It says that it is connected before it has a partition for replies.
+        await until('it has one', () => client.getConsumerAssignments()[topics.reply] !== undefined);
         const command = exampleCommand();
         const ask = (value: typeof command | object) =>
           firstValueFrom(client.send<CommandReply>(topics.commands, { key: command.data.applicationId, value }));
