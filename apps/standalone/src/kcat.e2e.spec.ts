@@ -80,7 +80,7 @@ const tests = (): void =>
       writeFileSync(path.join(sender, 'command.json'), value);
       const sign = token === undefined ? SIGN : `token=${token}`;
       const script = [sign, tamper, edit(SEND)].join('\n');
-      const named = script.replaceAll(/(correlation-id |correlationId=)first/g, `$1${name}`);
+      const named = script.replaceAll(/(correlation-id |correlationId=(?:not-)?)first/g, `$1${name}`);
       return shell(named.replaceAll(APPLICATION, key));
     };
     const tokenFor = async (value: string, name: string): Promise<string> => {
