@@ -191,7 +191,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       engine.restart();
       await until('the broker is seen', async () => (await bus.status()).cause?.startsWith('missing topics') ?? false);
       expect((await bus.status()).cause).toBe(
-        'missing topics: late.commands, late.commands.reply, late.commands.dead',
+        'missing topics: late.rekey.commands, late.rekey.commands.reply, late.rekey.commands.dead',
       );
       await expect(bus.send(requestTo(randomUUID()), 500)).rejects.toMatchObject({ code: 'unavailable' });
       await madeTopics(connection, 3, topics);
