@@ -18,24 +18,24 @@ describeOn(['kafka'], ({ kafka }) => {
 
   it('makes the topics of the configuration, and tells which there are', async () => {
     configure({ brokers: [kafka], topicPrefix });
-    expect((await topics('list')).stdout).toMatch(new RegExp(`^${topicPrefix}commands +not there$`, 'm'));
+    expect((await topics('list')).stdout).toMatch(new RegExp(`^${topicPrefix}rekey.commands +not there$`, 'm'));
     const made = await topics('create', '--partitions', '3', '--replication', '1');
     expect([made.code, made.stderr]).toEqual([0, '']);
     expect((await topics('list')).stdout).toBe(made.stdout);
     const { stdout } = await topics('list', '--json');
     expect((JSON.parse(stdout) as { topics: unknown }).topics).toEqual([
-      { name: `${topicPrefix}commands`, partitions: 3 },
-      { name: `${topicPrefix}commands.reply`, partitions: 3 },
-      { name: `${topicPrefix}commands.dead`, partitions: 1 },
-      { name: `${topicPrefix}events`, partitions: 3 },
-      { name: `${topicPrefix}notifications`, partitions: 3 },
+      { name: `${topicPrefix}rekey.commands`, partitions: 3 },
+      { name: `${topicPrefix}rekey.commands.reply`, partitions: 3 },
+      { name: `${topicPrefix}rekey.commands.dead`, partitions: 1 },
+      { name: `${topicPrefix}rekey.events`, partitions: 3 },
+      { name: `${topicPrefix}rekey.notifications`, partitions: 3 },
     ]);
   });
 
   it('leaves those that are there as they are', async () => {
     configure({ brokers: [kafka], topicPrefix });
     const { code, stdout } = await topics('create', '--partitions', '5');
-    expect([code, stdout]).toEqual([0, expect.stringMatching(new RegExp(`^${topicPrefix}commands +3$`, 'm'))]);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(new RegExp(`^${topicPrefix}rekey.commands +3$`, 'm'))]);
   });
 
   it('is 1, and says why, where Kafka will not', async () => {

@@ -287,8 +287,8 @@ describe('plain secrets, in four services', () => {
   describeOn(['kafka', 'mongodb', 'redis'], () => {
     searches(startServices, [
       /^rekey\.db$/,
-      /rekey\.commands-\d+.*\.log$/,
-      /rekey\.events-\d+.*\.log$/,
+      /\.commands-\d+.*\.log$/,
+      /\.events-\d+.*\.log$/,
       /appendonly/,
       /^view:authentication\./,
     ]);

@@ -356,7 +356,7 @@ describe('Projector', () => {
       const marked = [...(await stores.active('authentication')).values()].filter((document) => 'broken' in document);
       expect(marked).toHaveLength(1);
 
-      const still = await projector.replayParked('authentication', bad);
+      const still = await stores.replay('authentication', bad);
       expect(still).toMatchObject({ events: 0, waiting: authentication?.waiting, cause: 'failed with TypeError' });
 
       // What was parked stays parked over a restart, and later events wait behind it.
@@ -367,7 +367,7 @@ describe('Projector', () => {
       await stores.allReached(history.position);
       const stream = failed[0]?.stream ?? '';
       expect((await stores.active('authentication')).get(stream)).toMatchObject({ broken: true });
-      for (const { view } of failed) expect(await repaired.replayParked(view as never, stream)).toMatchObject({ waiting: 0 });
+      for (const { view } of failed) expect(await stores.replay(view as never, stream)).toMatchObject({ waiting: 0 });
       expect(await repaired.failedEvents()).toEqual([]);
       await history.more(30);
       await expectEqualToRebuilt(history, repaired);
@@ -377,7 +377,8 @@ describe('Projector', () => {
       let badFrom = 1;
       const readModels = through(stores.readModels, (_, call) => call());
       const views = choking(({ stream, revision }) => stream.startsWith('application-') && revision >= badFrom);
-      const projector = await start({ views: views.filter(({ name }) => name === 'authentication'), readModels });
+      const clock = new FastClock(FAST);
+      const projector = await start({ views: views.filter(({ name }) => name === 'authentication'), readModels, clock });
       const history = new RandomHistory(stores.store, 32, { domains: 1, applications: 1 });
       await history.more(60);
       await stores.reached('authentication', history.position);
@@ -386,15 +387,16 @@ describe('Projector', () => {
       const length = (await stores.store.readStream(stream)).length;
       expect(failed).toMatchObject({ revision: 1, waiting: length - 1 });
       badFrom = 5;
-      expect(await projector.replayParked('authentication', stream)).toEqual({
-        events: 4, waiting: length - 5, cause: 'failed with TypeError',
+      expect(await stores.replay('authentication', stream)).toEqual({
+        at: expect.any(String), events: 4, waiting: length - 5, cause: 'failed with TypeError',
       });
       expect((await stores.active('authentication')).get(stream)).toMatchObject({ broken: true });
       expect(await projector.failedEvents()).toMatchObject([{ revision: 5, waiting: length - 5 }]);
       badFrom = 1_000;
-      expect(await projector.replayParked('authentication', stream)).toEqual({ events: length - 5, waiting: 0 });
+      const whole = { at: expect.any(String), events: length - 5, waiting: 0 };
+      expect(await stores.replay('authentication', stream)).toEqual(whole);
       expect((await stores.active('authentication')).get(stream)).not.toHaveProperty('broken');
-      expect(await projector.replayParked('authentication', stream)).toEqual({ events: 0, waiting: 0 });
+      expect(await stores.replay('authentication', stream)).toEqual(whole);
     });
 
     it('marks a stream whose very first event nobody can read', async () => {
@@ -430,12 +432,12 @@ describe('Projector', () => {
           };
         },
       });
-      const projector = await start({ readModels });
+      const projector = await start({ readModels, clock: new FastClock(FAST) });
       await stores.allReached(history.position);
       expect(await projector.failedEvents()).toMatchObject([{ view: 'authentication', stream, cause: 'its document cannot be stored' }]);
       expect((await stores.active('authentication')).get(stream)).toMatchObject({ broken: true });
       refuse = false;
-      expect(await projector.replayParked('authentication', stream)).toMatchObject({ waiting: 0 });
+      expect(await stores.replay('authentication', stream)).toMatchObject({ waiting: 0 });
       await expectEqualToRebuilt(history, projector);
     });
   }); // prettier-ignore

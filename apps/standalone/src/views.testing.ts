@@ -24,7 +24,7 @@ import {
   type ViewDocument,
   type ViewIndex,
 } from '@rekey/ports';
-import { Projector, type ProjectorOptions } from '@rekey/read-models';
+import { Projections, Projector, type ProjectorOptions, type Replayed } from '@rekey/read-models';
 import { createHash, randomUUID } from 'node:crypto';
 import { temporaryFolder } from './standalone.testing';
 
@@ -243,7 +243,15 @@ export class TestStores {
   ) {}
 
   static async open(): Promise<TestStores> {
-    const folder = temporaryFolder();
+    return TestStores.on(temporaryFolder());
+  }
+
+  /** The same stores by connections of their own, as another process has them. Removed before these. */
+  beside(): Promise<TestStores> {
+    return TestStores.on({ path: this.folder.path, remove: () => undefined });
+  }
+
+  private static async on(folder: { readonly path: string; remove(): void }): Promise<TestStores> {
     const database = await SqliteDatabase.open(folder.path);
     const store = await SqliteEventStore.open(database, new SystemClock());
     return new TestStores(folder, database, store, await SqliteReadModels.open(database));
@@ -253,6 +261,17 @@ export class TestStores {
   projector(more: Partial<ProjectorOptions> = {}): Projector {
     const { store, readModels } = this;
     return new Projector({ store, readModels, clock: new SystemClock(), name: 'tests', ...more });
+  }
+
+  /** The projections from afar. */
+  projections(more: Partial<ConstructorParameters<typeof Projections>[0]> = {}): Projections {
+    const { store, readModels } = this;
+    return new Projections({ store, readModels, clock: new SystemClock(), ...more });
+  }
+
+  /** Asks for the replay of a stream that one build has parked; answers what came of it. */
+  async replay(view: ViewName, stream: string): Promise<Replayed | undefined> {
+    return (await this.projections().replay(view, stream, 'tests', 20_000)).builds[0]?.result;
   }
 
   /** Resolves when the active build of a view is at or past a position. */

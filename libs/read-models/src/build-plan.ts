@@ -110,7 +110,7 @@ export const LIFELESS_AFTER_MS = 10_000;
 
 /** An owner's name: who it is, and which of its lives; the lives of one never overlap for long. */
 export const ownerOf = (name: string, life: string): string => `${name}/${life}`;
-const nameOf = (owner: string): string => owner.slice(0, owner.lastIndexOf('/'));
+export const nameOf = (owner: string): string => owner.slice(0, owner.lastIndexOf('/'));
 
 /** Remembers since when each owner of a build has been silent, by the own monotonic clock. */
 export class LeaseWatch {

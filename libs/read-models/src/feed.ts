@@ -193,6 +193,7 @@ export class Feed {
       };
       this.waiting.add(done);
       signal.addEventListener('abort', done, { once: true });
+      if (signal.aborted) done();
     });
   }
 

@@ -119,6 +119,8 @@ export class LeasedFeed {
     const lease = new AbortController();
     const end = (): void => lease.abort();
     signal.addEventListener('abort', end, { once: true });
+    // It may have been given while the lease was.
+    if (signal.aborted) end();
     const stopBeating = this.beat(lease);
     try {
       await this.options.work.begin(this.checkpointNow);

@@ -40,7 +40,7 @@ const valueIn = (document: ViewDocument, field: string): string | number | null 
 
 /** One page of the documents that fit, in order. */
 export const pageOf = async <D extends ViewDocument>(
-  view: ViewReader,
+  view: Pick<ViewReader, 'find'>,
   filter: Filter,
   sort: Sort,
   { after, limit }: { readonly after?: string | undefined; readonly limit: number },

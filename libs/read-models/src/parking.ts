@@ -1,4 +1,13 @@
-import type { CollectionName, Position, Query, ReadModels, StoredEvent, ViewDocument, ViewIndex } from '@rekey/ports';
+import type {
+  CollectionName,
+  Filter,
+  Position,
+  Query,
+  ReadModels,
+  StoredEvent,
+  ViewDocument,
+  ViewIndex,
+} from '@rekey/ports';
 import { START } from '@rekey/ports';
 import { afterPosition } from './fold';
 
@@ -19,6 +28,18 @@ export interface ParkedStream extends ViewDocument {
   readonly cause: string;
   /** How many events wait. */
   readonly events: number;
+}
+
+/** An event that could not be taken in, with how many of its stream wait behind it. */
+export interface FailedEvent {
+  readonly view: string;
+  readonly collection: CollectionName;
+  readonly stream: string;
+  readonly revision: number;
+  readonly position: Position;
+  readonly type: string;
+  readonly cause: string;
+  readonly waiting: number;
 }
 
 export const PARKED_COLLECTION = 'parked.v1';
@@ -49,6 +70,38 @@ export const parkedStreams = async (
   }
 }; // prettier-ignore
 
+export const failedEventOf = (parked: ParkedStream): FailedEvent => {
+  const { view, collection, stream, revision, eventPosition: position, eventType: type, cause, events } = parked;
+  return { view, collection, stream, revision, position, type, cause, waiting: events };
+};
+
+/** What is known of a stream in each of some builds; null where it was never parked. */
+export const parkedIn = async (
+  readModels: Pick<ReadModels, 'read'>,
+  collections: readonly CollectionName[],
+  stream: string,
+): Promise<readonly (ParkedStream | null)[]> => {
+  const ids = collections.map((collection) => parkedIdOf(collection, stream));
+  return (await readModels.read<ParkedStream>(PARKED_COLLECTION, ids)).documents;
+};
+
+/** How many streams each of some builds has parked. */
+export const countParked = (
+  readModels: Pick<ReadModels, 'count'>,
+  collections: readonly CollectionName[],
+): Promise<number[]> =>
+  Promise.all(collections.map((collection) => readModels.count(PARKED_COLLECTION, parkedOf([collection]))));
+
+/** Holds for what is parked in some builds. */
+export const parkedOf = (collections: readonly CollectionName[]): Filter => ({
+  and: [
+    { field: 'state', op: 'eq', value: 'parked' },
+    { field: 'collection', op: 'in', value: collections },
+  ],
+});
+
+const parkedIdOf = (collection: CollectionName, stream: string): string => `${collection}/${stream}`;
+
 /** The streams that one build has parked, as its projection knows and stores them. */
 export class Parking {
   private readonly streams = new Map<string, ParkedStream>();
@@ -61,6 +114,10 @@ export class Parking {
 
   get size(): number {
     return this.streams.size;
+  }
+
+  get names(): readonly string[] {
+    return [...this.streams.keys()];
   }
 
   /** Reads what an earlier owner has parked. */
@@ -77,7 +134,7 @@ export class Parking {
   async park(event: StoredEvent, cause: string, waiting = 1): Promise<void> {
     const before = this.streams.get(event.stream);
     await this.store({
-      _id: `${this.collection}/${event.stream}`,
+      _id: parkedIdOf(this.collection, event.stream),
       position: before ? afterPosition(before.position) : event.position,
       view: this.view,
       collection: this.collection,

@@ -1,3 +1,4 @@
+import type { Instant } from '@rekey/domain';
 import {
   EngineUnavailable,
   type CollectionName,
@@ -11,24 +12,17 @@ import { decoded, type DecodedEvent, type FeedPage } from './feed';
 import { brokenOf, concernsOf, foldEvents, type Failure, type Folded } from './fold';
 import { Displaced, type FeedWork, type Log } from './leased-feed';
 import { Parking, createParked } from './parking';
+import { ReplaysOfBuild, createReplays, type Asked, type Replayed } from './replays';
 import type { View } from './view';
 
 export interface ProjectionOptions {
   readonly store: Pick<EventStore, 'readStream'>;
-  readonly readModels: Pick<ReadModels, 'read' | 'find' | 'put' | 'createBuild'>;
+  readonly readModels: Pick<ReadModels, 'read' | 'find' | 'put' | 'accumulate' | 'createBuild'>;
   readonly view: View;
   readonly collection: CollectionName;
   readonly log: Log;
   /** Told of every stream that is parked. */
   readonly onParked?: ((view: string, stream: string) => void) | undefined;
-}
-
-/** What a replay of a parked stream came to. */
-export interface Replayed {
-  readonly events: number;
-  /** Events that still wait, and why; 0: the stream is whole again. */
-  readonly waiting: number;
-  readonly cause?: string;
 }
 
 /** How often an event is tried before its stream is parked. */
@@ -38,9 +32,11 @@ const FIND_PAGE = 1000;
 /** Folds the feed into the documents of one build of a view. */
 export class Projection implements FeedWork {
   private readonly parking: Parking;
+  private readonly replays: ReplaysOfBuild;
 
   constructor(private readonly options: ProjectionOptions) {
     this.parking = new Parking(options.readModels, options.view.name, options.collection);
+    this.replays = new ReplaysOfBuild(options.readModels, options.collection);
   }
 
   /** How many streams are parked. */
@@ -50,6 +46,7 @@ export class Projection implements FeedWork {
 
   async begin(): Promise<void> {
     await createParked(this.options.readModels);
+    await createReplays(this.options.readModels);
     await this.parking.load();
   }
 
@@ -61,8 +58,22 @@ export class Projection implements FeedWork {
     if (this.parking.size > 0) await this.parking.add(ours.map(({ stored }) => stored));
   }
 
+  /** Hands over each parked stream whose replay was asked for; `take` says whether it could be given its time. */
+  async eachAsked(take: (asked: Asked) => Promise<boolean>): Promise<void> {
+    if (this.parking.size > 0) await this.replays.each(this.parking.names, take);
+  }
+
+  /** Replays a stream, and says what came of it to those who asked. */
+  async answer(asked: Asked, checkpoint: Position, at: Instant): Promise<void> {
+    const { view, collection, log } = this.options;
+    const { stream } = asked;
+    const replayed = await this.replay(stream, checkpoint);
+    await this.replays.answer(asked, replayed, at);
+    log.info({ view: view.name, collection, stream, ...replayed }, 'a parked stream was replayed');
+  }
+
   /** Takes in the events of a parked stream up to the checkpoint, from the first that waits; those behind it follow. */
-  async replay(stream: string, checkpoint: Position): Promise<Replayed> {
+  private async replay(stream: string, checkpoint: Position): Promise<Replayed> {
     const parked = this.parking.get(stream);
     if (!parked) return { events: 0, waiting: 0 };
     const waiting = (await this.options.store.readStream(stream, parked.revision)).filter(

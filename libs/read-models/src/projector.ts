@@ -4,9 +4,9 @@ import { randomUUID } from 'node:crypto';
 import { ownerOf } from './build-plan';
 import { Feed } from './feed';
 import { SILENT, type Log } from './leased-feed';
-import { createParked, parkedStreams, type ParkedStream } from './parking';
-import type { Replayed } from './projection';
+import { createParked, failedEventOf, parkedStreams, type FailedEvent } from './parking';
 import { Publishing } from './publishing';
+import { createReplays } from './replays';
 import { createUsage } from './usage';
 import type { View } from './view';
 import { ViewKeeper } from './view-keeper';
@@ -43,18 +43,6 @@ export interface BuildStatus {
   /** Whether this process projects into it; else it stands by, or leaves it to others. */
   readonly owned: boolean;
   readonly parkedStreams: number;
-}
-
-/** An event that could not be taken in, with how many of its stream wait behind it. */
-export interface FailedEvent {
-  readonly view: string;
-  readonly collection: CollectionName;
-  readonly stream: string;
-  readonly revision: number;
-  readonly position: Position;
-  readonly type: string;
-  readonly cause: string;
-  readonly waiting: number;
 }
 
 const LOOK_EVERY_MS = 2_000;
@@ -99,11 +87,6 @@ export class Projector {
     return this.keeper(view).rebuild();
   }
 
-  /** Takes in what waits of a parked stream, in order, from the first event. Throws `unavailable` where another projects. */
-  replayParked(view: ViewName, stream: string): Promise<Replayed> {
-    return this.keeper(view).replay(stream);
-  }
-
   /** Events that could not be taken in, of builds that are still there. */
   async failedEvents(): Promise<FailedEvent[]> {
     const { readModels } = this.options;
@@ -124,7 +107,7 @@ export class Projector {
     const { readModels, clock } = this.options;
     while (!signal.aborted)
       try {
-        await Promise.all([createUsage(readModels), createParked(readModels)]);
+        await Promise.all([createUsage(readModels), createParked(readModels), createReplays(readModels)]);
         return;
       } catch (error) {
         this.log.warn({ err: error }, 'a store is away');
@@ -138,8 +121,3 @@ export class Projector {
     return keeper;
   } // prettier-ignore
 }
-
-const failedEventOf = (parked: ParkedStream): FailedEvent => {
-  const { view, collection, stream, revision, eventPosition: position, eventType: type, cause, events } = parked;
-  return { view, collection, stream, revision, position, type, cause, waiting: events };
-};

@@ -54,6 +54,7 @@ export class Publishing implements FeedWork {
     const history = new AbortController();
     const end = (): void => history.abort();
     signal.addEventListener('abort', end, { once: true });
+    if (signal.aborted) end();
     const watching = this.endWithHistory(storeIdentity, history);
     const run = new LeasedFeed({ readModels, clock, feed, collection, view: PUBLISHED, owner, work: this, log });
     await run.run(history.signal);

@@ -1,10 +1,9 @@
-import { RekeyError } from '@rekey/contracts';
-import { EngineUnavailable, START, type Build, type CollectionName, type Pointer, type Position } from '@rekey/ports';
-import { randomUUID } from 'node:crypto';
-import { LeaseWatch, collectionName, nextPointer, planBuilds, type Plan, type Situation } from './build-plan';
+import { EngineUnavailable, type Build, type CollectionName, type Pointer, type Position } from '@rekey/ports';
+import { LeaseWatch, nextPointer, planBuilds, type Plan, type Situation } from './build-plan';
 import type { Feed } from './feed';
 import { LeasedFeed, type Log } from './leased-feed';
-import { Projection, type Replayed } from './projection';
+import { beginRebuild, makeBuild } from './new-build';
+import { Projection } from './projection';
 import type { BuildStatus, ProjectorOptions } from './projector';
 import type { View } from './view';
 
@@ -56,18 +55,11 @@ export class ViewKeeper {
   }
 
   async rebuild(): Promise<CollectionName> {
-    const collection = await this.create(await this.situation());
+    const { store, readModels } = this.options;
+    const collection = await beginRebuild(store, readModels, this.view, this.log);
     this.lookNow();
     return collection;
   }
-
-  async replay(stream: string): Promise<Replayed> {
-    const pointer = await this.options.readModels.pointer(this.view.name);
-    const run = this.runs.get(pointer?.collection ?? '');
-    const replayed = await run?.feed.between((checkpoint) => run.projection.replay(stream, checkpoint));
-    if (!replayed) throw new RekeyError('unavailable', `This process does not project the view ${this.view.name} now.`, { view: this.view.name });
-    return replayed;
-  } // prettier-ignore
 
   async status(builds: readonly Build[], head: Position): Promise<BuildStatus[]> {
     const pointer = await this.options.readModels.pointer(this.view.name);
@@ -104,12 +96,25 @@ export class ViewKeeper {
     for (const collection of this.runs.keys()) if (!plan.run.includes(collection)) await this.end(collection);
     await this.drop(plan, situation.pointer);
     if (plan.create) {
-      await this.create(situation);
+      await makeBuild(this.options.readModels, this.view, situation, this.log);
       return this.lookNow();
     }
     this.candidate = situation.builds.find((build) => build.collection === plan.candidate);
     for (const collection of plan.run) if (!this.runs.has(collection)) this.begin(collection);
     this.trySwitch();
+    for (const run of this.runs.values()) await this.replayAsked(run);
+  }
+
+  /** Takes up what was asked of parked streams, each between two pages. */
+  private async replayAsked({ projection, feed }: Running): Promise<void> {
+    if (!feed.isOwner) return;
+    await projection.eachAsked(async (asked) => {
+      const done = await feed.between(async (checkpoint) => {
+        await projection.answer(asked, checkpoint, this.options.clock.now());
+        return true;
+      });
+      return done ?? false;
+    });
   }
 
   private async situation(): Promise<Situation> {
@@ -127,19 +132,6 @@ export class ViewKeeper {
     );
     const pointerAgeMs = nowMs - this.pointerSeen.sinceMs;
     return { version: this.view.version, identity, head, pointer, builds, pointerAgeMs, lifeless };
-  }
-
-  private async create(situation: Situation): Promise<CollectionName> {
-    const { name, version, indexes } = this.view;
-    const unique = randomUUID().replaceAll('-', '').slice(0, 12);
-    const collection = collectionName(name, version, situation, unique);
-    const { identity: storeIdentity, head: target } = situation;
-    await this.options.readModels.createBuild(
-      { collection, view: name, version, storeIdentity, target, checkpoint: START, owner: '', beat: 0 },
-      indexes,
-    );
-    this.log.info({ view: name, collection, target }, 'a new build begins');
-    return collection;
   }
 
   private async drop({ drop }: Plan, pointer: Pointer | null): Promise<void> {

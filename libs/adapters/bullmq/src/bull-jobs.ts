@@ -1,6 +1,6 @@
 import { type Instant, invalid } from '@rekey/domain';
 import { type DeadJob, type Job, type JobCounts, type JobOptions, type JobRun, Jobs } from '@rekey/ports';
-import { Queue, type QueueOptions } from 'bullmq';
+import { type BulkJobOptions, Queue, type QueueOptions } from 'bullmq';
 import { engineName, jobQueue, tickQueue } from './names';
 import { QueueWorker, type StoredJob } from './queue-worker';
 import { RedisLink, type ReportFailure } from './redis-link';
@@ -32,6 +32,13 @@ const JOBS_PER_CALL = 500;
 const EARLIEST_MS = 1_000;
 /** BullMQ tells of everything that happens in a stream for each queue, which nobody reads here. */
 const EVENTS_MAX = 100;
+
+/** A job as it is given to BullMQ. */
+interface EngineJob {
+  readonly name: string;
+  readonly data: StoredJob;
+  readonly opts: BulkJobOptions;
+}
 
 /**
  * Jobs in Redis, by BullMQ, for any number of processes. They live by the machines' time. What a process had in hand when
@@ -72,7 +79,7 @@ export class BullJobs extends Jobs {
   // ── What there is to do ────────────────────────────────────────────────────────────────────────────────────────
 
   async schedule(jobs: readonly Job[]): Promise<void> {
-    const queues = new Map<string, ReturnType<BullJobs['engineJob']>[]>();
+    const queues = new Map<string, EngineJob[]>();
     for (const job of jobs) {
       const known = queues.get(job.queue);
       if (known) known.push(this.engineJob(job));
@@ -82,7 +89,7 @@ export class BullJobs extends Jobs {
       for (const some of inPieces(added)) await this.link.run(() => this.queue(jobQueue(queue)).addBulk(some));
   }
 
-  private engineJob({ id, queue, data, runAt }: Job): { name: string; data: StoredJob; opts: object } {
+  private engineJob({ id, queue, data, runAt }: Job): EngineJob {
     const dueMs = Date.parse(runAt);
     if (Number.isNaN(dueMs)) throw invalid('runAt', 'Must be an instant.');
     const wakeMs = this.wakeMs(dueMs);

@@ -16,24 +16,21 @@ export interface KafkaTopics {
   readonly replyGroup: string;
 }
 
-/** `kafka.topicPrefix` where the configuration says nothing. */
-const DEFAULT_PREFIX = 'rekey.';
-
 /** Names with a prefix before each (`kafka.topicPrefix`), so that several installations can share brokers. */
-export const topicsOf = (prefix = DEFAULT_PREFIX): KafkaTopics => ({
-  commands: `${prefix}commands`,
-  reply: `${prefix}commands.reply`,
-  dead: `${prefix}commands.dead`,
-  events: `${prefix}events`,
-  notifications: `${prefix}notifications`,
-  commandGroup: `${prefix}command-service`,
-  replyGroup: `${prefix}replies`,
+export const topicsOf = (prefix = ''): KafkaTopics => ({
+  commands: `${prefix}rekey.commands`,
+  reply: `${prefix}rekey.commands.reply`,
+  dead: `${prefix}rekey.commands.dead`,
+  events: `${prefix}rekey.events`,
+  notifications: `${prefix}rekey.notifications`,
+  commandGroup: `${prefix}rekey.command-service`,
+  replyGroup: `${prefix}rekey.replies`,
 });
 
 /** `kafka.replyTopics` where the configuration says nothing. */
-export const defaultReplyTopics = (prefix = DEFAULT_PREFIX): string[] => [
-  `${prefix}commands.reply`,
-  `${prefix}replies.*`,
+export const defaultReplyTopics = (prefix = ''): string[] => [
+  `${prefix}rekey.commands.reply`,
+  `${prefix}rekey.replies.*`,
 ];
 
 export type TopicName = 'commands' | 'reply' | 'dead' | 'events' | 'notifications';

@@ -1,0 +1,46 @@
+import { SystemClock, type Build, type StoredEvent } from '@rekey/ports';
+import { Feed } from './feed';
+import { LeasedFeed, SILENT } from './leased-feed';
+import { Publishing } from './publishing';
+
+const build = (owner: string): Build => ({
+  collection: 'secrets.v1.000001x', view: 'secrets', version: 1, storeIdentity: 's', target: '', checkpoint: '', owner, beat: 1,
+}); // prettier-ignore
+const clock = new SystemClock();
+
+describe('what follows the feed ends, whenever it is told to', () => {
+  /** A store whose subscription brings nothing, and one lease that is given while `during` goes on. */
+  const feedOf = () => {
+    const subscribe = async function* ({ signal }: { signal: AbortSignal }) {
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      yield* [];
+    };
+    return new Feed({ store: { readFeed: () => Promise.resolve<StoredEvent[]>([]), subscribe }, clock, pageSize: 10 });
+  };
+  const readModelsOf = (during: () => void, owner = '') => ({
+    builds: () => Promise.resolve([build(owner)]),
+    claim: (_: string, next: string) => (during(), Promise.resolve(build((owner = next)))),
+    advance: () => Promise.resolve(true),
+    createBuild: () => (during(), Promise.resolve()),
+  });
+
+  it('also while the lease is being given', async () => {
+    const ending = new AbortController();
+    const feed = feedOf();
+    const readModels = readModelsOf(() => ending.abort());
+    const work = { begin: () => Promise.resolve(), take: () => Promise.resolve() };
+    const leased = new LeasedFeed({ readModels, clock, feed, collection: build('').collection, view: 'secrets', owner: 'me/1', work, log: SILENT }); // prettier-ignore
+    expect(await leased.run(ending.signal)).toBe('stopped');
+    feed.close();
+  });
+
+  it('also while the publisher finds its place', async () => {
+    const ending = new AbortController();
+    const feed = feedOf();
+    const readModels = readModelsOf(() => ending.abort());
+    const store = { identity: () => Promise.resolve('s') };
+    const publisher = { publish: () => Promise.resolve(), close: () => Promise.resolve() };
+    await new Publishing(publisher, feed, 'me/1', { store, readModels: readModels as never, clock }, SILENT).run(ending.signal); // prettier-ignore
+    feed.close();
+  });
+});
