@@ -62,7 +62,7 @@ const noConformance = { name: '@rekey/ports/conformance', message: 'Conformance 
 const pure = 'The domain is pure: time, ids, hashes and randomness arrive as data.';
 
 export default tseslint.config(
-  { ignores: ['**/dist/', '**/node_modules/', '.nx/', 'coverage/', 'data/'] },
+  { ignores: ['**/dist/', '**/node_modules/', '.nx/', 'coverage/', 'data/', 'engines/'] },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
 
   js.configs.recommended,

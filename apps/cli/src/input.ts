@@ -1,3 +1,4 @@
+import { ROLES, type Role } from '@rekey/contracts';
 import {
   addDuration,
   CLIENT_ID_PATTERN,
@@ -85,5 +86,27 @@ export const wholeNumber =
     throw new InvalidArgumentError(`A whole number from ${min} to ${max}.`);
   };
 
+/** Name of a caller, as the configuration gives it and the history shows it. */
+export const callerName = (text: string): string => {
+  if (/^[\x21-\x7e]{1,64}$/.test(text)) return text;
+  throw new InvalidArgumentError('A name has 1 to 64 visible ASCII characters.');
+};
+
+export const role = (text: string): Role => {
+  if ((ROLES as readonly string[]).includes(text)) return text as Role;
+  throw new InvalidArgumentError(`One of ${ROLES.join(', ')}.`);
+};
+
+/** Reads an option that holds several values with commas between them. */
+export const listOf =
+  <T>(item: (text: string) => T) =>
+  (text: string): readonly T[] =>
+    text.split(',').map((part) => item(part.trim()));
+
 /** Gathers an option that may be given several times. */
 export const several = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
+
+/** The same, where each value means something. */
+export const severalOf =
+  <T>(item: (text: string) => T) =>
+  (text: string, before: readonly T[] | undefined): readonly T[] => [...(before ?? []), item(text)];

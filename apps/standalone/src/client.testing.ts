@@ -20,10 +20,10 @@ export interface Asked {
   readonly onHead?: (status: number) => void;
 }
 
-/** The connection broke before there was an answer: what became of the request is not known. */
+/** The connection broke, or time ran out, before there was an answer: what became of the request is not known. */
 export class NoAnswer extends Error {
   constructor(cause: unknown) {
-    super('The connection broke before there was an answer.', { cause });
+    super('There was no answer.', { cause });
     this.name = 'NoAnswer';
   }
 }
@@ -36,7 +36,12 @@ export class Client {
   /** How it shows itself. */
   readonly authorization: string;
 
-  constructor(url: string, token: string) {
+  /** Waits `timeoutMs` for the next piece of an answer; without it, for ever. */
+  constructor(
+    url: string,
+    token: string,
+    private readonly timeoutMs?: number,
+  ) {
     const { hostname, port } = new URL(url);
     this.host = hostname;
     this.port = Number(port);
@@ -50,6 +55,7 @@ export class Client {
       const fail = (error: unknown): void => reject(new NoAnswer(error));
       const request = http.request({
         agent: this.agent,
+        timeout: this.timeoutMs,
         host: this.host,
         port: this.port,
         method,
@@ -64,6 +70,7 @@ export class Client {
         },
       });
       request.on('error', fail);
+      request.on('timeout', () => request.destroy(new Error('Nothing came in time.')));
       request.on('response', (response) => {
         const { statusCode: status = 0, headers: received } = response;
         onHead?.(status);

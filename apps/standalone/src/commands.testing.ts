@@ -141,7 +141,9 @@ const holding = (secret: Secret) => (held: boolean) => {
 
 const add = (application: Application, random: Random): Plan => {
   const description = another('secret');
-  const soon = random() < 0.1 && { expiresIn: { amount: 1, unit: 'seconds' } };
+  const lot = random();
+  // The one expires while others look, the other is told of on the day before.
+  const soon = lot < 0.2 && { expiresIn: lot < 0.1 ? { amount: 1, unit: 'seconds' } : { amount: 12, unit: 'hours' } };
   return {
     method: 'POST',
     target: `${application.path}/secrets`,

@@ -24,13 +24,18 @@ export class HistoryReader {
   readonly problems: string[] = [];
   private readonly places = new Map<string, ChainPlace>();
   private readonly commands = new Map<string, Told[]>();
+  /** By stream: the commands that wrote to it, in order. */
+  private readonly writers = new Map<string, string[]>();
   private judged = 0;
+
+  /** Begins after a position: what is before is somebody else's. */
+  constructor(private readonly after: Position = START) {}
 
   /** Takes in what has happened since. */
   async readOn(client: Client): Promise<void> {
     for (let items: Told[] = []; ;) {
-      const after = this.events.at(-1)?.position;
-      const target = `/history?limit=${PAGE}${after === undefined ? '' : `&after=${after}`}`;
+      const after = this.events.at(-1)?.position ?? this.after;
+      const target = `/history?limit=${PAGE}${after === START ? '' : `&after=${after}`}`;
       ({ items } = (await client.ask({ method: 'GET', target })).body);
       for (const event of items) this.take(event);
       if (items.length < PAGE) return;
@@ -46,8 +51,21 @@ export class HistoryReader {
     const { commandId } = metadata;
     const known = this.commands.get(commandId);
     if (known) known.push(event);
-    else this.commands.set(commandId, [event]);
+    else {
+      this.commands.set(commandId, [event]);
+      const writers = this.writers.get(stream);
+      if (writers) writers.push(commandId);
+      else this.writers.set(stream, [commandId]);
+    }
   } // prettier-ignore
+
+  /** How many commands wrote to the same stream after this one; undefined where it made no event. */
+  writtenSince({ reply }: SentCommand): number | undefined {
+    const commandId = String(reply?.headers['rekey-command-id']);
+    const [event] = this.commands.get(commandId) ?? [];
+    const writers = event && this.writers.get(event.stream);
+    return writers && writers.length - 1 - writers.lastIndexOf(commandId);
+  }
 
   /** Holds the commands that were settled since the last time against what was read: each once, whole, and no others. */
   judge({ settled }: Load): void {
@@ -83,10 +101,12 @@ export class HistoryReader {
       target: '/history',
       headers: { accept: 'application/x-ndjson' },
     });
-    const lines = text.trimEnd().split('\n');
-    const lost = this.events.findIndex(
-      (event, index) => !isDeepStrictEqual(JSON.parse(lines[index] ?? 'null') as unknown, event),
-    );
+    const told = text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Told);
+    const ours = told.filter(({ position }) => position > this.after);
+    const lost = this.events.findIndex((event, index) => !isDeepStrictEqual(ours[index], event));
     if (lost >= 0)
       this.problems.push(`event ${lost} of the history is another one than before: ${this.events[lost]?.position}`);
   }

@@ -7,9 +7,12 @@ import { Domain, Slot, type Allowed, type Value } from './model.testing';
 export interface SentCommand {
   readonly key: string;
   readonly plan: Plan;
+  readonly sentAtMs: number;
   /** The first answer that settled it; undefined: nobody knows what became of it. */
   reply?: Reply;
   accepted?: boolean;
+  /** The system has lost its outcome since: what it tells of it now, the stream alone knows. */
+  outcomeLost?: boolean;
 }
 
 /** How a check came out; `secretId` where it was admitted. */
@@ -30,12 +33,20 @@ export interface LoadOptions {
   readonly applications?: number;
   /** Whether a view may be away: then 503 is an answer, and 202 settles nothing. */
   readonly viewsAway?: boolean;
-  /** Who checks, instead of the server that the commands go to. */
+  /** Who checks, instead of the servers that the commands go to. */
   readonly checker?: Checker;
+  /** Whether servers may vanish: whoever gets no answer asks again, the next server, under the same key. */
+  readonly persistent?: boolean;
+  /** How long a caller goes on asking until a command must be settled; default: a minute. */
+  readonly patienceMs?: number;
+  /** What each caller waits between two requests, at most; default: nothing. */
+  readonly pauseMs?: number;
 }
 
 const PATIENCE_MS = 60_000;
 const AGAIN_AFTER_MS = 20;
+/** Long before a value that was made is no longer kept for those who ask again. */
+const VALUE_KEPT_FOR_MS = 13 * 60_000;
 /** The latest values, which are worth a check more often. */
 const LATEST = 60;
 
@@ -51,13 +62,16 @@ export class Load {
   /** Sent, and never answered for certain. */
   unsettled: SentCommand[] = [];
   readonly problems: string[] = [];
-  readonly counts = { admitted: 0, refused: 0, either: 0, unavailable: 0 };
+  readonly counts = { admitted: 0, refused: 0, either: 0, unavailable: 0, unanswered: 0 };
   /** Told of every command that is settled, at once. */
   onSettled: () => void = () => undefined;
-  private client!: Client;
+  private clients: readonly Client[] = [];
+  private turns = 0;
   private stopping = false;
   private broken = false;
+  private paused = false;
   private keys = 0;
+  private inHand = 0;
   private workers: Promise<void>[] = [];
 
   constructor(private readonly options: LoadOptions) {
@@ -68,16 +82,16 @@ export class Load {
     );
   }
 
-  /** Talks to this server from now on. */
-  connect(client: Client): void {
-    this.client = client;
+  /** Talks to these servers from now on, in turn. */
+  connect(...clients: readonly Client[]): void {
+    this.clients = clients;
     this.stopping = false;
     this.broken = false;
   }
 
   async createDomains(): Promise<void> {
     for (const { id } of this.domains) {
-      const { status } = await this.client.ask({ method: 'POST', target: '/domains', body: { id, name: id } });
+      const { status } = await this.next().ask({ method: 'POST', target: '/domains', body: { id, name: id } });
       if (status !== 201) throw new Error(`A domain was not created: ${status}.`);
     }
   }
@@ -101,24 +115,56 @@ export class Load {
     return this.broken;
   }
 
+  /** Sends no more commands of its own; resolves when none is in hand. Checks go on. */
+  async pause(): Promise<void> {
+    this.paused = true;
+    while (this.inHand > 0) await sleep(1);
+  }
+
+  resume(): void {
+    this.paused = false;
+  }
+
+  private next(): Client {
+    const client = this.clients[this.turns++ % this.clients.length];
+    if (!client) throw new Error('The load is connected to nobody.');
+    return client;
+  }
+
+  private deadline(): number {
+    return performance.now() + (this.options.patienceMs ?? PATIENCE_MS);
+  }
+
+  private async rest(random: () => number): Promise<void> {
+    const { pauseMs = 0 } = this.options;
+    // A checker in this very process may answer at once: others are to have their turn.
+    await (pauseMs === 0 ? setImmediate() : sleep(random() * pauseMs));
+  }
+
   // ── Commands ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   private async sendAll(random: () => number): Promise<void> {
     while (!this.stopping && !this.broken) {
-      const plan = drawPlan(this.slots, random);
-      if (plan) await this.send(plan);
-      else await sleep(1);
+      const plan = this.paused ? undefined : drawPlan(this.slots, random);
+      if (!plan) {
+        await sleep(1);
+        continue;
+      }
+      await this.send(plan);
+      if (this.options.pauseMs !== undefined) await this.rest(random);
     }
   }
 
   /** Sends a command under a key of its own until its outcome is known, or the connection breaks. */
   async send(plan: Plan): Promise<SentCommand> {
-    const command: SentCommand = { key: `${this.options.name}-${++this.keys}`, plan };
+    const command: SentCommand = { key: `${this.options.name}-${++this.keys}`, plan, sentAtMs: Date.now() };
+    this.inHand += 1;
     plan.hold(true);
     const before = plan.gates?.map(({ state }) => state) ?? [];
     for (const gate of plan.gates ?? []) gate.set('unknown');
     this.before.set(command, before);
     if (!(await this.settle(command))) this.unsettled.push(command);
+    this.inHand -= 1;
     return command;
   }
 
@@ -126,7 +172,7 @@ export class Load {
 
   /** Asks under a command's key until the answer is a final one; false where the connection breaks. */
   private async settle(command: SentCommand): Promise<boolean> {
-    const deadline = performance.now() + PATIENCE_MS;
+    const deadline = this.deadline();
     /** The server has said that the command was not taken, and nothing else so far. */
     let untaken = command.reply === undefined && !this.unanswered.has(command);
     let refusals = 0;
@@ -136,8 +182,15 @@ export class Load {
         reply = await this.ask(command);
       } catch (error) {
         if (!(error instanceof NoAnswer)) throw error;
-        this.broken = true;
         this.unanswered.add(command);
+        untaken = false;
+        const persists = this.options.persistent && !this.stopping;
+        if (persists && performance.now() < deadline) {
+          await sleep(AGAIN_AFTER_MS);
+          continue;
+        }
+        if (persists) this.problems.push(`a command was never answered: ${command.key}`);
+        else this.broken = true;
         return false;
       }
       if (untaken && refusals > 0 && reply.headers['rekey-replayed'] === 'true')
@@ -158,7 +211,7 @@ export class Load {
   }
 
   private ask({ key, plan: { method, target, body } }: SentCommand): Promise<Reply> {
-    return this.client.ask({ method, target, body, headers: { 'idempotency-key': key } });
+    return this.next().ask({ method, target, body, headers: { 'idempotency-key': key } });
   }
 
   private conclude(command: SentCommand, reply: Reply): void {
@@ -213,22 +266,39 @@ export class Load {
   async repeat(command: SentCommand): Promise<void> {
     const { reply: first, plan } = command;
     if (!first) return;
-    let again: Reply;
-    try {
-      again = await this.ask(command);
-    } catch (error) {
-      if (error instanceof NoAnswer) return;
-      throw error;
-    }
+    const again = await this.askAgain(command);
+    if (!again) return;
     const sameOutcome = command.accepted
       ? again.headers['rekey-command-id'] === first.headers['rekey-command-id'] && again.headers['rekey-replayed'] === 'true'
       : again.body?.code === first.body?.code;
     // 202: what the command made cannot be read back, for others have taken it away since.
     const sameStatus = again.status === first.status || (command.accepted && again.status === 202);
     if (!sameOutcome || !sameStatus) this.problem('a command that came again had another outcome', command, again);
-    if (valueIn(first) !== valueIn(again)) this.problem('a command that came again had another value', command, again);
+    const valueIsGone = !valueIn(again) && (command.outcomeLost || Date.now() - command.sentAtMs > VALUE_KEPT_FOR_MS);
+    if (valueIn(first) !== valueIn(again) && !valueIsGone)
+      this.problem('a command that came again had another value', command, again);
     if (!command.accepted && plan.refusals === undefined) this.problem('a refusal came again', command, again);
   } // prettier-ignore
+
+  /** The answer to a settled command that is sent again; undefined where there is none. */
+  private async askAgain(command: SentCommand): Promise<Reply | undefined> {
+    for (const deadline = this.deadline(); ;) {
+      let reply: Reply | undefined;
+      try {
+        reply = await this.ask(command);
+      } catch (error) {
+        if (!(error instanceof NoAnswer)) throw error;
+      }
+      const isAway = reply ? this.options.viewsAway && [503, 504].includes(reply.status) : this.options.persistent;
+      if (!isAway || performance.now() > deadline) return reply;
+      await sleep(AGAIN_AFTER_MS);
+    }
+  }
+
+  /** From now on, of all that was settled the system knows what is in the streams, and nothing else. */
+  loseOutcomes(): void {
+    for (const command of this.settled) command.outcomeLost = true;
+  }
 
   // ── Checks ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -238,9 +308,13 @@ export class Load {
       const index = random() < 0.7 ? length - 1 - Math.floor(random() * LATEST) : Math.floor(random() * length);
       const value = this.values[index];
       if (value) await this.check(value, this.options.checker ?? (random() < 0.2 ? this.asProxy : this.asService));
-      // A checker in this very process may answer at once: others are to have their turn.
-      await (value ? setImmediate() : sleep(1));
+      await (value ? this.rest(random) : sleep(1));
     }
+  }
+
+  /** Checks a value at every server. */
+  async checkEverywhere(value: Value): Promise<void> {
+    await Promise.all(this.clients.map((client) => this.check(value, serviceAt(client))));
   }
 
   /** Checks a value and judges the outcome. */
@@ -250,8 +324,9 @@ export class Load {
     try {
       checked = await checker(value);
     } catch (error) {
-      if (error instanceof NoAnswer) this.broken = true;
-      else this.problems.push((error as Error).message);
+      if (!(error instanceof NoAnswer)) this.problems.push((error as Error).message);
+      else if (this.options.persistent) this.counts.unanswered += 1;
+      else this.broken = true;
       return;
     }
     this.judge(value, allowed(), checked);
@@ -271,17 +346,14 @@ export class Load {
   }
 
   /** Asks as a service does that got the credentials itself. */
-  readonly asService: Checker = async ({ domain, clientId, text }) => {
-    const body = { clientId, clientSecret: text };
-    const reply = await this.client.ask({ method: 'POST', target: `${domain.path}/authenticate`, body });
-    return checkedOf(reply, reply.body?.secretId);
-  };
+  readonly asService: Checker = (value) => serviceAt(this.next())(value);
 
   /** Asks as a proxy does about a request. */
   private readonly asProxy: Checker = async ({ domain, clientId, text }) => {
+    const client = this.next();
     const authorization = `Basic ${Buffer.from(`${clientId}:${text}`).toString('base64')}`;
-    const headers = { authorization, 'rekey-authorization': this.client.authorization };
-    const reply = await this.client.ask({ method: 'GET', target: `${domain.path}/forward-auth`, headers });
+    const headers = { authorization, 'rekey-authorization': client.authorization };
+    const reply = await client.ask({ method: 'GET', target: `${domain.path}/forward-auth`, headers });
     return checkedOf(reply, reply.headers['x-rekey-secret-id']);
   };
 
@@ -290,6 +362,15 @@ export class Load {
     this.problems.push(`${what}: ${key} ${method} ${target}: ${status} ${text.replaceAll(/rky_\w+/g, 'rky_…')}`);
   }
 }
+
+/** Asks one server as a service does. */
+export const serviceAt =
+  (client: Client): Checker =>
+  async ({ domain, clientId, text }) => {
+    const body = { clientId, clientSecret: text };
+    const reply = await client.ask({ method: 'POST', target: `${domain.path}/authenticate`, body });
+    return checkedOf(reply, reply.body?.secretId);
+  };
 
 const checkedOf = ({ status, text }: Reply, secretId: unknown): Checked => {
   if (status === 200 || status === 204)

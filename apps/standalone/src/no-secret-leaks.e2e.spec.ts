@@ -1,8 +1,11 @@
 import { connect } from 'node:net';
 import { once } from 'node:events';
+import { NativeEngine, describeOn } from '@rekey/testing';
+import { MongoClient } from 'mongodb';
 import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
-import { StandaloneProcess, temporaryFolder, type Answer } from './standalone.testing';
+import { ServiceProcesses, createTopics, environmentOf } from './services.testing';
+import { StandaloneProcess, request, temporaryFolder, type Answer } from './standalone.testing';
 
 /** Ways in which a value could be written down. */
 const formsOf = (value: string): Buffer[] => {
@@ -13,12 +16,90 @@ const formsOf = (value: string): Buffer[] => {
   return [value, encodeURIComponent(value), bytes.toString('hex'), ...base64].map((form) => Buffer.from(form));
 };
 
-describe('plain secrets', () => {
+/** What is searched: a system that runs, what it has written, and where its data lie. */
+interface Searched {
+  readonly url: string;
+  readonly token: string;
+  readonly output: string;
+  /** Ends it; resolves when all of its processes have ended well. */
+  end(): Promise<void>;
+  /** Everything that it keeps, by name, once it has ended; `verifiers` where these belong. */
+  kept(): Promise<{ readonly name: string; readonly content: Buffer; readonly verifiers: boolean }[]>;
+  remove(): void;
+}
+
+const TRACE = { REKEY_LOGGING_LEVEL: 'trace' };
+
+const filesIn = (folder: string, hasVerifiers: (name: string) => boolean) =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => {
+      const file = path.join(parentPath, name);
+      return { name: path.relative(folder, file), content: readFileSync(file), verifiers: hasVerifiers(name) };
+    });
+
+const startStandalone = async (): Promise<Searched> => {
   const folder = temporaryFolder();
+  const rekey = await StandaloneProcess.start(folder.path, { env: TRACE });
+  return {
+    url: rekey.url,
+    token: rekey.token,
+    get output() {
+      return rekey.output;
+    },
+    end: async () => expect(await rekey.stop()).toBe(0),
+    kept: async () => filesIn(path.join(folder.path, 'data'), (name) => name.startsWith('rekey.db')),
+    remove: () => folder.remove(),
+  };
+};
+
+/** The four services on engines of their own, whose files are searched as well. */
+const startServices = async (): Promise<Searched> => {
+  const folder = temporaryFolder();
+  const of = (name: 'kafka' | 'mongodb' | 'redis'): string => path.join(folder.path, 'engines', name);
+  const engines = (['kafka', 'mongodb', 'redis'] as const).map((name) => NativeEngine.start(name, of(name)));
+  const [kafka, mongodb, redis] = engines.map(({ url }) => url) as [string, string, string];
+  const env: Record<string, string> = { ...environmentOf(folder.path, { kafka, mongodb, redis }), ...TRACE };
+  await createTopics(env);
+  const services = await ServiceProcesses.start(folder.path, env);
+  const documents: { name: string; content: Buffer; verifiers: boolean }[] = [];
+  return {
+    url: services.url,
+    token: services.token,
+    get output() {
+      return services.output;
+    },
+    end: async () => {
+      expect(new Set(await services.stop())).toEqual(new Set([0]));
+      // The emulator may store what it keeps in another form: it is asked for it.
+      const client = await new MongoClient(mongodb).connect();
+      const database = client.db(env['REKEY_MONGODB_DATABASE']);
+      for (const { name } of await database.listCollections().toArray()) {
+        const content = Buffer.from(JSON.stringify(await database.collection(name).find().toArray()));
+        documents.push({ name, content, verifiers: name.startsWith('view:authentication.') });
+      }
+      await client.close();
+      for (const engine of engines) engine.stop();
+    },
+    kept: async () => [
+      ...documents,
+      ...filesIn(path.join(folder.path, 'data'), (name) => name.startsWith('rekey.db')),
+      ...filesIn(of('kafka'), () => false),
+      ...filesIn(of('redis'), () => false),
+      ...filesIn(of('mongodb'), () => true),
+    ],
+    remove: () => {
+      for (const engine of engines) engine.stop();
+      folder.remove();
+    },
+  };
+};
+
+const searches = (start: () => Promise<Searched>, mustKeep: readonly RegExp[]): void => {
   const answers: { readonly request: string; readonly answer: Answer | string }[] = [];
   /** Every value that the run made or brought, and the one answer that may hold it. */
   const values = new Map<string, string | undefined>();
-  let rekey: StandaloneProcess;
+  let rekey: Searched;
 
   const ask = async (
     method: string,
@@ -26,7 +107,7 @@ describe('plain secrets', () => {
     body?: unknown,
     headers: Record<string, string> = {},
   ): Promise<Answer> => {
-    const answer = await rekey.request(method, target, body, { headers });
+    const answer = await request(rekey, method, target, body, { headers });
     answers.push({ request: `${method} ${target}`, answer });
     return answer;
   };
@@ -51,12 +132,9 @@ describe('plain secrets', () => {
   };
 
   beforeAll(async () => {
-    rekey = await StandaloneProcess.start(folder.path, { env: { REKEY_LOGGING_LEVEL: 'trace' } });
+    rekey = await start();
   });
-  afterAll(async () => {
-    await rekey.stop();
-    folder.remove();
-  });
+  afterAll(() => rekey?.remove());
 
   it('are made, brought, shown and misplaced in every way there is', async () => {
     await ask('POST', '/domains', { id: 'acme', name: 'Acme' });
@@ -82,7 +160,8 @@ describe('plain secrets', () => {
     const key = { 'idempotency-key': 'once' };
     const added = await ask('POST', secrets, { description: 'CI', expiresIn: { amount: 90, unit: 'days' } }, key);
     const value = made(added, added.body.secret);
-    const again = await rekey.request(
+    const again = await request(
+      rekey,
       'POST',
       secrets,
       { description: 'CI', expiresIn: { amount: 90, unit: 'days' } },
@@ -97,7 +176,7 @@ describe('plain secrets', () => {
     for (const clientSecret of [first, value, newer]) {
       expect((await ask('POST', '/domains/acme/authenticate', { clientId: 'billing', clientSecret })).status).toBe(200);
       const basic = `Basic ${Buffer.from(`billing:${clientSecret}`).toString('base64')}`;
-      const forwarded = await rekey.request('GET', '/domains/acme/forward-auth', undefined, {
+      const forwarded = await request(rekey, 'GET', '/domains/acme/forward-auth', undefined, {
         token: null,
         headers: { authorization: basic, 'rekey-authorization': `Bearer ${rekey.token}` },
       });
@@ -159,7 +238,7 @@ describe('plain secrets', () => {
     await ask('POST', '/history/verify');
     await ask('GET', `/commands/${added.headers.get('rekey-command-id')}`);
     await ask('POST', `${secrets}/${added.body.id}/revoke`, { force: true });
-    expect(await rekey.stop()).toBe(0);
+    await rekey.end();
     expect(values.size).toBe(5);
   });
 
@@ -180,17 +259,14 @@ describe('plain secrets', () => {
       for (const form of formsOf(value)) expect(Buffer.from(rekey.output).includes(form)).toBe(false);
   });
 
-  it('stand in no file, and verifiers only in the database', () => {
-    const data = path.join(folder.path, 'data');
-    const files = readdirSync(data);
-    expect(files).toContain('rekey.db');
-    for (const file of files) {
-      const content = readFileSync(path.join(data, file));
+  it('stand in nothing that is kept, and verifiers only where they belong', async () => {
+    const kept = await rekey.kept();
+    for (const pattern of mustKeep) expect(kept.map(({ name }) => name)).toContainEqual(expect.stringMatching(pattern));
+    for (const { name, content, verifiers } of kept) {
       for (const value of values.keys())
         for (const form of formsOf(value))
-          expect({ file, holds: content.includes(form) }).toEqual({ file, holds: false });
-      if (!file.startsWith('rekey.db'))
-        expect({ file, holds: content.includes('$argon2') }).toEqual({ file, holds: false });
+          expect({ name, holds: content.includes(form) }).toEqual({ name, holds: false });
+      if (!verifiers) expect({ name, holds: content.includes('$argon2') }).toEqual({ name, holds: false });
     }
   });
 
@@ -200,5 +276,21 @@ describe('plain secrets', () => {
       const text = typeof answer === 'string' ? answer : answer.text;
       expect({ request, holds: text.includes('$argon2') }).toEqual({ request, holds: false });
     }
+  });
+};
+
+describe('plain secrets, in standalone', () => {
+  searches(startStandalone, [/^rekey\.db$/, /^admin-token$/]);
+});
+
+describe('plain secrets, in four services', () => {
+  describeOn(['kafka', 'mongodb', 'redis'], () => {
+    searches(startServices, [
+      /^rekey\.db$/,
+      /\.commands-\d+.*\.log$/,
+      /\.events-\d+.*\.log$/,
+      /appendonly/,
+      /^view:authentication\./,
+    ]);
   });
 });

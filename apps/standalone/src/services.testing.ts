@@ -1,3 +1,4 @@
+import { ensureTopics, topicsOf } from '@rekey/adapters/kafka';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
@@ -7,9 +8,9 @@ import { AppProcess, type AppName } from './app-process.testing';
 export const SERVICE_NAMES = ['projector', 'command-service', 'expiry-watcher', 'gateway'] as const;
 export type ServiceAppName = Exclude<AppName, 'standalone'>;
 
-/** Addresses of engines; what is left out is SQLite in the folder. */
+/** Addresses of engines; what is left out is SQLite in the folder, and a bus within the process. */
 export interface EngineUrls {
-  readonly kafka: string;
+  readonly kafka?: string;
   readonly mongodb?: string;
   readonly redis?: string;
   readonly eventstore?: string;
@@ -24,16 +25,18 @@ export const freePort = async (): Promise<number> => {
   return port;
 };
 
-/** What the services of a test share on these engines, and nobody else does. */
+/** What the processes of a test share on these engines, and nobody else does. */
 export const environmentOf = (
   folder: string,
   { kafka, mongodb, redis, eventstore }: EngineUrls,
   name = `rekey-test-${randomUUID().slice(0, 8)}`,
 ): Record<string, string> => ({
   REKEY_STORAGE_PATH: path.join(folder, 'data'),
-  REKEY_ADAPTERS_BUS: 'kafka',
-  REKEY_KAFKA_BROKERS: kafka,
-  REKEY_KAFKA_TOPICPREFIX: `${name}.`,
+  ...(kafka !== undefined && {
+    REKEY_ADAPTERS_BUS: 'kafka',
+    REKEY_KAFKA_BROKERS: kafka,
+    REKEY_KAFKA_TOPICPREFIX: `${name}.`,
+  }),
   ...(mongodb !== undefined && {
     REKEY_ADAPTERS_VIEWS: 'mongodb',
     REKEY_MONGODB_URI: mongodb,
@@ -46,9 +49,22 @@ export const environmentOf = (
   }),
 });
 
+/** Makes the topics of `environmentOf`. */
+export const createTopics = async (env: Readonly<Record<string, string>>): Promise<void> => {
+  const ignore = (): void => undefined;
+  const log = { debug: ignore, info: ignore, warn: ignore, error: ignore };
+  await ensureTopics({
+    connection: { brokers: (env['REKEY_KAFKA_BROKERS'] ?? '').split(','), log },
+    topics: topicsOf(env['REKEY_KAFKA_TOPICPREFIX']),
+    replicationFactor: 1,
+    timeoutMs: 60_000,
+  });
+};
+
 /** The services as processes, on one folder; gateways on ports that stay the same. */
 export class ServiceProcesses {
   readonly running: AppProcess[] = [];
+  private readonly launched: AppProcess[] = [];
 
   private constructor(
     readonly folder: string,
@@ -71,6 +87,11 @@ export class ServiceProcesses {
     return readFileSync(path.join(this.env['REKEY_STORAGE_PATH'] ?? '', 'admin-token'), 'utf8').trim();
   }
 
+  /** Everything that all of them have written to stdout and stderr, those that have ended included. */
+  get output(): string {
+    return this.launched.map(({ output }) => output).join('');
+  }
+
   /** Launches one more; a gateway on `port`. */
   launch(name: ServiceAppName, port = this.gatewayPort): AppProcess {
     const ports = { COMMANDSERVICE: '0', PROJECTOR: '0', EXPIRYWATCHER: '0' };
@@ -79,6 +100,7 @@ export class ServiceProcesses {
     const env = { ...this.env, ...Object.fromEntries(operations), ...http } as Record<string, string>;
     const app = new AppProcess(name, this.folder, { env });
     this.running.push(app);
+    this.launched.push(app);
     return app;
   }
 

@@ -24,6 +24,34 @@ export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** A request under `/api/v1` of a server, or to a path of its root where it begins with `//`. */
+export const request = async (
+  { url: base, token: usual }: { readonly url: string; readonly token: string },
+  method: string,
+  target: string,
+  body?: unknown,
+  { token = usual, headers = {} }: RequestOptions = {},
+): Promise<Answer> => {
+  const url = target.startsWith('//') ? `${base}${target.slice(1)}` : `${base}/api/v1${target}`;
+  const response = await fetch(url, {
+    method,
+    headers: {
+      ...(token !== null && { authorization: `Bearer ${token}` }),
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  const json = /[/+]json\b/.test(response.headers.get('content-type') ?? '');
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    body: json && text !== '' ? JSON.parse(text) : undefined,
+  };
+};
+
 /** The process, on a port that is free, and the folder of its data. */
 const launch = (folder: string, { env: more, args = [] }: StartOptions) => {
   const env = { REKEY_HTTP_PORT: '0', REKEY_STORAGE_PATH: path.join(folder, 'data'), ...more };
@@ -66,26 +94,8 @@ export class StandaloneProcess {
   }
 
   /** A request under `/api/v1`, or to a path of the root where it begins with `//`. */
-  async request(method: string, target: string, body?: unknown, options: RequestOptions = {}): Promise<Answer> {
-    const { token = this.token, headers = {} } = options;
-    const url = target.startsWith('//') ? `${this.url}${target.slice(1)}` : `${this.url}/api/v1${target}`;
-    const response = await fetch(url, {
-      method,
-      headers: {
-        ...(token !== null && { authorization: `Bearer ${token}` }),
-        ...(body !== undefined && { 'content-type': 'application/json' }),
-        ...headers,
-      },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    const json = /[/+]json\b/.test(response.headers.get('content-type') ?? '');
-    return {
-      status: response.status,
-      headers: response.headers,
-      text,
-      body: json && text !== '' ? JSON.parse(text) : undefined,
-    };
+  request(method: string, target: string, body?: unknown, options?: RequestOptions): Promise<Answer> {
+    return request(this, method, target, body, options);
   }
 
   /** SIGTERM; resolves with the exit code. */

@@ -22,7 +22,7 @@ export const main = async (args: readonly string[]): Promise<void> => {
   await runProcess(
     () => createStandalone((config = loadConfig())),
     async (standalone, listening, ready) => {
-      if (demo && ready) await fillDemo(standalone.bus, standalone.keys.sealing.publicKey, standalone.clock.nowMs());
+      if (demo && ready) await fillDemo(standalone.bus(), standalone.keys.sealing.publicKey, standalone.clock.nowMs());
       announce(standalone, config?.http.publicUrl ?? listening, ready);
     },
   );

@@ -1,6 +1,6 @@
 import { Peer } from '@rekey/adapters/eventstoredb/testing';
 import { describeOn } from '@rekey/testing';
-import { ServiceProcesses, environmentOf, type EngineUrls } from './services.testing';
+import { ServiceProcesses, createTopics, environmentOf, type EngineUrls } from './services.testing';
 import { StandaloneProcess, temporaryFolder } from './standalone.testing';
 
 /** What a test of the whole system talks to: a base URL and a token with all rights. Nothing else of it is known. */
@@ -42,6 +42,7 @@ const startStandalone = async (more: Readonly<Record<string, string>> = {}): Pro
 const startServices = async (urls: EngineUrls): Promise<SystemUnderTest> => {
   const folder = temporaryFolder();
   const env = { ...environmentOf(folder.path, urls), ...EVERY_SECOND };
+  await createTopics(env);
   const start = async (): Promise<SystemUnderTest> => {
     const services = await ServiceProcesses.start(folder.path, env);
     return {
@@ -87,10 +88,12 @@ export const describeSystems = (name: string, tests: (start: StartSystem) => voi
     describe('as standalone', () => tests(() => startStandalone()));
     describe('as four services', () =>
       describeOn(['kafka', 'mongodb', 'redis'], (urls) => tests(() => startServices(urls))));
+    describe('as four services that share one SQLite file', () =>
+      describeOn(['kafka'], (urls) => tests(() => startServices(urls))));
     describe('as standalone on a scripted EventStoreDB', () => tests(startOnPeer));
-    describe('as standalone, for real', () =>
+    describe('as standalone on a real EventStoreDB', () =>
       describeOn(['eventstore'], ({ eventstore }) => tests(() => startStandalone(onEventStore(eventstore)))));
-    describe('as four services, for real', () =>
+    describe('as four services on a real EventStoreDB', () =>
       describeOn(['eventstore', 'kafka', 'mongodb', 'redis'], (urls) => tests(() => startServices(urls))));
   });
 };

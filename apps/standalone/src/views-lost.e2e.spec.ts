@@ -75,9 +75,10 @@ beforeAll(async () => {
   await start();
   stores = await OpenStores.open(data);
 });
-afterEach(async () => {
+/** After the load has ended, which needs it. */
+const stopStarted = async (): Promise<void> => {
   for (const each of started.splice(0)) await each.stop();
-});
+};
 afterAll(async () => {
   client.close();
   await server.stop();
@@ -93,7 +94,7 @@ const end = async (): Promise<void> => {
 describe('under load', () => {
   beforeAll(() => begin());
   afterAll(async () => {
-    await end();
+    await end().finally(stopStarted);
     expect(await differences(stores)).toEqual([]);
   });
 
@@ -172,7 +173,9 @@ describe('under load', () => {
 });
 
 describe('a new version of the view', () => {
-  afterAll(end);
+  afterAll(async () => {
+    await end().finally(stopStarted);
+  });
 
   it('takes over without a gap for those who know it, and the others do not answer', async () => {
     const { store, readModels } = stores;

@@ -1,11 +1,13 @@
 #!/bin/sh
 # Starts a Kafka broker: start.sh DATA_FOLDER [PORT]
 # PORT 0 takes a free one. Prints host and port as soon as it answers. Needs Java (17 or later) and Maven; what Maven
-# fetches is kept in REKEY_NATIVE_CACHE (default ~/.cache/rekey/native).
+# fetches is kept in REKEY_NATIVE_CACHE (default ~/.cache/rekey/native). REKEY_NATIVE_ADVERTISED_PORT: the port that
+# clients are told to come to, where something stands between them and the broker (default: the broker's own).
 set -eu
 
 folder=${1:?usage: start.sh DATA_FOLDER [PORT]}
 given=${2:-9092}
+advertised=${REKEY_NATIVE_ADVERTISED_PORT:-}
 here=$(cd "$(dirname "$0")" && pwd)
 sum=$(cksum <"$here/pom.xml" | cut -d ' ' -f 1)
 cache=${REKEY_NATIVE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/rekey/native}/kafka-$sum
@@ -48,7 +50,7 @@ write_properties() {
 process.roles=broker,controller
 node.id=1
 listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
+advertised.listeners=PLAINTEXT://127.0.0.1:${advertised:-$port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:$controller

@@ -1,6 +1,7 @@
 import type { Provider } from '@nestjs/common';
 import { CommandHandler } from '@rekey/commands';
 import { Clock, CommandBus, EventStore, Outcomes, SecretHasher } from '@rekey/ports';
+import { commandBus } from './engines';
 import { part } from './part';
 import { Service } from './service';
 import { Setting } from './setting';
@@ -69,6 +70,7 @@ const handlerOf = (
 };
 
 export const commandService: readonly Provider[] = [
+  commandBus,
   part(CommandHandler, [Setting, EventStore, Outcomes, SecretHasher, Clock, Views], handlerOf),
   part(
     CommandService,

@@ -1,4 +1,5 @@
 import type { Provider } from '@nestjs/common';
+import { BullJobs } from '@rekey/adapters/bullmq';
 import {
   LocalCommandBus,
   SqliteDatabase,
@@ -8,8 +9,11 @@ import {
   SqliteReadModels,
 } from '@rekey/adapters/embedded';
 import { EventStoreDbEventStore } from '@rekey/adapters/eventstoredb';
+import { KafkaCommandBus } from '@rekey/adapters/kafka';
 import { MongoDatabase, MongoOutcomes, MongoReadModels } from '@rekey/adapters/mongodb';
+import type { Probe } from '@rekey/platform';
 import { Clock, CommandBus, EventStore, Jobs, Outcomes, ReadModels, SystemClock } from '@rekey/ports';
+import { kafkaConnectionOf, kafkaTopicsOf, maxCommandAgeMsOf, replyTopicsOf, signerOf, verifierOf } from './kafka';
 import { part } from './part';
 import { Setting } from './setting';
 
@@ -78,21 +82,40 @@ const jobsOf = async ({ config, log }: Setting, clock: Clock, sqlite: Sqlite): P
   switch (config.adapters.jobs) {
     case 'sqlite':
       return SqliteJobs.open({ database: await sqlite.get(), clock, report });
-    case 'bullmq':
-      throw new Error('adapters.jobs: bullmq is not composed yet.');
+    case 'bullmq': {
+      const url = given(config.secrets.redis, 'redis.url');
+      return BullJobs.open({ url, prefix: config.redis.prefix, report });
+    }
   }
 };
 
-const busOf = async ({ config }: Setting, clock: Clock): Promise<CommandBus> => {
+const busOf = async (setting: Setting, clock: Clock): Promise<CommandBus> => {
+  const { config, log, instance, services, metrics } = setting;
   switch (config.adapters.bus) {
     case 'local':
       return new LocalCommandBus(clock);
     case 'kafka':
-      throw new Error('adapters.bus: kafka is not composed yet.');
+      return KafkaCommandBus.open({
+        connection: kafkaConnectionOf(config, log, instance),
+        topics: kafkaTopicsOf(config),
+        clock,
+        instance,
+        replyTopics: replyTopicsOf(config),
+        maxCommandAgeMs: maxCommandAgeMsOf(config, clock),
+        ...((services.has('gateway') || services.has('expiry-watcher')) && { sign: signerOf(setting, clock) }),
+        ...(services.has('command-service') && { verify: verifierOf(setting) }),
+        observer: {
+          deadLettered: (reason) => metrics.deadLettered(reason),
+          replyUndeliverable: () => metrics.replyUndeliverable(),
+          commandRefused: (code) => metrics.commandRefused(code),
+          commandWaits: () => metrics.commandWaits(),
+          consumerRestarted: (consumer) => metrics.consumerRestarted(consumer),
+        },
+      });
   }
 };
 
-/** The ports, each with the adapter that the configuration names; an engine that is not named is not touched. */
+/** The ports of every service, each with the adapter that the configuration names; an engine that is not named is not touched. */
 export const engines: readonly Provider[] = [
   part(Clock, [], () => new SystemClock()),
   part(Sqlite, [Setting], ({ config }) => new Shared(() => SqliteDatabase.open(config.storage.path))),
@@ -109,6 +132,14 @@ export const engines: readonly Provider[] = [
   part(EventStore, [Setting, Clock, Sqlite], eventStoreOf),
   part(ReadModels, [Setting, Sqlite, Mongo], readModelsOf),
   part(Outcomes, [Setting, Sqlite, Mongo], outcomesOf),
-  part(Jobs, [Setting, Clock, Sqlite], jobsOf),
-  part(CommandBus, [Setting, Clock], busOf),
 ];
+
+/** For services that send commands or take them. */
+export const commandBus: Provider = part(CommandBus, [Setting, Clock], busOf);
+
+/** For the service that has work done at its time. */
+export const jobs: Provider = part(Jobs, [Setting, Clock, Sqlite], jobsOf);
+
+/** Whether an engine can be worked with now, where its adapter can tell. */
+export const probeOf = (engine: CommandBus | Jobs): (() => Promise<Probe>) | undefined =>
+  engine instanceof KafkaCommandBus || engine instanceof BullJobs ? () => engine.status() : undefined;

@@ -1,8 +1,11 @@
 import type { Provider } from '@nestjs/common';
+import { KafkaNotifier } from '@rekey/adapters/kafka';
 import { LogNotifier, UiNotifier, WebhookNotifier } from '@rekey/adapters/notifiers';
 import { ExpiryWatcher, queueOf } from '@rekey/expiry';
 import { Health, ObservedNotifier } from '@rekey/platform';
 import { Clock, CommandBus, EventStore, Jobs, type Notifier } from '@rekey/ports';
+import { commandBus, jobs as jobsPart, probeOf } from './engines';
+import { kafkaConnectionOf, kafkaTopicsOf } from './kafka';
 import { part } from './part';
 import { Service } from './service';
 import { Setting } from './setting';
@@ -11,6 +14,7 @@ import { Views } from './shared';
 /** The channels that are enabled. */
 abstract class Channels {
   abstract readonly all: readonly Notifier[];
+  abstract close(): Promise<void>;
 }
 
 /** Makes jobs of what is due, and notices and commands of jobs. */
@@ -28,6 +32,8 @@ export class ExpiryWatcherService extends Service {
   start(): Promise<void> {
     const { jobs, watcher, health, channels } = this;
     health.add('expiry watcher', () => watcher.status());
+    const probe = probeOf(jobs);
+    if (probe) health.add('jobs', probe);
     const queues = [
       queueOf({ kind: 'expiry' }),
       ...channels.all.map(({ channel }) => queueOf({ kind: 'notice', channel })),
@@ -39,20 +45,32 @@ export class ExpiryWatcherService extends Service {
   async stop(): Promise<void> {
     await this.watcher.stop();
     await this.jobs.close();
+    await this.channels.close();
   }
 }
 
-const channelsOf = ({ config, log, metrics }: Setting, clock: Clock): Channels => {
-  const { log: lines, ui, webhook } = config.notifiers;
+const channelsOf = ({ config, log, metrics, instance }: Setting, clock: Clock): Channels => {
+  const { log: lines, ui, webhook, kafka } = config.notifiers;
   const { webhookSecret } = config.secrets;
+  const inKafka = kafka.enabled
+    ? new KafkaNotifier({
+        connection: kafkaConnectionOf(config, log, instance),
+        topic: kafkaTopicsOf(config).notifications,
+        clock,
+      })
+    : undefined;
   const all = [
     ...(lines.enabled ? [new LogNotifier(log, clock)] : []),
     ...(ui.enabled ? [new UiNotifier()] : []),
     ...(webhook.enabled && webhook.url !== undefined && webhookSecret !== undefined
       ? [new WebhookNotifier({ url: webhook.url, secret: webhookSecret }, clock)]
       : []),
+    ...(inKafka ? [inKafka] : []),
   ];
-  return { all: all.map((notifier) => new ObservedNotifier(notifier, metrics)) };
+  return {
+    all: all.map((notifier) => new ObservedNotifier(notifier, metrics)),
+    close: async () => inKafka?.close(),
+  };
 };
 
 const watcherOf = (
@@ -76,6 +94,8 @@ const watcherOf = (
   });
 
 export const expiryWatcher: readonly Provider[] = [
+  commandBus,
+  jobsPart,
   part(Channels, [Setting, Clock], channelsOf),
   part(ExpiryWatcher, [Setting, EventStore, Jobs, CommandBus, Clock, Channels, Views], watcherOf),
   part(

@@ -4,6 +4,7 @@ import { addRoutes, gatewayRoutes, type Route } from '@rekey/gateway';
 import { Access, Health } from '@rekey/platform';
 import { Clock, CommandBus, EventStore, Outcomes, ReadModels, SecretHasher } from '@rekey/ports';
 import { Projections, readUsage, recordUsage } from '@rekey/read-models';
+import { commandBus } from './engines';
 import { part } from './part';
 import { Service } from './service';
 import { Setting } from './setting';
@@ -119,6 +120,7 @@ const authenticatorOf = (
 };
 
 export const gateway: readonly Provider[] = [
+  commandBus,
   part(UsageRecorder, [Setting, ReadModels, Clock], usageOf),
   part(Authenticator, [Setting, Views, SecretHasher, Clock, UsageRecorder], authenticatorOf),
   part(

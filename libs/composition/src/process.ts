@@ -27,7 +27,8 @@ export interface Process {
   readonly server: FastifyInstance;
   /** Of the API, where the process is a gateway. */
   readonly routes: readonly Route[];
-  readonly bus: CommandBus;
+  /** Throws where the process neither sends commands nor takes them. */
+  bus(): CommandBus;
   readonly clock: Clock;
   /** Opens the port; answers the URL. */
   listen(): Promise<string>;
@@ -45,7 +46,10 @@ export interface ProcessOptions {
 }
 
 /** Where a process listens: a gateway for its API, another service for health and metrics. */
-const addressOf = ({ http, operations }: Config, services: readonly ServiceName[]): { host: string; port: number } => {
+export const addressOf = (
+  { http, operations }: Config,
+  services: readonly ServiceName[],
+): { host: string; port: number } => {
   const { host, ports } = operations;
   if (services.includes('gateway')) return http;
   if (services.includes('command-service')) return { host, port: ports.commandService };
@@ -73,7 +77,18 @@ export const createProcess = async ({ config, services, logTo }: ProcessOptions)
   const http = { bodyLimitBytes, requestTimeoutMs, trustedProxies, tls: config.secrets.tls };
   const server = createHttpServer({ log, metrics, http });
   const instance = alone ? name : `${name}@${hostname()}-${randomUUID().slice(0, 8)}`;
-  const setting = new Setting({ config, keys, log, metrics, server, version: VERSION, alone, instance });
+  const names = new Set(services);
+  const setting = new Setting({
+    services: names,
+    config,
+    keys,
+    log,
+    metrics,
+    server,
+    version: VERSION,
+    alone,
+    instance,
+  });
   const app = await NestFactory.create<NestFastifyApplication>(
     SystemModule.of(setting, services),
     new PlainFastifyAdapter(server),
@@ -88,7 +103,7 @@ export const createProcess = async ({ config, services, logTo }: ProcessOptions)
     keys,
     server,
     routes: services.includes('gateway') ? app.get(GatewayService).routes : [],
-    bus: app.get(CommandBus),
+    bus: () => app.get(CommandBus),
     clock,
     listen: async () => {
       const { host, port } = addressOf(config, services);

@@ -1,13 +1,23 @@
 import type { Provider } from '@nestjs/common';
-import { Clock, EventStore, ReadModels } from '@rekey/ports';
+import { KafkaEventPublisher } from '@rekey/adapters/kafka';
+import { Clock, EventStore, ReadModels, type EventPublisher } from '@rekey/ports';
 import { Projector } from '@rekey/read-models';
+import { kafkaConnectionOf, kafkaTopicsOf } from './kafka';
 import { part } from './part';
 import { Service } from './service';
 import { Setting } from './setting';
 
+/** Where events are told of to the world outside: on Kafka, where there is one. */
+abstract class Publication {
+  abstract readonly publisher: EventPublisher | undefined;
+}
+
 /** Keeps the views, and tells the world outside of events where there is a way to. */
 export class ProjectorService extends Service {
-  constructor(private readonly projector: Projector) {
+  constructor(
+    private readonly projector: Projector,
+    private readonly publication: Publication,
+  ) {
     super();
   }
 
@@ -15,20 +25,46 @@ export class ProjectorService extends Service {
     return this.projector.start();
   }
 
-  stop(): Promise<void> {
-    return this.projector.stop();
+  async stop(): Promise<void> {
+    await this.projector.stop();
+    await this.publication.publisher?.close();
   }
 }
+
+/** Names the installation in its CloudEvents where it has no address of its own. */
+const SOURCE = 'urn:rekey';
+
+const publicationOf = ({ config, log, instance }: Setting): Publication => {
+  switch (config.adapters.bus) {
+    case 'local':
+      return { publisher: undefined };
+    case 'kafka': {
+      const connection = kafkaConnectionOf(config, log, instance);
+      const source = config.http.publicUrl ?? SOURCE;
+      return { publisher: new KafkaEventPublisher({ connection, topics: kafkaTopicsOf(config), source }) };
+    }
+  }
+};
 
 const projectorOf = (
   { log, metrics, instance }: Setting,
   store: EventStore,
   readModels: ReadModels,
   clock: Clock,
+  { publisher }: Publication,
 ): Projector =>
-  new Projector({ store, readModels, clock, log, name: instance, onParked: (view) => metrics.poisonEvent(view) });
+  new Projector({
+    store,
+    readModels,
+    clock,
+    log,
+    name: instance,
+    onParked: (view) => metrics.poisonEvent(view),
+    ...(publisher && { publisher }),
+  });
 
 export const projector: readonly Provider[] = [
-  part(Projector, [Setting, EventStore, ReadModels, Clock], projectorOf),
-  part(ProjectorService, [Projector], (each) => new ProjectorService(each)),
+  part(Publication, [Setting], publicationOf),
+  part(Projector, [Setting, EventStore, ReadModels, Clock, Publication], projectorOf),
+  part(ProjectorService, [Projector, Publication], (...parts) => new ProjectorService(...parts)),
 ];

@@ -16,6 +16,8 @@ export class Setting {
   readonly metrics: Metrics;
   readonly server: FastifyInstance;
   readonly version: string;
+  /** What this process is. */
+  readonly services: ReadonlySet<ServiceName>;
   /** Whether no other process may work on the folder of `storage.path`. */
   readonly alone: boolean;
 
@@ -27,6 +29,7 @@ export class Setting {
     this.metrics = setting.metrics;
     this.server = setting.server;
     this.version = setting.version;
+    this.services = setting.services;
     this.alone = setting.alone;
   }
 }

@@ -2,6 +2,7 @@ import {
   Inject,
   Injectable,
   Module,
+  Optional,
   type BeforeApplicationShutdown,
   type DynamicModule,
   type OnApplicationShutdown,
@@ -10,9 +11,9 @@ import {
 } from '@nestjs/common';
 import { addRoutes, healthRoutes } from '@rekey/gateway';
 import { Access, Health, lagSeconds } from '@rekey/platform';
-import { Clock, EventStore, Outcomes, ReadModels } from '@rekey/ports';
+import { Clock, CommandBus, EventStore, Outcomes, ReadModels } from '@rekey/ports';
 import { CommandService, commandService } from './command-service';
-import { Connections, engines } from './engines';
+import { Connections, engines, probeOf } from './engines';
 import { ExpiryWatcherService, expiryWatcher } from './expiry-watcher';
 import { GatewayService, gateway } from './gateway';
 import { part, type Token } from './part';
@@ -20,6 +21,10 @@ import { ProjectorService, projector } from './projector';
 import type { Service } from './service';
 import { SERVICES, Setting, type ServiceName } from './setting';
 import { Views, shared } from './shared';
+
+const READY = { ready: true } as const;
+/** No command has this id (RFC 9562 §5.9). */
+const NO_COMMAND = '00000000-0000-0000-0000-000000000000';
 
 /** What each service is made of, beside what all share. */
 const SERVICE_PARTS: Readonly<Record<ServiceName, readonly [Token<Service>, readonly Provider[]]>> = {
@@ -48,16 +53,14 @@ export class System implements OnModuleInit, BeforeApplicationShutdown, OnApplic
     @Inject(ReadModels) private readonly readModels: ReadModels,
     @Inject(Outcomes) private readonly outcomes: Outcomes,
     @Inject(Connections) private readonly connections: Connections,
+    @Optional() @Inject(CommandBus) private readonly bus?: CommandBus,
   ) {}
 
   async onModuleInit(): Promise<void> {
     const { services, views } = this;
     const isGateway = services.all.some((service) => service instanceof GatewayService);
     if (!isGateway) this.serveHealth();
-    this.health.add('event store', async () => {
-      await this.store.head();
-      return { ready: true };
-    });
+    this.watchEngines();
     for (const service of services.all) await service.start();
     await Promise.all([...views.inUse.values()].map((view) => view.start()));
     this.watchViews();
@@ -93,6 +96,15 @@ export class System implements OnModuleInit, BeforeApplicationShutdown, OnApplic
     });
   }
 
+  private watchEngines(): void {
+    const { health, store, outcomes, bus, setting } = this;
+    health.add('event store', () => store.head().then(() => READY));
+    if (setting.services.has('command-service') || setting.services.has('gateway'))
+      health.add('outcomes', () => outcomes.find(NO_COMMAND).then(() => READY));
+    const busProbe = bus && probeOf(bus);
+    if (busProbe) health.add('command bus', busProbe);
+  }
+
   private watchViews(): void {
     const { health, store, clock } = this;
     for (const [name, view] of this.views.inUse) {
@@ -116,7 +128,7 @@ export class SystemModule {
         part(Setting, [], () => setting),
         ...engines,
         ...shared,
-        ...chosen.flatMap(([, parts]) => parts),
+        ...new Set(chosen.flatMap(([, parts]) => parts)),
         part(Services, chosen.map(([token]) => token), (...all) => ({ all })),
         System,
       ],

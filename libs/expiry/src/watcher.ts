@@ -77,10 +77,10 @@ export class ExpiryWatcher {
     this.failing = { cause: 'the schedule was not looked through yet', sinceMs: -Infinity };
   }
 
-  /** Takes jobs, and begins to sweep and to follow the feed; both wait by themselves for engines that are away. */
-  async start(): Promise<void> {
-    await this.work.begin();
+  /** Takes jobs, and begins to sweep and to follow the feed; all of it waits by itself for engines that are away. */
+  start(): Promise<void> {
     this.running = this.run();
+    return Promise.resolve();
   }
 
   /** Ends when what is in hand is done. The jobs' own end is `Jobs.close`. */
@@ -99,6 +99,7 @@ export class ExpiryWatcher {
   }
 
   private async run(): Promise<void> {
+    await this.untilDone(() => this.work.begin());
     await this.untilDone(async () => {
       this.seen = await this.options.store.head();
     });

@@ -198,6 +198,19 @@ describe('nothing is lost', () => {
     expect(world.log.sent).toHaveLength(1);
   });
 
+  it('where the jobs are away at the start', async () => {
+    world.jobs.away = true;
+    const watcher = await world.watch();
+    await addSecret(at('2027-03-01T12:00:05Z'));
+    await world.advance(40_000, 1_000);
+    expect(watcher.status()).toMatchObject({ ready: false });
+    world.jobs.away = false;
+    await world.advance(2_000, 1_000);
+    expect(watcher.status()).toEqual({ ready: true });
+    expect(world.recorded('SecretExpired')).toHaveLength(1);
+    expect(world.log.sent).toHaveLength(1);
+  });
+
   it('where the view learns of an event too late', async () => {
     await world.watch();
     world.schedule.knowsOnly = world.store.events.length;

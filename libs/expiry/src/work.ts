@@ -58,20 +58,28 @@ export const jobOf = (value: Watched, due: Due, madeAt: string): Job => {
 export class ExpiryWork {
   /** Notices that a channel took and that are not on record yet: they are recorded, not sent again. */
   private readonly handedOver = new Map<string, number>();
+  /** Queues whose jobs are taken. */
+  private readonly taken = new Set<string>();
 
   constructor(
     private readonly options: WorkOptions,
     private readonly rules: NoticeRules,
   ) {}
 
-  /** Takes the jobs of all queues. */
+  /** Takes the jobs of all queues; called again after it has thrown, of those that it had not come to. */
   async begin(): Promise<void> {
-    const { jobs, notifiers, noticeTries = NOTICE_TRIES } = this.options;
-    await jobs.process(queueOf({ kind: 'expiry' }), EXPIRY_TRIES, (run) => this.expire(run.job));
+    const { notifiers, noticeTries = NOTICE_TRIES } = this.options;
+    await this.take(queueOf({ kind: 'expiry' }), EXPIRY_TRIES, (run) => this.expire(run.job));
     for (const notifier of notifiers)
-      await jobs.process(queueOf({ kind: 'notice', channel: notifier.channel }), noticeTries, (run) =>
+      await this.take(queueOf({ kind: 'notice', channel: notifier.channel }), noticeTries, (run) =>
         this.notify(run, notifier),
       );
+  }
+
+  private async take(queue: string, tries: JobOptions, handler: (run: JobRun) => Promise<void>): Promise<void> {
+    if (this.taken.has(queue)) return;
+    await this.options.jobs.process(queue, tries, handler);
+    this.taken.add(queue);
   }
 
   /** Puts on record that a notice was not sent, and will not be. */

@@ -22,6 +22,7 @@ import {
 } from '@rekey/domain';
 import {
   CommandBus,
+  EngineUnavailable,
   EventStore,
   Jobs,
   ManualClock,
@@ -104,6 +105,9 @@ class MemoryJobs extends Jobs {
   >();
   private readonly queues = new Map<string, { options: JobOptions; handler: (run: JobRun) => Promise<void> }>();
 
+  /** Nobody can be given jobs to do. */
+  away = false;
+
   constructor(private readonly clock: ManualClock) {
     super();
   }
@@ -136,6 +140,7 @@ class MemoryJobs extends Jobs {
   }
 
   async process(queue: string, options: JobOptions, handler: (run: JobRun) => Promise<void>): Promise<void> {
+    if (this.away) throw new EngineUnavailable('jobs');
     this.queues.set(queue, { options, handler });
     for (const [key, entry] of this.known) {
       if (entry.job.queue !== queue) continue;

@@ -13,6 +13,7 @@ import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
+import { Outbox } from './outbox';
 import { PROBLEM_TYPE, problemOf } from './problem';
 import type { Answer, Route } from './route';
 
@@ -98,7 +99,8 @@ const endInTime = (server: FastifyInstance, withinMs: number): void => {
 
 /** Adds a list of routes: authentication, permission, validation, waiting for positions. Before the server listens. */
 export const addRoutes = (server: FastifyInstance, routes: readonly Route[], options: RoutingOptions): void => {
-  for (const route of routes) addRoute(server, route, options);
+  const outbox = new Outbox();
+  for (const route of routes) addRoute(server, route, options, outbox);
   refuseOtherMethods(server, routes, options);
 };
 
@@ -116,42 +118,64 @@ const takeJson = (server: FastifyInstance): void => {
   });
 };
 
-const addRoute = (server: FastifyInstance, route: Route, options: RoutingOptions): void => {
-  const { views = [] } = route;
+const addRoute = (server: FastifyInstance, route: Route, options: RoutingOptions, outbox: Outbox): void => {
   server.route({
     method: route.method === 'GET' ? ['GET', 'HEAD'] : route.method,
     url: route.url,
-    handler: async (request, reply) => {
+    // Answers no promise: Fastify would watch each answer to its end, as it is not sent yet when the promise is kept.
+    handler: (request, reply) => {
       const startedMs = performance.now();
-      const { headers } = request;
-      if (headers.host === undefined && request.raw.httpVersion === '1.1')
-        throw new RekeyError('invalid_request', 'HTTP/1.1 needs it (RFC 9112 §3.2).', { field: 'Host' });
-      const caller =
-        route.action === 'public' || route.action === 'proxy'
-          ? NOBODY
-          : await options.access.authenticate(headers.authorization);
-      const params = parsed(route.params, request.params, 'path', route) as { domainId?: string } | undefined;
-      if (route.action !== 'public' && route.action !== 'proxy') permit(caller, route.action, params?.domainId);
-      const query = parsed(route.query, request.query, 'query', route);
-      const body = parsed(route.body, request.body, 'body', route);
-      if (route.writes?.ifMatch === false && headers['if-match'] !== undefined)
-        throw new RekeyError('invalid_request', 'There is nothing here yet that it could match.', {
-          field: 'If-Match',
-        });
-      const atLeast = headers['rekey-at-least'];
-      if (atLeast !== undefined) await waitForViews(String(atLeast), views, options);
-      const answer = await route.handle({
-        params: params as never,
-        query: query as never,
-        body: body as never,
-        caller,
-        request,
-        reply,
-      });
-      if (!answer) return reply;
-      options.metrics.httpRequest(request.method, route.url, answer.status, performance.now() - startedMs);
-      return write(request, reply, answer);
+      const fail = (error: unknown): void => {
+        // Where a route writes to the connection itself, nothing else can be said there.
+        if (!reply.sent) refuse(options, error, request, reply);
+      };
+      const send = (answer: Answer): void => {
+        try {
+          options.metrics.httpRequest(request.method, route.url, answer.status, performance.now() - startedMs);
+          write(request, reply, answer);
+        } catch (error) {
+          fail(error);
+        }
+      };
+      answerOf(route, request, reply, options).then(
+        (answer) => {
+          if (answer) outbox.add(() => send(answer));
+        },
+        (error: unknown) => outbox.add(() => fail(error)),
+      );
     },
+  });
+};
+
+/** Everything that stands between a request and its route's handler; undefined where that wrote the answer itself. */
+const answerOf = async (
+  route: Route,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  options: RoutingOptions,
+): Promise<Answer | undefined> => {
+  const { headers } = request;
+  if (headers.host === undefined && request.raw.httpVersion === '1.1')
+    throw new RekeyError('invalid_request', 'HTTP/1.1 needs it (RFC 9112 §3.2).', { field: 'Host' });
+  const caller =
+    route.action === 'public' || route.action === 'proxy'
+      ? NOBODY
+      : await options.access.authenticate(headers.authorization);
+  const params = parsed(route.params, request.params, 'path', route) as { domainId?: string } | undefined;
+  if (route.action !== 'public' && route.action !== 'proxy') permit(caller, route.action, params?.domainId);
+  const query = parsed(route.query, request.query, 'query', route);
+  const body = parsed(route.body, request.body, 'body', route);
+  if (route.writes?.ifMatch === false && headers['if-match'] !== undefined)
+    throw new RekeyError('invalid_request', 'There is nothing here yet that it could match.', { field: 'If-Match' });
+  const atLeast = headers['rekey-at-least'];
+  if (atLeast !== undefined) await waitForViews(String(atLeast), route.views ?? [], options);
+  return route.handle({
+    params: params as never,
+    query: query as never,
+    body: body as never,
+    caller,
+    request,
+    reply,
   });
 };
 

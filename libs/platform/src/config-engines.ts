@@ -80,7 +80,7 @@ export const kafkaSchema = section({
   topicPrefix: z
     .string()
     .regex(/^[A-Za-z0-9._-]{0,100}$/, 'must have at most 100 letters, digits, ., - and _')
-    .default('rekey.'),
+    .default(''),
   replyTopics: z
     .array(z.string().regex(/^[A-Za-z0-9._*-]{1,249}$/, 'must be a name of a topic, in which * stands for any text'))
     .min(1)

@@ -77,6 +77,39 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  private readonly deadLetters = new Counter({
+    name: 'rekey_dead_letters_total',
+    help: 'Records among the commands that went to the dead letters, by reason.',
+    labelNames: ['reason'],
+    registers: [this.registry],
+  });
+
+  private readonly lostReplies = new Counter({
+    name: 'rekey_replies_undeliverable_total',
+    help: 'Commands that were done and whose reply could not be stored where their sender wants it.',
+    registers: [this.registry],
+  });
+
+  private readonly commandsRefused = new Counter({
+    name: 'rekey_commands_refused_total',
+    help: 'Commands that were refused before they were looked at, by code: no right token, no right.',
+    labelNames: ['code'],
+    registers: [this.registry],
+  });
+
+  private readonly commandsWaiting = new Counter({
+    name: 'rekey_commands_waited_total',
+    help: 'Commands that had to wait in their topic because a store was away.',
+    registers: [this.registry],
+  });
+
+  private readonly consumerRestarts = new Counter({
+    name: 'rekey_consumer_restarts_total',
+    help: 'Consumers of Kafka that had ended for good and were replaced.',
+    labelNames: ['consumer'],
+    registers: [this.registry],
+  });
+
   readonly contentType = this.registry.contentType;
 
   /** `processMetrics: false` leaves out those of the process, which are the same in every part of it. */
@@ -107,6 +140,31 @@ export class Metrics {
   /** A view could not take an event in. */
   poisonEvent(view: string): void {
     this.poisonEvents.inc({ view });
+  }
+
+  /** A record went to the dead letters. */
+  deadLettered(reason: string): void {
+    this.deadLetters.inc({ reason });
+  }
+
+  /** A reply found no place. */
+  replyUndeliverable(): void {
+    this.lostReplies.inc();
+  }
+
+  /** A command was refused without an outcome. */
+  commandRefused(code: string): void {
+    this.commandsRefused.inc({ code });
+  }
+
+  /** A command waits for a store that is away. */
+  commandWaits(): void {
+    this.commandsWaiting.inc();
+  }
+
+  /** A consumer had to be replaced. */
+  consumerRestarted(consumer: string): void {
+    this.consumerRestarts.inc({ consumer });
   }
 
   /** A request was answered. `route` is the pattern, never the path. */

@@ -66,6 +66,7 @@ export class Feed {
         const page = await this.page(after);
         if (page) {
           this.handOut(after, signal);
+          if (page.events.length === this.options.pageSize) this.readAhead(page.last, signal);
           return page;
         }
         if (this.tail === undefined) this.follow(after);
@@ -81,13 +82,27 @@ export class Feed {
     this.wake();
   }
 
-  /** While one more page would push out the very page that somebody takes next, gives them time to take it. */
+  /** Behind a full page there are more: the next one is read while this one is being stored. */
+  private readAhead(after: Position, signal: AbortSignal): void {
+    setImmediate(() => {
+      if (signal.aborted || this.following.signal.aborted || this.isPressing(signal)) return;
+      // Whoever comes to the page meets the error.
+      this.page(after).catch(() => undefined);
+    });
+  }
+
+  /** One more page would push out the very page that somebody else takes next. */
+  private isPressing(signal: AbortSignal): boolean {
+    if (this.pages.size < PAGES_KEPT) return false;
+    for (const [other, at] of this.taken) if (other !== signal && at === this.forgotten) return true;
+    return false;
+  }
+
+  /** Where one more page would push out what others need, gives them time to take it. */
   private async waitForOthers(signal: AbortSignal): Promise<void> {
     const { clock } = this.options;
     const deadlineMs = clock.monotonicMs() + WAIT_FOR_OTHERS_MS;
-    const isPressing = (): boolean =>
-      this.pages.size >= PAGES_KEPT && [...this.taken].some(([other, at]) => other !== signal && at === this.forgotten);
-    while (!signal.aborted && isPressing() && clock.monotonicMs() < deadlineMs) {
+    while (!signal.aborted && this.isPressing(signal) && clock.monotonicMs() < deadlineMs) {
       const moved = new AbortController();
       const end = (): void => moved.abort();
       this.waiting.add(end);

@@ -2,8 +2,7 @@ import { ROLES, type Role } from '@rekey/contracts';
 import { base62 } from '@rekey/domain';
 import { Option, type Command } from 'commander';
 import { createHash, randomBytes } from 'node:crypto';
-import { InvalidArgumentError } from 'commander';
-import { domainId, several } from '../input';
+import { callerName, domainId, role, severalOf } from '../input';
 import { action, type Io, type Session } from '../session';
 import { valueOnly, type ValueOptions } from './values';
 
@@ -22,26 +21,14 @@ export const addTokenCommands = (program: Command, io: Io): void => {
   const token = program.command('token').description('access tokens of callers');
   valueOnly(token.command('new'))
     .description('make an access token: shows it once, and the lines that make it known to the server in rekey.yml')
-    .requiredOption('--name <name>', 'whom it is for; stands in the history', tokenName)
+    .requiredOption('--name <name>', 'whom it is for; stands in the history', callerName)
     .addOption(
       new Option('--role <role>', `what its holder may do, several times: ${ROLES.join(', ')}`)
-        .argParser(role)
+        .argParser(severalOf(role))
         .makeOptionMandatory(),
     )
-    .option('--only-domain <id>', 'only in this domain; several times', (text, before: readonly string[] | undefined) =>
-      several(domainId(text), before),
-    )
+    .option('--only-domain <id>', 'only in this domain; several times', severalOf(domainId))
     .action(action<TokenOptions>(io, newToken));
-};
-
-const tokenName = (text: string): string => {
-  if (/^[\x21-\x7e]{1,64}$/.test(text)) return text;
-  throw new InvalidArgumentError('A name has 1 to 64 visible ASCII characters.');
-};
-
-const role = (text: string, before?: readonly Role[]): readonly Role[] => {
-  if ((ROLES as readonly string[]).includes(text)) return [...(before ?? []), text as Role];
-  throw new InvalidArgumentError(`One of ${ROLES.join(', ')}.`);
 };
 
 /** `rka_` and 256 random bits: no character that a shell, a header or a URL would escape. */

@@ -4,6 +4,7 @@ import {
   type Build,
   type CollectionName,
   EngineUnavailable,
+  type Position,
   START,
   type ViewDocument,
   type ViewIndex,
@@ -59,33 +60,66 @@ export const fieldsOf = (columns: readonly { name: string }[]): ReadonlySet<stri
     columns.filter(({ name }) => name.startsWith(FIELD_PREFIX)).map(({ name }) => name.slice(FIELD_PREFIX.length)),
   );
 
-/** Makes a collection with its indexes and its record, where it is missing. */
-export const createSteps = ({ collection, checkpoint, ...record }: Build, indexes: readonly ViewIndex[]): Step[] => {
+/**
+ * Makes a collection with its record, where it is missing, and its indexes: now where the build is whole from the
+ * beginning, else they are left to `LateIndexes`.
+ */
+export const createSteps = (
+  { collection, checkpoint, ...record }: Build,
+  indexes: readonly ViewIndex[],
+): readonly Step[] => {
   const table = tableOf(collection);
-  const own = (fields: readonly string[]): string[] => fields.filter((field) => field !== '_id');
-  const columns = [...new Set(own(indexes.flatMap(({ fields }) => fields)))].map(
+  const columns = [...new Set(ownFields(indexes.flatMap(({ fields }) => fields)))].map(
     (field) => `${columnNameOf(field)} GENERATED ALWAYS AS (json_extract(document, '${pathOf(field)}')) STORED`,
   );
   const fixed = ['id TEXT PRIMARY KEY NOT NULL', 'position TEXT NOT NULL', 'document TEXT NOT NULL'];
-  const statements = [
-    `CREATE TABLE IF NOT EXISTS ${table} (${[...fixed, ...columns].join(', ')})`,
-    ...indexes.map(({ name, fields }) => {
-      // With the id at its end, an index also brings equal values in the order of the ids.
-      const parts = [...own(fields).map(columnNameOf), 'id'].join(', ');
-      return `CREATE INDEX IF NOT EXISTS ${quoted(`${PREFIX}${collection}/${checkedField(name)}`)} ON ${table} (${parts})`;
-    }),
-    // What is left of a collection whose record somebody has removed is no build.
-    `DELETE FROM ${table} WHERE NOT EXISTS (SELECT 1 FROM ${table} WHERE id = '')`,
-  ];
+  const whole = checkpoint >= record.target;
+  const stored = whole ? { build: record } : { build: record, indexes };
   return [
-    ...statements.map((sql): Step => ({ kind: 'run', sql })),
+    { kind: 'run', sql: `CREATE TABLE IF NOT EXISTS ${table} (${[...fixed, ...columns].join(', ')})` },
+    ...(whole ? indexes : []).map((index) => indexStep(collection, index)),
+    // What is left of a collection whose record somebody has removed is no build.
+    { kind: 'run', sql: `DELETE FROM ${table} WHERE NOT EXISTS (SELECT 1 FROM ${table} WHERE id = '')` },
     {
       kind: 'run',
       sql: `INSERT INTO ${table} (id, position, document) VALUES ('', ?, ?) ON CONFLICT (id) DO NOTHING`,
-      params: [checkpoint, JSON.stringify({ build: record })],
+      params: [checkpoint, JSON.stringify(stored)],
     },
   ];
 };
+
+const ownFields = (fields: readonly string[]): string[] => fields.filter((field) => field !== '_id');
+
+/** Makes an index where it is missing. */
+export const indexStep = (collection: CollectionName, { name, fields }: ViewIndex): Step => {
+  const quotedName = quoted(`${PREFIX}${collection}/${checkedField(name)}`);
+  // With the id at its end, an index also brings equal values in the order of the ids.
+  const parts = [...ownFields(fields).map(columnNameOf), 'id'].join(', ');
+  return { kind: 'run', sql: `CREATE INDEX IF NOT EXISTS ${quotedName} ON ${tableOf(collection)} (${parts})` };
+};
+
+/** Indexes that are still to be made, and the checkpoint from which on all of them must be there. */
+export interface Plan {
+  readonly target: Position;
+  readonly indexes: readonly ViewIndex[];
+}
+
+/** The plan in a build's record. */
+export const planOf = (document: string): Plan => {
+  const { build, indexes = [] } = parsed<{ build: Pick<Build, 'target'>; indexes?: readonly ViewIndex[] }>(document);
+  return { target: build.target, indexes };
+};
+
+/** Stores which indexes are still to be made. */
+export const planStep = (collection: CollectionName, indexes: readonly ViewIndex[]): Step => ({
+  kind: 'run',
+  sql: `UPDATE ${tableOf(collection)} SET document = json_set(document, '$.indexes', json(?)) WHERE id = ''`,
+  params: [JSON.stringify(indexes)],
+});
+
+/** Asks for a build's record. */
+export const recordSql = (collection: CollectionName): string =>
+  `SELECT position, document FROM ${tableOf(collection)} WHERE id = ''`;
 
 /** A build's record as it is stored. */
 export interface BuildRow {

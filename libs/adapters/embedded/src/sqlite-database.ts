@@ -299,6 +299,8 @@ const startWorker = async (file: string, busyTimeoutMs: number): Promise<Worker>
     // 16 MB: a page that many commits in a row change is copied back once, which halves the cost of projecting.
     'PRAGMA wal_autocheckpoint = 4000',
     'PRAGMA cache_size = -32000',
+    // Indexes are made by sorting, and there may be no other folder that can be written to.
+    'PRAGMA temp_store = MEMORY',
   ];
   const beginning = [
     `PRAGMA application_id = ${APPLICATION_ID}`,

@@ -224,4 +224,68 @@ describe('SqliteReadModels', () => {
       await expect(models.read(collection, ['a'])).rejects.toMatchObject({ code: 'invalid_request' });
     },
   );
+
+  describe('a build that is made of what has happened before', () => {
+    const LATE = 'secrets.v1.late';
+    const late: Build = { ...build, collection: LATE, view: 'secrets', target: at(2) };
+    const indexes = [
+      { name: 'name', fields: ['name', 'place'] },
+      { name: 'place', fields: ['place', 'name'] },
+      { name: 'size', fields: ['size'] },
+    ];
+    const made = (): string[] =>
+      stranger
+        .prepare(
+          "SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ? ORDER BY name",
+        )
+        .raw()
+        .all([`view:${LATE}`])
+        .map((row) => String((row as string[])[0]).slice(`view:${LATE}/`.length));
+
+    beforeEach(() => models.createBuild(late, indexes));
+
+    it('has its indexes when it has come to its target, not before', async () => {
+      await models.put(LATE, [document('a', 1), document('b', 2)]);
+      expect(await models.advance(LATE, 'projector', at(0), at(1))).toBe(true);
+      expect(made()).toEqual([]);
+      expect(await models.advance(LATE, 'projector', at(1), at(2))).toBe(true);
+      expect(made()).toEqual(['name', 'place', 'size']);
+      expect(await models.builds('secrets')).toEqual([{ ...late, checkpoint: at(2), beat: 2 }]);
+      expect(await models.advance(LATE, 'projector', at(2), at(3))).toBe(true);
+    });
+
+    it('answers questions before that, and makes what they can use', async () => {
+      await models.put(LATE, [document('b', 1), document('a', 2)]);
+      const sorted = await models.find(LATE, { sort: { field: 'name' }, limit: 5 });
+      expect(sorted.map(({ _id }) => _id)).toEqual(['a', 'b']);
+      expect(made()).toEqual(['name']);
+      expect(await models.count(LATE, { field: 'size', op: 'eq', value: null })).toBe(2);
+      expect(made()).toEqual(['name', 'size']);
+      await expect(models.count(LATE, { field: 'other', op: 'eq', value: 1 })).rejects.toMatchObject({
+        code: 'invalid_request',
+      });
+    });
+
+    it('makes the rest of them where the process ended in between', async () => {
+      await models.find(LATE, { filter: { field: 'size', op: 'eq', value: 1 }, limit: 5 });
+      await under.restart();
+      models = await under.open();
+      await models.createBuild(late, indexes);
+      expect(made()).toEqual(['size']);
+      expect(await models.advance(LATE, 'projector', at(0), at(2))).toBe(true);
+      expect(made()).toEqual(['name', 'place', 'size']);
+    });
+
+    it('has them at once where nothing has happened before', async () => {
+      await models.dropBuild(LATE);
+      await models.createBuild({ ...late, target: START }, indexes);
+      expect(made()).toEqual(['name', 'place', 'size']);
+    });
+
+    it('may be gone when it is asked, or when it comes to its target', async () => {
+      meddle(`DROP TABLE "view:${LATE}"`);
+      await expect(models.find(LATE, { sort: { field: 'name' }, limit: 5 })).rejects.toThrow(EngineUnavailable);
+      expect(await models.advance(LATE, 'projector', at(0), at(2))).toBe(false);
+    });
+  });
 });

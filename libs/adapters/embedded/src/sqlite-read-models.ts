@@ -14,11 +14,12 @@ import {
   type ViewIndex,
 } from '@rekey/ports';
 import path from 'node:path';
+import { LateIndexes } from './late-indexes';
 import { SnapshotCache } from './snapshot-cache';
 import { TurnState, WalIndex } from './wal-index';
 import {
   accumulateStep, advanceStep, buildOf, type BuildRow, claimStep, COLLECTIONS_SQL, columnNameOf, COLUMNS_SQL,
-  createSteps, dropStep, fieldsOf, parsed, putSteps, tableNameOf, tableOf,
+  createSteps, dropStep, fieldsOf, parsed, putSteps, recordSql, tableNameOf, tableOf,
 } from './sqlite-collection'; // prettier-ignore
 import {
   STORE_FILE,
@@ -68,6 +69,7 @@ export class SqliteReadModels extends ReadModels {
   private readonly index: WalIndex;
   private forgetTurn: (() => void) | undefined;
   private readonly queries: SqliteQueryThread;
+  private readonly indexes: LateIndexes;
   private unwatch: (() => void) | undefined;
 
   private constructor(
@@ -79,6 +81,7 @@ export class SqliteReadModels extends ReadModels {
     const state = alone ? this.turnState() : this.index;
     this.cache = new SnapshotCache(() => state.current());
     this.queries = new SqliteQueryThread(database.folder);
+    this.indexes = new LateIndexes(database);
   }
 
   /** Makes its tables where they are missing. The database stays the caller's to close. */
@@ -135,14 +138,16 @@ export class SqliteReadModels extends ReadModels {
   }
 
   async find<D extends ViewDocument>(collection: CollectionName, query: Query): Promise<D[]> {
-    const { text, params } = pageOf(tableOf(collection), query, this.columnOf(collection));
-    return (await this.ask(collection, text, params)).map((document) => parsed<D>(document as string));
+    const used = new Set<string>();
+    const { text, params } = pageOf(tableOf(collection), query, this.columnOf(collection, used));
+    return (await this.ask(collection, text, params, used)).map((document) => parsed<D>(document as string));
   }
 
   async count(collection: CollectionName, filter: Filter = { and: [] }): Promise<number> {
-    const { text, params } = conditionOf(filter, this.columnOf(collection));
+    const used = new Set<string>();
+    const { text, params } = conditionOf(filter, this.columnOf(collection, used));
     const sql = `SELECT count(*) FROM ${tableOf(collection)} WHERE id <> '' AND ${text}`;
-    return (await this.ask(collection, sql, params))[0] as number;
+    return (await this.ask(collection, sql, params, used))[0] as number;
   }
 
   async put(collection: CollectionName, documents: readonly ViewDocument[]): Promise<void> {
@@ -161,15 +166,14 @@ export class SqliteReadModels extends ReadModels {
 
   async createBuild(build: Build, indexes: readonly ViewIndex[]): Promise<void> {
     await this.database.write(createSteps(build, indexes));
-    this.fields.delete(build.collection);
+    this.forget(build.collection);
   }
 
   async builds(view?: string): Promise<Build[]> {
     const collections = this.database.prepare<{ collection: string }>(COLLECTIONS_SQL);
     return this.database.snapshot(() =>
       collections.all().flatMap(({ collection }) => {
-        const sql = `SELECT position, document FROM ${tableOf(collection)} WHERE id = ''`;
-        const record = this.database.prepare<BuildRow>(sql).get();
+        const record = this.database.prepare<BuildRow>(recordSql(collection)).get();
         const build = record && buildOf(collection, record);
         return build && (view === undefined || build.view === view) ? [build] : [];
       }),
@@ -178,7 +182,7 @@ export class SqliteReadModels extends ReadModels {
 
   async dropBuild(collection: CollectionName): Promise<void> {
     await this.database.write([dropStep(collection)]);
-    this.fields.delete(collection);
+    this.forget(collection);
   }
 
   async claim(collection: CollectionName, owner: string, seen: Pick<Build, 'owner' | 'beat'>): Promise<Build | null> {
@@ -188,6 +192,7 @@ export class SqliteReadModels extends ReadModels {
   }
 
   async advance(collection: CollectionName, owner: string, from: Position, to: Position): Promise<boolean> {
+    if ((await whereThereSoon(this.indexes.makeBefore(collection, to))) === GONE) return false;
     const results = await this.write([advanceStep(collection, owner, from, to)]);
     return results !== GONE && results[0]?.changes === 1;
   }
@@ -276,15 +281,22 @@ export class SqliteReadModels extends ReadModels {
   }
 
   /** The first column of the rows of a collection that is still there when they have been read. */
-  private async ask(collection: CollectionName, sql: string, params: readonly SqlValue[]): Promise<unknown[]> {
-    const values = await whereThereSoon(this.queries.column(sql, params));
+  private async ask(
+    collection: CollectionName,
+    sql: string,
+    params: readonly SqlValue[],
+    fields: ReadonlySet<string>,
+  ): Promise<unknown[]> {
+    const asked = this.indexes.makeFor(collection, fields).then(() => this.queries.column(sql, params));
+    const values = await whereThereSoon(asked);
     if (values === GONE || this.checkpoint(collection) === null) throw this.gone(collection);
     return values;
   }
 
-  /** Checks fields against those that the collection has columns for. */
-  private columnOf(collection: CollectionName): ColumnOf {
+  /** Checks fields against those that the collection has columns for, and notes them. */
+  private columnOf(collection: CollectionName, used: Set<string>): ColumnOf {
     return (field) => {
+      used.add(field);
       if (field === '_id') return 'id';
       if (!this.fields.get(collection)?.has(field)) this.fields.set(collection, this.declaredFields(collection));
       if (!this.fields.get(collection)?.has(field))
@@ -300,8 +312,13 @@ export class SqliteReadModels extends ReadModels {
   }
 
   private gone(collection: CollectionName): EngineUnavailable {
-    this.fields.delete(collection);
+    this.forget(collection);
     return new EngineUnavailable('view collection');
+  }
+
+  private forget(collection: CollectionName): void {
+    this.fields.delete(collection);
+    this.indexes.forget(collection);
   }
 
   private write(steps: readonly Step[]): Promise<StepResult[] | typeof GONE> {

@@ -1,5 +1,6 @@
 import { type EventStore, SystemClock } from '@rekey/ports';
 import { eventStoreConformance } from '@rekey/ports/conformance';
+import { describeOn } from '@rekey/testing';
 import { EventStoreDbEventStore } from './eventstoredb-event-store';
 import { Peer } from './peer.testing';
 
@@ -35,9 +36,9 @@ eventStoreConformance('EventStoreDbEventStore on the scripted peer', async () =>
   };
 });
 
-const url = process.env['REKEY_TEST_EVENTSTORE_URL'];
-if (url)
+describeOn(['eventstore'], ({ eventstore }) => {
   eventStoreConformance('EventStoreDbEventStore on a real server', async () => {
-    const clients = clientsOf(url);
+    const clients = clientsOf(eventstore);
     return { ...clients, store: await clients.another() };
   });
+});

@@ -1,6 +1,5 @@
 import { EngineUnavailable, START, type Build, type ViewDocument } from '@rekey/ports';
-import { NativeEngine, describeOn, ownEngine } from '@rekey/testing';
-import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net';
+import { NativeEngine, type Proxy, describeOn, ownEngine, proxyTo } from '@rekey/testing';
 import { rmSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { type Document, MongoClient } from 'mongodb';
@@ -27,42 +26,6 @@ const document = (id: string, place: number): ViewDocument & { name: string } =>
   position: at(place),
   name: `${id}@${place}`,
 });
-
-/** A way to a server that can be stopped from answering, and ended. */
-const proxy = async (uri: string) => {
-  const { hostname, port } = new URL(uri);
-  const sockets = new Set<Socket>();
-  let stalled = false;
-  let server: Server | undefined;
-  const listen = (on: number): Promise<number> =>
-    new Promise((resolve) => {
-      server = createServer((inner) => {
-        const outer = connect(Number(port || 27017), hostname);
-        for (const socket of [inner, outer]) sockets.add(socket.on('error', () => socket.destroy()));
-        inner.pipe(outer);
-        outer.pipe(inner);
-        inner.on('close', () => outer.destroy());
-        outer.on('close', () => inner.destroy());
-        if (stalled) for (const socket of [inner, outer]) socket.pause();
-      }).listen(on, '127.0.0.1', () => resolve((server?.address() as AddressInfo).port));
-    });
-  const own = await listen(0);
-  const cut = (): void => sockets.forEach((socket) => socket.destroy());
-  return {
-    uri: `mongodb://127.0.0.1:${own}/?directConnection=true`,
-    /** As of a process that is stopped: nothing is refused, nothing is answered. */
-    stall: () => {
-      stalled = true;
-      sockets.forEach((socket) => socket.pause());
-    },
-    unstall: () => {
-      stalled = false;
-      cut();
-    },
-    down: () => new Promise<void>((resolve) => (server?.close(() => resolve()), cut())),
-    up: () => listen(own),
-  };
-};
 
 // A driver's own time limits run beside ours, and a machine under load stretches both: a fault is given a second try,
 // and the first failure is told.
@@ -207,14 +170,16 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
   });
 
   describe('with a server that is away', () => {
-    let way: Awaited<ReturnType<typeof proxy>>;
+    let way: Proxy;
     let far: MongoDatabase;
     let views: MongoReadModels;
     let outcomes: MongoOutcomes;
 
     beforeEach(async () => {
-      way = await proxy(uri);
-      far = new MongoDatabase({ uri: way.uri, database: name, timeoutMs: 1_000 });
+      const { hostname, port } = new URL(uri);
+      way = await proxyTo(hostname, Number(port || 27017));
+      const farUri = `mongodb://127.0.0.1:${way.port}/?directConnection=true`;
+      far = new MongoDatabase({ uri: farUri, database: name, timeoutMs: 1_000 });
       views = new MongoReadModels(far);
       outcomes = new MongoOutcomes(far);
     });

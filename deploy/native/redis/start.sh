@@ -1,0 +1,53 @@
+#!/bin/sh
+# Starts Redis: start.sh DATA_FOLDER [PORT]
+# PORT 0 takes a free one. Prints the connection string as soon as it answers, its data loaded. Needs redis-server, 6.2 or
+# later.
+set -eu
+
+folder=${1:?usage: start.sh DATA_FOLDER [PORT]}
+port=${2:-6379}
+
+command -v redis-server >/dev/null || { echo "start.sh: redis-server is missing" >&2; exit 1; }
+
+mkdir -p "$folder"
+if [ -f "$folder/pid" ] && kill -0 "$(cat "$folder/pid")" 2>/dev/null; then
+  echo "start.sh: one runs on $folder already" >&2
+  exit 1
+fi
+rm -f "$folder/port"
+
+# Every write goes to the log at once and to the disk within a second: a process that is killed loses nothing, a machine
+# that fails a second's jobs, which the watcher makes again. Nothing is thrown away where memory is short.
+serve() {
+  redis-server --bind 127.0.0.1 --port "$1" --dir "$folder" --daemonize no \
+    --appendonly yes --appendfsync everysec --save '' --maxmemory-policy noeviction \
+    >"$folder/log" 2>&1 </dev/null &
+  pid=$!
+  echo "$pid" >"$folder/pid"
+  until grep -q 'Ready to accept connections' "$folder/log"; do
+    waited=$((waited + 1))
+    if [ "$waited" -gt 1200 ]; then
+      kill "$pid" 2>/dev/null || true
+      return 1
+    fi
+    kill -0 "$pid" 2>/dev/null || return 1
+    sleep 0.05
+  done
+}
+
+# Redis takes 0 for none, so one is drawn, again where it is in use: below those that the system gives to clients.
+waited=0
+draws=0
+chosen=$port
+while :; do
+  [ "$port" -ne 0 ] || chosen=$((10000 + $(od -An -N2 -tu2 /dev/urandom) % 20000))
+  if serve "$chosen"; then break; fi
+  draws=$((draws + 1))
+  if [ "$port" -ne 0 ] || [ "$draws" -ge 20 ] || ! grep -q 'Address already in use' "$folder/log"; then
+    cat "$folder/log" >&2
+    rm -f "$folder/pid"
+    exit 1
+  fi
+done
+echo "$chosen" >"$folder/port"
+echo "redis://127.0.0.1:$chosen"

@@ -1,0 +1,378 @@
+import { EngineUnavailable, type Job, type JobOptions, type JobRun } from '@rekey/ports';
+import { type Proxy, describeOn, proxyTo } from '@rekey/testing';
+import { Queue } from 'bullmq';
+import { BullJobs, type BullJobsOptions } from './bull-jobs';
+import { allText, keysOf, onRedis, removeKeys, testPrefix, until } from './bullmq.testing';
+import { jobQueue, tickQueue } from './names';
+
+const OPTIONS: JobOptions = { attempts: 3, backoffMs: 100, backoffMaxMs: 150, concurrency: 4 };
+const QUEUE = 'notices.email';
+const YEARLY = '0 0 5 1 1 *';
+const HOUR_MS = 3_600_000;
+
+const jobIn = (ms: number, id: string, more: Partial<Job> = {}): Job => ({
+  id,
+  queue: QUEUE,
+  data: { secretId: 's-1' },
+  runAt: new Date(Date.now() + ms).toISOString(),
+  ...more,
+});
+
+describeOn(['redis'], ({ redis: url }) => {
+  let prefix: string;
+  let open: BullJobs[];
+  let reported: string[];
+  let seen: JobRun[];
+
+  beforeEach(() => {
+    prefix = testPrefix();
+    open = [];
+    reported = [];
+    seen = [];
+  });
+  afterEach(async () => {
+    await Promise.all(open.map((jobs) => jobs.close(0)));
+    await removeKeys(url, prefix);
+  });
+
+  const opened = (more: Partial<BullJobsOptions> = {}): BullJobs => {
+    const report = (facts: { err: unknown }, message: string): void =>
+      void reported.push(`${message} ${String(facts.err)}`);
+    const jobs = BullJobs.open({ url, prefix, timeoutMs: 25_000, report, ...more });
+    open.push(jobs);
+    return jobs;
+  };
+  const note = async (run: JobRun): Promise<void> => void seen.push(run);
+  const ids = (): string[] => seen.map(({ job }) => job.id);
+  /** Looks into the engine as a stranger does. */
+  const inQueue = async <T>(name: string, look: (queue: Queue) => Promise<T>): Promise<T> => {
+    const { hostname, port } = new URL(url);
+    const queue = new Queue(name, { connection: { host: hostname, port: Number(port) }, prefix });
+    try {
+      return await look(queue);
+    } finally {
+      await queue.close();
+    }
+  };
+
+  it('takes, cancels and buries under any id, those of the engine’s own keys and numbers included', async () => {
+    const odd = ['', '0', '12', '-5', 'NaN', '0:1', 'a:b', 'a:b:c', 'a%3a%b', 'wait', 'meta', '.', 'x:lock', 'x', '\ud800', '\ud801']; // prettier-ignore
+    const jobs = opened();
+    await jobs.schedule(odd.map((id) => jobIn(HOUR_MS, id)));
+    expect(await jobs.counts(QUEUE)).toEqual({ waiting: odd.length, running: 0, dead: 0 });
+    for (const id of odd) await jobs.cancel(QUEUE, [id]);
+    expect(await jobs.counts(QUEUE)).toEqual({ waiting: 0, running: 0, dead: 0 });
+
+    let fails = true;
+    await jobs.process(QUEUE, { ...OPTIONS, attempts: 1 }, async (run) => {
+      if (fails) throw new Error('always');
+      await note(run);
+    });
+    await jobs.schedule(odd.map((id) => jobIn(0, id)));
+    await until(async () => (await jobs.counts(QUEUE)).dead === odd.length);
+    expect((await jobs.dead(QUEUE)).map(({ id }) => id).sort()).toEqual([...odd].sort());
+    fails = false;
+    for (const id of odd) await jobs.bury(QUEUE, id);
+    await jobs.schedule(odd.map((id) => jobIn(0, id)));
+    await until(() => seen.length === odd.length);
+    expect(ids().sort()).toEqual([...odd].sort());
+  });
+
+  it('leaves nothing of jobs that are done, cancelled or buried', async () => {
+    const jobs = opened();
+    await jobs.process(QUEUE, { ...OPTIONS, attempts: 1 }, async ({ job }) => {
+      if (job.id === 'bad') throw new Error('always');
+    });
+    await jobs.schedule([jobIn(0, 'done'), jobIn(0, 'bad'), jobIn(HOUR_MS, 'cancelled')]);
+    await until(async () => (await jobs.counts(QUEUE)).dead === 1);
+    await until(async () => (await jobs.counts(QUEUE)).running === 0);
+    await jobs.cancel(QUEUE, ['cancelled']);
+    await jobs.bury(QUEUE, 'bad');
+    const own = (await keysOf(url, prefix)).map((key) => key.slice(`${prefix}:${jobQueue(QUEUE)}:`.length));
+    // A sorted set of who is to be woken, and what BullMQ keeps of a queue itself.
+    expect(own.filter((key) => !['meta', 'events', 'id', 'marker', 'stalled', 'stalled-check'].includes(key))).toEqual(
+      [],
+    );
+  });
+
+  it('cancels a job that waits for its next try', async () => {
+    const jobs = opened();
+    await jobs.process(QUEUE, { ...OPTIONS, backoffMs: HOUR_MS, backoffMaxMs: HOUR_MS }, async (run) => {
+      await note(run);
+      throw new Error('not yet');
+    });
+    await jobs.schedule([jobIn(0, 'a')]);
+    await until(async () => seen.length === 1 && (await jobs.counts(QUEUE)).waiting === 1);
+    await jobs.cancel(QUEUE, ['a']);
+    expect(await jobs.counts(QUEUE)).toEqual({ waiting: 0, running: 0, dead: 0 });
+  });
+
+  it('puts off what is due beyond the horizon, and runs it once, when it is due', async () => {
+    const jobs = opened({ horizonMs: 100 });
+    const beganMs: number[] = [];
+    await jobs.process(QUEUE, OPTIONS, async (run) => {
+      beganMs.push(Date.now());
+      await note(run);
+    });
+    const job = jobIn(1_000, 'a');
+    const far = jobIn(0, 'far', { runAt: '2040-01-01T00:00:00.000Z' });
+    await jobs.schedule([job, far]);
+    await until(() => seen.length === 1);
+    expect(seen).toEqual([{ job, attempt: 1, last: false }]);
+    expect(beganMs[0]).toBeGreaterThanOrEqual(Date.parse(job.runAt));
+    await until(async () => (await jobs.counts(QUEUE)).waiting === 1);
+    await jobs.cancel(QUEUE, ['far']);
+    expect(reported).toEqual([]);
+  });
+
+  it('asks no more of the engine than it can hold, however far a job is', async () => {
+    const jobs = opened();
+    await jobs.schedule([
+      jobIn(0, 'far', { runAt: '9999-12-31T23:59:59.999Z' }),
+      jobIn(0, 'ancient', { runAt: '0001-01-01T00:00:00.000Z' }),
+    ]);
+    const scores = await onRedis(url, (redis) => redis.zrange(`${prefix}:${jobQueue(QUEUE)}:delayed`, '0', '-1', 'WITHSCORES')); // prettier-ignore
+    for (const score of [scores[1], scores[3]]) {
+      expect(Number(score)).toBeGreaterThan(0);
+      expect(Number(score)).toBeLessThan(Number.MAX_SAFE_INTEGER);
+    }
+    await jobs.process(QUEUE, OPTIONS, note);
+    await until(() => seen.length === 1);
+    expect(ids()).toEqual(['ancient']);
+  });
+
+  it('keeps no text in Redis that was not meant for people, at no time', async () => {
+    const jobs = opened();
+    const texts: string[] = [];
+    await jobs.process(QUEUE, { ...OPTIONS, attempts: 2, backoffMs: 300 }, async (run) => {
+      texts.push(await allText(url, prefix));
+      await note(run);
+      throw new Error('connect to 10.0.0.1 with hidden-word');
+    });
+    await jobs.schedule([jobIn(0, 'a')]);
+    await until(async () => (await jobs.counts(QUEUE)).dead === 1);
+    texts.push(await allText(url, prefix));
+    expect(texts).toHaveLength(3);
+    expect(texts[1]).toContain('Internal error');
+    expect(texts.join()).not.toMatch(/hidden-word|10\.0\.0\.1/);
+    expect(reported.filter((text) => text.includes('hidden-word'))).toHaveLength(2);
+  });
+
+  it('keeps those apart who share a Redis under different prefixes', async () => {
+    const jobs = opened();
+    const others = opened({ prefix: `${prefix}-b` });
+    try {
+      await jobs.process(QUEUE, OPTIONS, note);
+      await others.schedule([jobIn(0, 'theirs')]);
+      await jobs.schedule([jobIn(0, 'ours')]);
+      await until(() => seen.length === 1);
+      await jobs.cancel(QUEUE, ['theirs']);
+      expect(await others.counts(QUEUE)).toEqual({ waiting: 1, running: 0, dead: 0 });
+      expect(ids()).toEqual(['ours']);
+    } finally {
+      await removeKeys(url, `${prefix}-b`);
+    }
+  });
+
+  it('closes while the jobs of two queues run, and waits no longer than it is told to', async () => {
+    const jobs = opened();
+    for (const queue of ['a', 'b'])
+      await jobs.process(queue, OPTIONS, async (run) => {
+        await note(run);
+        await new Promise(() => undefined);
+      });
+    await jobs.schedule([jobIn(0, '1', { queue: 'a' }), jobIn(0, '1', { queue: 'b' })]);
+    await until(() => seen.length === 2);
+    await jobs.close(50);
+    await expect(jobs.schedule([])).resolves.toBeUndefined();
+    await expect(jobs.schedule([jobIn(0, 'x')])).rejects.toThrow(EngineUnavailable);
+    expect(await jobs.status()).toMatchObject({ ready: false });
+  });
+
+  it.each(['', 'a:b', 'a b', 'x'.repeat(65)])('refuses "%s" for a prefix', (wrong) => {
+    expect(() => opened({ prefix: wrong })).toThrow(expect.objectContaining({ code: 'invalid_request' }));
+  });
+
+  it('refuses a job whose instant is none, and all that come with it', async () => {
+    const jobs = opened();
+    const wrong = jobs.schedule([jobIn(0, 'a'), jobIn(0, 'b', { runAt: 'soon' })]);
+    await expect(wrong).rejects.toMatchObject({ code: 'invalid_request', details: { field: 'runAt' } });
+    expect(await jobs.counts(QUEUE)).toMatchObject({ waiting: 0 });
+  });
+
+  describe('repeating', () => {
+    const next = (): Promise<number | undefined> =>
+      inQueue(tickQueue('sweep'), async (queue) => (await queue.getJobScheduler('ticks'))?.next);
+
+    it('ticks by the clock of the time zone', async () => {
+      await opened().repeat('sweep', '0 0 5 * * *', 'Pacific/Kiritimati', async () => undefined);
+      const tick = new Date((await next()) ?? 0);
+      // 14 hours before UTC, and no summer time.
+      expect(tick.toISOString()).toMatch(/T15:00:00\.000Z$/);
+      expect(tick.getTime()).toBeGreaterThan(Date.now());
+      expect(tick.getTime()).toBeLessThanOrEqual(Date.now() + 24 * HOUR_MS);
+    });
+
+    it('gives a tick to one of several who stand by, and never runs beside itself', async () => {
+      const ticks: number[] = [];
+      let running = 0;
+      let most = 0;
+      for (const jobs of [opened(), opened(), opened()])
+        await jobs.repeat('sweep', '* * * * * *', 'UTC', async () => {
+          ticks.push(Math.floor(Date.now() / 1_000));
+          most = Math.max(most, ++running);
+          await new Promise((resolve) => setTimeout(resolve, 1_300));
+          running--;
+        });
+      await until(() => ticks.length === 5);
+      expect(most).toBe(1);
+      expect(new Set(ticks).size).toBe(5);
+    });
+
+    it('runs a tick that fell while nobody was there once, when somebody is back', async () => {
+      const before = opened();
+      await before.repeat('sweep', '* * * * * *', 'UTC', async () => undefined);
+      await before.close();
+      const missedMs = (await next()) ?? Infinity;
+      await until(() => Date.now() > missedMs + 2_500);
+      const ticks: number[] = [];
+      const after = opened();
+      const backMs = Date.now();
+      await after.repeat('sweep', '* * * * * *', 'UTC', async () => void ticks.push(Date.now()));
+      expect(await next()).toBeGreaterThanOrEqual(missedMs);
+      await until(() => ticks.length === 3);
+      // Of the two or three that were missed, one; then each as it falls.
+      expect(ticks.length - 1).toBeLessThanOrEqual(Math.floor((ticks[2] ?? 0) / 1_000) - Math.floor(backMs / 1_000));
+    });
+
+    it('keeps the tick that is next where it begins anew, and forgets it where the expression was changed', async () => {
+      const jobs = opened();
+      await jobs.repeat('sweep', YEARLY, 'UTC', async () => undefined);
+      const first = await next();
+      await jobs.close();
+      await opened().repeat('sweep', YEARLY, 'UTC', async () => undefined);
+      expect(await next()).toBe(first);
+      await opened().repeat('sweep', '0 0 7 1 1 *', 'UTC', async () => undefined);
+      expect(await next()).toBe((first ?? 0) + 2 * HOUR_MS);
+      expect(await inQueue(tickQueue('sweep'), (queue) => queue.getDelayedCount())).toBe(1);
+    });
+
+    it('takes an expression that never comes true', async () => {
+      await opened().repeat('sweep', '0 0 0 30 2 *', 'UTC', async () => undefined);
+      expect(await next()).toBeUndefined();
+    });
+
+    it('takes one handler a name and process', async () => {
+      const jobs = opened();
+      await jobs.repeat('sweep', YEARLY, 'UTC', async () => undefined);
+      await expect(jobs.repeat('sweep', YEARLY, 'UTC', async () => undefined)).rejects.toThrow('handler already');
+      await jobs.repeat('other', YEARLY, 'UTC', async () => undefined);
+    });
+  });
+
+  describe('with a server that is away', () => {
+    let way: Proxy;
+    let far: BullJobs;
+
+    beforeEach(async () => {
+      const { hostname, port } = new URL(url);
+      way = await proxyTo(hostname, Number(port || 6379));
+    });
+    afterEach(() => way.down());
+
+    const openFar = (timeoutMs = 1_000): BullJobs =>
+      (far = opened({ url: `redis://:hidden-word@127.0.0.1:${way.port}`, timeoutMs }));
+    const asked = (): (() => Promise<unknown>)[] => [
+      () => far.schedule([jobIn(0, 'refused')]),
+      () => far.cancel(QUEUE, ['kept']),
+      () => far.dead(QUEUE),
+      () => far.bury(QUEUE, 'kept'),
+      () => far.counts(QUEUE),
+      () => far.repeat('sweep', YEARLY, 'UTC', async () => undefined),
+    ];
+    const allRefused = async (): Promise<void> => {
+      const startedMs = performance.now();
+      for (const answer of await Promise.allSettled(asked().map((ask) => ask()))) {
+        expect(answer.status).toBe('rejected');
+        expect((answer as PromiseRejectedResult).reason).toBeInstanceOf(EngineUnavailable);
+      }
+      expect(performance.now() - startedMs).toBeLessThan(10_000);
+      expect(await far.status()).toEqual({ ready: false, cause: 'Redis does not answer.' });
+    };
+    const back = async (): Promise<void> => {
+      await until(async () => (await far.status()).ready);
+      await until(() => far.counts(QUEUE).then(() => true, () => false)); // prettier-ignore
+    };
+
+    it('says so of every call, also where it never was there, and goes on when it is back', async () => {
+      const near = opened();
+      await near.schedule([jobIn(HOUR_MS, 'kept')]);
+      await way.down();
+      openFar();
+      await far.process(QUEUE, OPTIONS, note);
+      await allRefused();
+      await way.up();
+      await back();
+      await near.schedule([jobIn(0, 'a')]);
+      await until(() => ids().includes('a'));
+      await way.down();
+      await allRefused();
+      await near.schedule([jobIn(0, 'b')]);
+      await way.up();
+      await back();
+      await until(() => ids().includes('b'));
+      // What was refused was not done later: nobody knows any more whether it should be.
+      expect(ids()).toEqual(['a', 'b']);
+      expect(await far.counts(QUEUE)).toEqual({ waiting: 1, running: 0, dead: 0 });
+      await far.repeat('sweep', YEARLY, 'UTC', async () => undefined);
+      expect(reported.filter((text) => text.startsWith('The Redis server is away.'))).toHaveLength(2);
+      expect(reported.join()).not.toContain('hidden-word');
+    });
+
+    it('waits no longer than its time for a server that does not answer, and goes on when it does', async () => {
+      const near = opened();
+      openFar();
+      await far.process(QUEUE, OPTIONS, note);
+      await near.schedule([jobIn(HOUR_MS, 'kept'), jobIn(0, 'a')]);
+      await until(() => seen.length === 1);
+      way.stall();
+      await allRefused();
+      way.unstall();
+      await back();
+      await near.schedule([jobIn(0, 'b')]);
+      await until(() => ids().includes('b'));
+    });
+
+    it('keeps what was done meanwhile, and does it no second time', async () => {
+      openFar();
+      let open = (): void => undefined;
+      const opens = new Promise<void>((resolve) => (open = resolve));
+      await far.process(QUEUE, OPTIONS, async (run) => {
+        await note(run);
+        await opens;
+      });
+      await far.schedule([jobIn(0, 'a')]);
+      await until(() => seen.length === 1);
+      await way.down();
+      open();
+      await way.up();
+      await until(() => far.counts(QUEUE).then(({ running }) => running === 0, () => false)); // prettier-ignore
+      expect(await far.counts(QUEUE)).toEqual({ waiting: 0, running: 0, dead: 0 });
+      expect(ids()).toEqual(['a']);
+    });
+
+    it('closes, in a bounded time, also where it never was there', async () => {
+      await way.down();
+      openFar();
+      await far.process(QUEUE, OPTIONS, note);
+      await far.close();
+      await way.up();
+      openFar();
+      await far.process(QUEUE, OPTIONS, note);
+      await far.schedule([jobIn(0, 'a')]);
+      await until(() => seen.length === 1);
+      await way.down();
+      await far.close();
+    });
+  });
+});

@@ -1,0 +1,120 @@
+import type { Job } from '@rekey/ports';
+import { describeOn } from '@rekey/testing';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { BullJobs } from './bull-jobs';
+import { removeKeys, testPrefix, until } from './bullmq.testing';
+import type { Told } from './worker.testing';
+
+const QUEUE = 'notices.email';
+/** From the death of a process until another has what it had in hand; the machine may be busy. */
+const TAKEOVER_MS_MAX = 20_000;
+const workspace = path.resolve(__dirname, '../../../..');
+
+interface Working {
+  readonly child: ChildProcess;
+  readonly told: Told[];
+  readonly failures: string[];
+  readonly ended: Promise<number | string | null>;
+}
+
+describeOn(['redis'], ({ redis: url }) => {
+  let folder: string;
+  let program: string;
+  let prefix: string;
+  let jobs: BullJobs;
+  let working: Working[];
+
+  beforeAll(() => {
+    folder = mkdtempSync(path.join(tmpdir(), 'rekey-bullmq-'));
+    program = path.join(folder, 'worker.cjs');
+    const options = {
+      entryPoints: [path.join(__dirname, 'worker.testing.ts')],
+      outfile: program,
+      tsconfig: path.join(workspace, 'tsconfig.base.json'),
+      bundle: true,
+      platform: 'node',
+      format: 'cjs',
+      packages: 'external',
+    };
+    // In a process of its own: esbuild does not work inside the realm that Jest gives to a test.
+    const script = 'require("esbuild").buildSync(JSON.parse(process.argv[1]))';
+    execFileSync(process.execPath, ['-e', script, JSON.stringify(options)], { cwd: workspace });
+    symlinkSync(path.join(workspace, 'node_modules'), path.join(folder, 'node_modules'));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  beforeEach(() => {
+    prefix = testPrefix();
+    jobs = BullJobs.open({ url, prefix, timeoutMs: 25_000, report: () => undefined });
+    working = [];
+  });
+  afterEach(async () => {
+    for (const { child } of working) child.kill('SIGKILL');
+    await Promise.all(working.map(({ ended }) => ended));
+    await jobs.close();
+    await removeKeys(url, prefix);
+  });
+
+  const start = (): Working => {
+    const child = spawn(process.execPath, [program, url, prefix, QUEUE], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const told: Told[] = [];
+    const failures: string[] = [];
+    createInterface({ input: child.stdout }).on('line', (line) => told.push(line as Told));
+    createInterface({ input: child.stderr }).on('line', (line) => failures.push(line));
+    const ended = new Promise<number | string | null>((resolve) =>
+      child.once('close', (code, signal) => resolve(code ?? signal)),
+    );
+    const started = { child, told, failures, ended };
+    working.push(started);
+    return started;
+  };
+  const ran = ({ told }: Working): string[] =>
+    told.filter((each) => each.startsWith('job')).map((each) => each.slice(4));
+  const ticks = ({ told }: Working): Told[] => told.filter((each) => each.startsWith('tick'));
+  const someJobs = (count: number, name = 'job'): Job[] =>
+    Array.from({ length: count }, (_, index) => ({
+      id: `${name}-${index}`,
+      queue: QUEUE,
+      data: {},
+      runAt: new Date(Date.now() + index).toISOString(),
+    }));
+
+  it('two processes share the jobs and the ticks, each done once', async () => {
+    const both = [start(), start()];
+    const count = 400;
+    await until(() => both.every(({ told }) => told.length > 0) || both.flatMap(ticks).length > 2);
+    await jobs.schedule(someJobs(count));
+    await until(() => both.flatMap(ran).length === count);
+    for (const each of both) expect(ran(each).length).toBeGreaterThan(0);
+    expect(new Set(both.flatMap(ran)).size).toBe(count);
+    const before = both.flatMap(ticks).length;
+    await until(() => both.flatMap(ticks).length >= before + 3);
+    const all = both.flatMap(ticks);
+    expect(new Set(all).size).toBe(all.length);
+    await until(async () => (await jobs.counts(QUEUE)).running === 0);
+
+    for (const { child } of both) child.kill('SIGTERM');
+    expect(await Promise.all(both.map(({ ended }) => ended))).toEqual([0, 0]);
+    expect(both.flatMap(({ failures }) => failures)).toEqual([]);
+  });
+
+  it('what a process had in hand that was killed is begun by another within some seconds, and the ticks go on', async () => {
+    const first = start();
+    await jobs.schedule(someJobs(4, 'hold'));
+    await until(() => ran(first).length === 4 && ticks(first).length > 0);
+    const second = start();
+    await jobs.schedule(someJobs(20));
+    await until(() => ran(second).length === 20);
+    first.child.kill('SIGKILL');
+    expect(await first.ended).toBe('SIGKILL');
+    const killedMs = performance.now();
+    const before = ticks(second).length;
+    await until(() => ran(second).length === 24 && ticks(second).length > before + 1);
+    expect(performance.now() - killedMs).toBeLessThan(TAKEOVER_MS_MAX);
+    expect(ran(second).slice(20).sort()).toEqual(['hold-0', 'hold-1', 'hold-2', 'hold-3']);
+  });
+});

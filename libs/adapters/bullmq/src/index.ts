@@ -1,0 +1,2 @@
+export { BullJobs, type BullJobsOptions } from './bull-jobs';
+export type { ReportFailure } from './redis-link';

@@ -1,0 +1,111 @@
+import { randomUUID } from 'node:crypto';
+import type { KafkaMessage } from 'kafkajs';
+import { maybeKept } from './clear-values';
+import { readCommand } from './command-record';
+
+const command = {
+  id: randomUUID(),
+  type: 'UpdateApplication',
+  data: { domainId: 'shop', applicationId: randomUUID() },
+};
+const message = (value: string | Buffer | null, headers: KafkaMessage['headers'] = {}): KafkaMessage => ({
+  key: Buffer.from('k'),
+  value: value === null ? null : Buffer.from(value),
+  headers,
+  timestamp: '0',
+  offset: '0',
+  attributes: 0,
+});
+const json = JSON.stringify(command);
+
+describe('a record', () => {
+  it('is read with all that its sender’s token covers, as bytes', () => {
+    const headers = {
+      kafka_correlationId: Buffer.from('c'),
+      kafka_replyTopic: 'replies',
+      kafka_replyPartition: Buffer.from([0, 0, 1, 0]),
+      authorization: 'Bearer x',
+    };
+    expect(readCommand(message(json, headers))).toEqual({
+      command,
+      target: command.data.applicationId,
+      record: {
+        value: Buffer.from(json), key: Buffer.from('k'), replyTopic: Buffer.from('replies'),
+        replyPartition: Buffer.from([0, 0, 1, 0]), correlationId: Buffer.from('c'),
+      },
+      authorization: 'Bearer x',
+      reply: { topic: 'replies', partition: 256 },
+      correlationId: 'c',
+    }); // prettier-ignore
+  });
+
+  it.each<[string | Buffer, number | undefined]>([
+    ['0', 0],
+    ['12', 12],
+    ['1234', 1234],
+    [Buffer.from([0, 0, 0, 7]), 7],
+    [Buffer.from([0, 0, 0, 48]), 48],
+    [Buffer.from([0x80, 0, 0, 0]), undefined],
+    ['-1', undefined],
+    ['1.5', undefined],
+    ['0x10', 0x30783130],
+    ['', undefined],
+    [Buffer.from([1, 2, 3]), undefined],
+  ])('with the reply partition %j goes to %j', (kafka_replyPartition, partition) => {
+    const read = readCommand(message(json, { kafka_replyTopic: 'replies', kafka_replyPartition }));
+    expect(typeof read === 'string' ? undefined : read.reply?.partition).toBe(partition);
+    if (partition === undefined) expect(read).toBe('malformed_reply_partition');
+  });
+
+  it.each([
+    [message(null), 'unparsable'],
+    [message(''), 'unparsable'],
+    [message('"text"'), 'unparsable'],
+    [message('null'), 'unparsable'],
+    [message(Buffer.from([0xff, 0xfe])), 'unparsable'],
+    [message('{"id":7,"type":"UpdateApplication"}'), 'unparsable'],
+    [message('{"id":"7"}'), 'unknown_command'],
+    [message('{"id":"7","type":"toString"}'), 'unknown_command'],
+    [message(json, { kafka_correlationId: ['a', 'b'] }), 'repeated_header'],
+  ])('that is no command is said to be none (%#)', (given, reason) => {
+    expect(readCommand(given)).toBe(reason);
+  });
+
+  it('names its target even where its data fit nothing', () => {
+    const target = (data: unknown): unknown => {
+      const read = readCommand(message(JSON.stringify({ ...command, data })));
+      return typeof read === 'string' ? read : read.target;
+    };
+    expect([target({ domainId: 'shop' }), target({}), target(undefined), target([]), target({ applicationId: 1 })]).toEqual([
+      'shop', undefined, undefined, undefined, undefined,
+    ]); // prettier-ignore
+  });
+});
+
+describe('what may be kept of a record', () => {
+  const plain = 'hunter2';
+
+  it.each([
+    `{"firstSecret":{"value":"${plain}"}}`,
+    `{"clientSecret" : "${plain}"}`,
+    `{'client_secret':'${plain}'}`,
+    `{"PASSWORD":"${plain}"}`,
+    `{"\\u0076al\\u0075e":"${plain}"}`,
+    `secret=${plain}`,
+    `{"x":"rky_0123456789_${'A'.repeat(49)}"}`,
+    Buffer.from(`{"x":"${plain}"}`, 'utf16le'),
+    Buffer.from([0xff, 0x00]),
+  ])('is not what may hold a plain value (%#)', (value) => {
+    expect(maybeKept(Buffer.from(value))).toBe(false);
+  });
+
+  it.each([
+    json,
+    '{"data":{"firstSecret":{"secretId":"x","sealedValue":"a.b.c.d.e"}}}',
+    '{"type":"AddSecret","data":{"secretId":"x","description":"the values of ours"}}',
+    'not json at all',
+    '',
+  ])('is text without one (%#)', (value) => {
+    expect(maybeKept(Buffer.from(value))).toBe(true);
+  });
+});

@@ -1,0 +1,81 @@
+import { Kafka, logLevel, type ISocketFactory, type KafkaConfig, type LogEntry, type SASLOptions } from 'kafkajs';
+import type { ConnectionOptions } from 'node:tls';
+
+/** Where log lines go; a pino logger is one. Facts never hold what is in a record. */
+export interface KafkaLog {
+  debug(facts: object, message: string): void;
+  info(facts: object, message: string): void;
+  warn(facts: object, message: string): void;
+  error(facts: object, message: string): void;
+}
+
+/** How to reach the brokers. */
+export interface KafkaConnection {
+  /** `host:port`; any of them tells of the others. */
+  readonly brokers: readonly string[];
+  /** TLS with the authorities of the system, or by options of Node (`ca`, `cert`, `key`, `servername`). */
+  readonly ssl?: boolean | ConnectionOptions;
+  readonly sasl?: KafkaSasl;
+  /** How connections are made, for proxies; default: as Node makes them. */
+  readonly socketFactory?: ISocketFactory;
+  /** Names this process in the brokers' logs; default `rekey`. */
+  readonly clientId?: string;
+  /** How long a broker may take to answer; default 10,000. */
+  readonly requestTimeoutMs?: number;
+  readonly log: KafkaLog;
+}
+
+export interface KafkaSasl {
+  readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512';
+  readonly username: string;
+  readonly password: string;
+}
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const REQUEST_TIMEOUT_MS = 10_000;
+/** Of what kafkajs tries again by itself; consumers so go on within a second of a broker's return. */
+const RETRY = { initialRetryTime: 100, maxRetryTime: 1_000 };
+/** How often: consumers for ever, more or less; producers for 20 s; questions are asked again by who asks. */
+export const RETRIES = { consumer: 100, producer: 20, admin: 1 } as const;
+
+/** kafkajs's settings for a connection. */
+export const clientOptions = (connection: KafkaConnection, use: keyof typeof RETRIES): KafkaConfig => {
+  const { brokers, ssl, sasl, clientId, requestTimeoutMs, socketFactory, log } = connection;
+  return {
+    brokers: [...brokers],
+    clientId: clientId ?? 'rekey',
+    connectionTimeout: CONNECT_TIMEOUT_MS,
+    requestTimeout: requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
+    retry: { ...RETRY, retries: RETRIES[use] },
+    logLevel: logLevel.WARN,
+    logCreator: () => logTo(log),
+    ...(socketFactory && { socketFactory }),
+    ...(ssl !== undefined && { ssl }),
+    ...(sasl && { sasl: { ...sasl } as SASLOptions }),
+  };
+};
+
+export const clientOf = (connection: KafkaConnection, use: keyof typeof RETRIES): Kafka =>
+  new Kafka(clientOptions(connection, use));
+
+/** Quick to join, to leave and to be replaced; waiting for a record costs no latency, as one is enough to answer. */
+export const CONSUMER_OPTIONS = {
+  maxWaitTimeInMs: 250,
+  heartbeatInterval: 250,
+  sessionTimeout: 6_000,
+  rebalanceTimeout: 10_000,
+  minBytes: 1,
+  maxBytesPerPartition: 256 * 1024,
+  allowAutoTopicCreation: false,
+  // Said again, for a consumer has 5 where it is told nothing of its own.
+  retry: { ...RETRY, retries: RETRIES.consumer },
+};
+
+/** What the client says is about brokers and groups; that it lost one is no error of ours, for it goes on by itself. */
+const logTo =
+  (log: KafkaLog) =>
+  ({ level, namespace, log: { message, groupId, broker, error } }: LogEntry): void => {
+    const facts = { kafka: namespace, groupId, broker, error };
+    if (level <= logLevel.WARN) log.warn(facts, message);
+    else log.debug(facts, message);
+  };

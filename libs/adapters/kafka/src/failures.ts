@@ -1,0 +1,67 @@
+import type { Clock } from '@rekey/ports';
+import { KafkaJSError } from 'kafkajs';
+
+/** There is no such topic, or no such partition of it; nothing was sent. */
+export class TopicMissing extends Error {
+  constructor(readonly topic: string) {
+    super(`There is no topic ${topic}, or not this partition of it.`);
+    this.name = 'TopicMissing';
+  }
+}
+
+/** Nothing was sent, for no broker could be asked where to. */
+export class NotSent extends Error {
+  constructor(cause: unknown) {
+    super('Nothing was sent: no broker answers.', { cause });
+    this.name = 'NotSent';
+  }
+}
+
+/** The client says that all was stored, and has no answer of some partitions; nobody knows of these. */
+export class NotAllStored extends Error {
+  constructor(readonly topic: string) {
+    super(`Not all partitions of ${topic} have answered.`);
+    this.name = 'NotAllStored';
+  }
+}
+
+/** It took longer than anybody waits. */
+export class Late extends Error {
+  constructor() {
+    super('No broker answered in time.');
+    this.name = 'Late';
+  }
+}
+
+/** Waits for work, for some time; throws `Late`. */
+export const inTime = async (work: Promise<void>, clock: Clock, timeoutMs: number): Promise<void> => {
+  let cancel = (): void => undefined;
+  const late = new Promise<never>((_, reject) => {
+    cancel = clock.schedule(timeoutMs, () => reject(new Late()));
+  });
+  await Promise.race([work, late]).finally(() => cancel());
+};
+
+const typeOf = (error: unknown): unknown => (error as { type?: unknown } | undefined)?.type;
+
+/** The failure that a client gave up over, or the failure itself. */
+const origin = (error: unknown): unknown =>
+  (error instanceof KafkaJSError || error instanceof NotSent) && error.cause instanceof Error
+    ? origin(error.cause)
+    : error;
+
+export const saysNoTopic = (error: unknown): boolean =>
+  ['UNKNOWN_TOPIC_OR_PARTITION', 'INVALID_TOPIC_EXCEPTION'].includes(String(typeOf(origin(error))));
+
+/** Whether a broker refuses what was to be stored as too large: it never will be taken. */
+export const saysTooLarge = (error: unknown): boolean =>
+  ['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'].includes(String(typeOf(origin(error))));
+
+/** What may be told of a failure: no address, nothing of a record. */
+export const publicCause = (error: unknown): string => {
+  const root = origin(error);
+  if (root instanceof TopicMissing || root instanceof NotAllStored || root instanceof Late) return root.message;
+  const type = typeOf(root);
+  if (typeof type === 'string' && /^[A-Z_]+$/.test(type)) return `The broker says ${type}.`;
+  return 'No broker answers.';
+};

@@ -1,0 +1,91 @@
+import { describeOn } from '@rekey/testing';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { CALLER, connectionTo, dropTopics, exampleCommand, madeTopics, openBus, until } from './kafka.testing';
+import { topicsOf } from './topics';
+
+jest.setTimeout(180_000);
+const PATIENT_MS = 90_000;
+const workspace = path.resolve(__dirname, '../../../..');
+
+describeOn(['kafka'], ({ kafka: url }) => {
+  const prefix = `killed-${randomUUID().slice(0, 8)}.`;
+  const topics = topicsOf(prefix);
+  const connection = connectionTo(url);
+  const children = new Set<ChildProcess>();
+  let folder: string;
+
+  beforeAll(async () => {
+    folder = mkdtempSync(path.join(tmpdir(), 'rekey-kafka-'));
+    const options = {
+      entryPoints: [path.join(__dirname, 'service-process.testing.ts')],
+      outfile: path.join(folder, 'service.cjs'),
+      tsconfig: path.join(workspace, 'tsconfig.base.json'),
+      bundle: true,
+      platform: 'node',
+      format: 'cjs',
+      packages: 'external',
+    };
+    // In a process of its own: esbuild does not work inside the realm that Jest gives to a test.
+    const script = 'require("esbuild").buildSync(JSON.parse(process.argv[1]))';
+    execFileSync(process.execPath, ['-e', script, JSON.stringify(options)], { cwd: workspace });
+    symlinkSync(path.join(workspace, 'node_modules'), path.join(folder, 'node_modules'));
+    await madeTopics(connection, 4, topics);
+  });
+  afterAll(async () => {
+    for (const child of children) child.kill('SIGKILL');
+    await dropTopics(connection, topics);
+    rmSync(folder, { recursive: true });
+  });
+
+  /** A command-service in a process; `handled`: the ids of the commands that it has taken. */
+  const service = (name: string) => {
+    const file = path.join(folder, name);
+    const child = spawn(process.execPath, [path.join(folder, 'service.cjs'), url, prefix, file], { stdio: 'inherit' });
+    children.add(child);
+    const handled = (): string[] => (existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : []);
+    return { child, handled };
+  };
+  const ended = (child: ChildProcess): Promise<number | null> =>
+    new Promise((resolve) => child.once('exit', (code) => resolve(code)));
+
+  it('a service that is killed loses nothing: another takes over, and ends by itself when it is told to', async () => {
+    const bus = openBus(connection, topics);
+    const services = [service('one'), service('two')];
+    const ids: string[] = [];
+    let going = true;
+    const working = Array.from({ length: 16 }, async () => {
+      while (going) {
+        const command = exampleCommand();
+        ids.push(command.id);
+        const reply = await bus.send({ command, caller: CALLER, correlationId: command.id }, PATIENT_MS);
+        expect(reply).toMatchObject({ id: command.id, status: 'accepted' });
+      }
+    });
+    const handled = (more: number, by: typeof services): Promise<void> => {
+      const from = by.map((each) => each.handled().length);
+      const all = () => by.every((each, index) => each.handled().length >= (from[index] ?? 0) + more);
+      return until(`${more} more are handled`, all, PATIENT_MS);
+    };
+    await handled(50, services);
+    const [killed, left] = services as [(typeof services)[0], (typeof services)[0]];
+    killed.child.kill('SIGKILL');
+    await ended(killed.child);
+    await handled(200, [left]);
+    const third = service('three');
+    await handled(50, [left, third]);
+    left.child.kill('SIGTERM');
+    expect(await ended(left.child)).toBe(0);
+    await handled(50, [third]);
+    going = false;
+    await Promise.all(working);
+    await bus.close();
+    third.child.kill('SIGTERM');
+    expect(await ended(third.child)).toBe(0);
+    const done = new Set([...killed.handled(), ...left.handled(), ...third.handled()]);
+    expect(ids.filter((id) => !done.has(id))).toEqual([]);
+  });
+});

@@ -1,0 +1,178 @@
+import { RekeyError, type Caller, type CommandReply } from '@rekey/contracts';
+import { SystemClock, type CommandRequest, type SignCommand, type VerifyCommand } from '@rekey/ports';
+import { createHash, randomUUID } from 'node:crypto';
+import { Partitioners, type Consumer, type KafkaMessage, type Message, type Producer } from 'kafkajs';
+import { CONSUMER_OPTIONS, clientOf, type KafkaConnection, type KafkaLog } from './connection';
+import { KafkaCommandBus, type KafkaCommandBusOptions } from './kafka-command-bus';
+import { ensureTopics, topicsOf, type KafkaTopics } from './topics';
+
+/** Log lines, for tests that look into them. */
+export const logged = (): KafkaLog & { readonly lines: string[] } => {
+  const lines: string[] = [];
+  const write = (facts: object, message: string): void => {
+    const err = (facts as { err?: unknown }).err;
+    lines.push(`${message} ${JSON.stringify(facts)} ${err instanceof Error ? String(err.stack) : ''}`);
+  };
+  return { lines, debug: write, info: write, warn: write, error: write };
+};
+
+export const connectionTo = (url: string, log: KafkaLog = logged()): KafkaConnection => ({
+  brokers: [url],
+  log,
+  clientId: 'rekey-test',
+});
+
+/** Topics that no other test has. */
+export const madeTopics = async (
+  connection: KafkaConnection,
+  partitions = 3,
+  topics = topicsOf(`test-${randomUUID().slice(0, 8)}.`),
+): Promise<KafkaTopics> => {
+  const settings = { partitions };
+  await ensureTopics({
+    connection,
+    topics,
+    settings: { commands: settings, reply: settings, events: settings, notifications: settings },
+  });
+  return topics;
+};
+
+export const dropTopics = async (connection: KafkaConnection, topics: KafkaTopics): Promise<void> => {
+  const admin = clientOf(connection, 'admin').admin();
+  await admin.connect();
+  const { commands, reply, dead, events, notifications } = topics;
+  const there = new Set(await admin.listTopics());
+  await admin.deleteTopics({
+    topics: [commands, reply, dead, events, notifications].filter((topic) => there.has(topic)),
+  });
+  await admin.disconnect();
+};
+
+const hashOf = (value: Uint8Array): string => createHash('sha256').update(value).digest('hex');
+
+/** Stands for the tokens of libs/platform: names the caller and holds the value, and needs no keys. */
+export const sign: SignCommand = async ({ caller, correlationId }, { value }) =>
+  `Bearer ${Buffer.from(JSON.stringify({ caller, correlationId, hash: hashOf(value) })).toString('base64url')}`;
+
+export const verify: VerifyCommand = async (authorization, { value }) => {
+  const text = Buffer.from(authorization?.slice('Bearer '.length) ?? '', 'base64url').toString('utf8');
+  const { caller, correlationId, hash } = JSON.parse(text || '{}') as {
+    caller: Caller;
+    correlationId: string;
+    hash: string;
+  };
+  if (hash !== hashOf(value)) throw new RekeyError('unauthenticated', 'Not signed.');
+  return { caller, fresh: true, ...(correlationId !== '' && { correlationId }) };
+};
+
+export const openBus = (
+  connection: KafkaConnection,
+  topics: KafkaTopics,
+  more: Partial<KafkaCommandBusOptions> = {},
+): KafkaCommandBus => KafkaCommandBus.open({ connection, topics, clock: new SystemClock(), sign, verify, ...more });
+
+/** Reads a topic from its beginning, every partition of it; what is there when a test looks. */
+export class TopicTail {
+  readonly messages: (KafkaMessage & { readonly partition: number })[] = [];
+
+  private constructor(private readonly consumer: Consumer) {}
+
+  static async of(connection: KafkaConnection, topic: string): Promise<TopicTail> {
+    const consumer = clientOf(connection, 'consumer').consumer({
+      ...CONSUMER_OPTIONS,
+      groupId: `tail-${randomUUID()}`,
+    });
+    const tail = new TopicTail(consumer);
+    await consumer.connect();
+    await consumer.subscribe({ topics: [topic], fromBeginning: true });
+    await consumer.run({
+      autoCommit: false,
+      eachMessage: async ({ message, partition }) => void tail.messages.push({ ...message, partition }),
+    });
+    return tail;
+  }
+
+  /** Messages with a header, as text. */
+  headers(name: string): (string | undefined)[] {
+    return this.messages.map(({ headers }) => headers?.[name]?.toString());
+  }
+
+  close(): Promise<void> {
+    return this.consumer.disconnect();
+  }
+}
+
+/** Somebody else's producer. */
+export const foreignProducer = async (connection: KafkaConnection): Promise<Producer> => {
+  const producer = clientOf(connection, 'producer').producer({ createPartitioner: Partitioners.DefaultPartitioner });
+  await producer.connect();
+  return producer;
+};
+
+/** A command as somebody else would send it, signed as `verify` takes it. */
+export const foreignCommand = async (
+  command: Readonly<Record<string, unknown>> & { readonly id: string },
+  more: Partial<Message> & { readonly key?: string } = {},
+): Promise<Message> => {
+  const data = command['data'] as { applicationId?: string; domainId?: string } | undefined;
+  const value = Buffer.from(JSON.stringify(command));
+  const request = { command, caller: CALLER, correlationId: '' } as unknown as CommandRequest;
+  return {
+    key: data?.applicationId ?? data?.domainId ?? '',
+    value,
+    ...more,
+    headers: { authorization: await sign(request, { value }), ...more.headers },
+  };
+};
+
+export const CALLER: Caller = { type: 'service', name: 'billing', roles: ['manager'], domains: ['shop'] };
+
+export const exampleCommand = (applicationId: string = randomUUID(), name = 'Checkout') =>
+  ({ id: randomUUID(), type: 'UpdateApplication', data: { domainId: 'shop', applicationId, name } }) as const;
+
+export const acceptedReply = ({ command }: CommandRequest, revision = 0): CommandReply => ({
+  id: command.id,
+  status: 'accepted',
+  replayed: false,
+  revision,
+  position: '00000000000000000001',
+});
+
+/** Stands for the stores of command-services: what is done is known to all of them, and done once. */
+export class Effects {
+  /** Ids, in the order in which they were done. */
+  readonly done: string[] = [];
+  private readonly keys = new Map<string, string[]>();
+  private readonly known = new Set<string>();
+
+  /** Ids that were done to a key. */
+  of(key: string): string[] {
+    return this.keys.get(key) ?? [];
+  }
+
+  readonly handle = async (request: CommandRequest): Promise<CommandReply> => {
+    const { id, data } = request.command;
+    const key = 'applicationId' in data ? data.applicationId : data.domainId;
+    await new Promise((resolve) => setImmediate(resolve));
+    const replayed = this.known.has(id);
+    if (!replayed) {
+      this.known.add(id);
+      this.done.push(id);
+      this.keys.set(key, [...this.of(key), id]);
+    }
+    return { ...acceptedReply(request), replayed };
+  };
+}
+
+/** Resolves as soon as a condition holds. */
+export const until = async (
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  timeoutMs = 60_000,
+): Promise<void> => {
+  const deadline = Date.now() + timeoutMs;
+  while (!(await holds())) {
+    if (Date.now() > deadline) throw new Error(`Not in time: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+};

@@ -1,0 +1,97 @@
+import type { ISocketFactory } from 'kafkajs';
+import { type AddressInfo, type Server, type Socket, connect, createServer } from 'node:net';
+
+/** Keys of requests in Kafka's protocol. */
+export const PRODUCE = 0;
+export const OFFSET_COMMIT = 8;
+
+/** `cut`: the connection breaks as soon as the answer comes; `swallow`: the answer never arrives. */
+export type Mishap = 'cut' | 'swallow';
+
+const LENGTH_BYTES = 4;
+const PREFIX_BYTES = 10;
+
+/**
+ * The network between a client and its broker, which brings every request to the broker and loses answers on their way
+ * back: the broker has done what the client does not hear of.
+ */
+export class Relay {
+  /** What befalls the answer of a request; asked for each. */
+  mishap: (apiKey: number) => Mishap | undefined = () => undefined;
+  /** How many answers were lost. */
+  lost = 0;
+  private readonly sockets = new Set<Socket>();
+
+  private constructor(
+    private readonly server: Server,
+    private readonly target: { readonly host: string; readonly port: number },
+  ) {}
+
+  static async to(url: string): Promise<Relay> {
+    const [host = '', port] = url.split(':');
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const relay = new Relay(server, { host, port: Number(port) });
+    server.on('connection', (outer) => relay.join(outer));
+    return relay;
+  }
+
+  /** For clients: whatever broker they mean, they reach it through here. */
+  readonly socketFactory: ISocketFactory = ({ onConnect }) =>
+    connect({ port: (this.server.address() as AddressInfo).port, host: '127.0.0.1' }, onConnect);
+
+  async close(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+
+  private join(outer: Socket): void {
+    const inner = connect(this.target);
+    const befalls = new Map<number, Mishap>();
+    const requests = new Frames((frame) => {
+      const mishap = this.mishap(frame.readInt16BE(LENGTH_BYTES));
+      if (mishap) befalls.set(frame.readInt32BE(LENGTH_BYTES + 4), mishap);
+    });
+    const answers = new Frames((frame) => {
+      const correlation = frame.readInt32BE(LENGTH_BYTES);
+      const mishap = befalls.get(correlation);
+      befalls.delete(correlation);
+      if (mishap) this.lost++;
+      if (mishap === 'cut') outer.destroy();
+      if (mishap === undefined && outer.writable) outer.write(frame);
+    });
+    outer.on('data', (chunk) => {
+      requests.add(chunk);
+      inner.write(chunk);
+    });
+    inner.on('data', (chunk) => answers.add(chunk));
+    for (const [socket, other] of [
+      [outer, inner],
+      [inner, outer],
+    ] as const) {
+      this.sockets.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        this.sockets.delete(socket);
+        other.destroy();
+      });
+    }
+  }
+}
+
+/** Takes a stream of bytes apart into requests or answers, each with its length before it. */
+class Frames {
+  private rest = Buffer.alloc(0);
+
+  constructor(private readonly take: (frame: Buffer) => void) {}
+
+  add(chunk: Buffer): void {
+    this.rest = Buffer.concat([this.rest, chunk]);
+    while (this.rest.length >= PREFIX_BYTES) {
+      const length = LENGTH_BYTES + this.rest.readInt32BE();
+      if (this.rest.length < length) return;
+      this.take(this.rest.subarray(0, length));
+      this.rest = this.rest.subarray(length);
+    }
+  }
+}

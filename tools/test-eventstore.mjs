@@ -1,0 +1,25 @@
+#!/usr/bin/env node
+// `npm run test:eventstore`: everything that concerns EventStoreDB, on the real server that REKEY_TEST_EVENTSTORE_URL names,
+// or one in a container where Docker answers: the adapter's conformance suite and faults, the whole system, chaos.
+// Events stay on the server: give it one of its own.
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { root } from './build.mjs';
+
+const REQUIRED = [...(process.env.REKEY_REQUIRE ?? '').split(',').filter(Boolean), 'eventstore'];
+const jest = path.join(root, 'node_modules/jest/bin/jest.js');
+const runs = [
+  ['--selectProjects', 'unit', 'int', '--', 'libs/adapters/eventstoredb'],
+  ['--selectProjects', 'e2e', '--testNamePattern', 'EventStoreDB', '--', 'apps/standalone/src/(whole-system|chaos)'],
+];
+let failed = 0;
+for (const args of runs) {
+  const env = { ...process.env, REKEY_REQUIRE: REQUIRED.join(',') };
+  const { status } = spawnSync(process.execPath, [jest, '--ci', '--maxWorkers=1', ...args, ...process.argv.slice(2)], {
+    cwd: root,
+    env,
+    stdio: 'inherit',
+  });
+  failed ||= status ?? 1;
+}
+process.exitCode = failed;
