@@ -30,6 +30,7 @@ export class GatewayService extends Service {
     private readonly readModels: ReadModels,
     private readonly usage: UsageRecorder,
     private readonly views: Views,
+    private readonly projections: Projections,
   ) {
     super();
   }
@@ -46,7 +47,7 @@ export class GatewayService extends Service {
       health,
       metrics,
       outcomes,
-      projections: new Projections({ store, readModels, clock, log }),
+      projections: this.projections,
       store,
       views,
       usage: (ids) => readUsage(readModels, ids),
@@ -125,7 +126,20 @@ export const gateway: readonly Provider[] = [
   part(Authenticator, [Setting, Views, SecretHasher, Clock, UsageRecorder], authenticatorOf),
   part(
     GatewayService,
-    [Setting, Clock, Access, Authenticator, CommandBus, Health, Outcomes, EventStore, ReadModels, UsageRecorder, Views],
+    [
+      Setting,
+      Clock,
+      Access,
+      Authenticator,
+      CommandBus,
+      Health,
+      Outcomes,
+      EventStore,
+      ReadModels,
+      UsageRecorder,
+      Views,
+      Projections,
+    ],
     (...parts) => new GatewayService(...parts),
   ),
 ];
