@@ -209,7 +209,7 @@ const tests = (): void =>
       const value = JSON.stringify({ id: randomUUID(), type: 'AddSecret', data: secret, recipientKey });
       await send({ name: 'value', value });
       const [reply] = await repliesTo('value');
-      const clientSecret = await open(reply?.result?.sealedSecret ?? '', privateKey.export({ format: 'jwk' }) as JWK);
+      const clientSecret = await open(reply?.result?.sealedSecret ?? '', privateKey.export({ format: 'jwk' }));
       const check = { method: 'POST', target: `/domains/${DOMAIN}/authenticate`, body: { clientId: 'billing', clientSecret } }; // prettier-ignore
       expect(
         await until('the check', async () => {
