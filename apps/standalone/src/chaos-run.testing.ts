@@ -1,4 +1,4 @@
-import type { EngineName } from '@rekey/testing';
+import { proxyTo, type EngineName, type Proxy } from '@rekey/testing';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -103,17 +103,21 @@ export class ChaosRun {
     const { composition } = options;
     const folder = temporaryFolder();
     const name = `rekey-${nameOf(options)}`;
-    const kafka = composition.engines.includes('kafka') ? await ChaosKafka.start(`${name}.`) : undefined;
-    const others = composition.engines.filter((each) => each !== 'kafka').map((each) => ChaosEngine.start(each));
-    const engines = [...(kafka ? [kafka.engine] : []), ...(await Promise.all(others))];
-    const urls = Object.fromEntries(engines.map((engine) => [engine.name, engine.url]));
-    if (kafka) urls['kafka'] = kafka.url;
-    if (composition.eventstore !== undefined) urls['eventstore'] = composition.eventstore;
+    const engines = await Promise.all(composition.engines.map((engine) => ChaosEngine.start(engine)));
+    const urls = Object.fromEntries(engines.map((engine) => [engine.name, engine.proxied]));
+    const proxies = new Map(engines.map((engine) => [engine.name, engine.proxy]));
+    if (composition.eventstore !== undefined) {
+      const way = await wayTo(composition.eventstore);
+      urls['eventstore'] = way.url;
+      if (way.proxy) proxies.set('eventstore', way.proxy);
+    }
     const notices = await NoticeReceiver.open(folder.path);
     const env: Record<string, string> = { ...environmentOf(folder.path, urls, name), ...ENV, ...notices.env };
-    if (kafka) await createTopics(env);
-    const system = await ChaosSystem.start({ folder: folder.path, env, apps: composition.apps, engines });
+    const broker = engines.find((engine) => engine.name === 'kafka');
+    if (broker) await createTopics(env);
+    const system = await ChaosSystem.start({ folder: folder.path, env, apps: composition.apps, engines, proxies });
     const stores = await ChaosStores.open(env);
+    const kafka = broker && new ChaosKafka(broker, `${name}.`);
     const dataFolder = env['REKEY_STORAGE_PATH'] ?? '';
     const token = readFileSync(path.join(dataFolder, 'admin-token'), 'utf8').trim();
     const clients = system.gateways.map(({ port }) => new Client(`http://127.0.0.1:${port}`, token, CLIENT_TIMEOUT_MS));
@@ -346,7 +350,6 @@ export class ChaosRun {
     await this.stores.close();
     await this.system.remove();
     await this.notices.close();
-    await this.kafka?.close();
     this.folder.remove();
   }
 }
@@ -384,4 +387,12 @@ const until = async (what: string, condition: () => Promise<boolean> | boolean):
 const hold = (problems: readonly string[]): void => {
   const told = problems.slice(0, TOLD).map((problem) => problem.slice(0, TOLD_LENGTH));
   if (problems.length > 0) throw new Error(`${problems.length} problems:\n${told.join('\n')}`);
+};
+
+/** A way to a server of somebody else's: through a proxy, where it is one server and does not speak TLS. */
+const wayTo = async (connectionString: string): Promise<{ readonly url: string; readonly proxy?: Proxy }> => {
+  const [, begin, host, port, end] = /^(esdb:\/\/)([\w.-]+):(\d+)(\/?\?tls=false)$/.exec(connectionString) ?? [];
+  if (host === undefined) return { url: connectionString };
+  const proxy = await proxyTo(host, Number(port));
+  return { url: `${begin}127.0.0.1:${proxy.port}${end}`, proxy };
 };

@@ -1,3 +1,4 @@
+import type { EngineName, Proxy } from '@rekey/testing';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -24,13 +25,17 @@ export interface ChaosSystemOptions {
   readonly env: Readonly<Record<string, string>>;
   /** How many there are of each. */
   readonly apps: Readonly<Partial<Record<AppName, number>>>;
+  /** Those that can be killed. */
   readonly engines: readonly ChaosEngine[];
+  /** Ways to engines, these and others. */
+  readonly proxies: ReadonlyMap<EngineName, Proxy>;
 }
 
 /** The processes and engines of a system that things are done to. Who ends without being killed is a problem. */
 export class ChaosSystem {
   readonly members: readonly Member[];
   readonly engines: readonly ChaosEngine[];
+  readonly proxies: ReadonlyMap<EngineName, Proxy>;
   readonly problems: string[] = [];
   /** Every process that there ever was. */
   private readonly launched: { readonly name: string; readonly process: AppProcess }[] = [];
@@ -41,6 +46,7 @@ export class ChaosSystem {
     places: readonly Omit<Member, 'process'>[],
   ) {
     this.engines = options.engines;
+    this.proxies = options.proxies;
     this.members = places.map((place) => ({ ...place, process: this.launchProcess(place) }));
   }
 
@@ -64,7 +70,7 @@ export class ChaosSystem {
     return this.members.filter((member) => member.app === app);
   }
 
-  engine(name: ChaosEngine['name']): ChaosEngine | undefined {
+  engine(name: EngineName): ChaosEngine | undefined {
     return this.engines.find((engine) => engine.name === name);
   }
 
@@ -155,5 +161,6 @@ export class ChaosSystem {
   async remove(): Promise<void> {
     await Promise.all(this.members.map((member) => this.kill(member)));
     await Promise.all(this.engines.map((engine) => engine.remove()));
+    for (const proxy of this.proxies.values()) await proxy.down();
   }
 }

@@ -1,4 +1,4 @@
-import { NativeEngine, type EngineName } from '@rekey/testing';
+import { NativeEngine, describeOn, type EngineName } from '@rekey/testing';
 import { randomInt } from 'node:crypto';
 import { ChaosRun, type Composition } from './chaos-run.testing';
 
@@ -60,4 +60,8 @@ const ENGINES = ['kafka', 'mongodb', 'redis'] as const;
 
 describe('chaos', () => {
   describeOnOwn('among four services, two of each', ENGINES, () => holdsThroughChaos({ apps: SERVICES, engines: ENGINES }));
+  describe('in standalone on a real EventStoreDB', () =>
+    describeOn(['eventstore'], ({ eventstore }) => holdsThroughChaos({ apps: { standalone: 1 }, engines: [], eventstore })));
+  describeOnOwn('among four services on a real EventStoreDB', ENGINES, () =>
+    describeOn(['eventstore'], ({ eventstore }) => holdsThroughChaos({ apps: SERVICES, engines: ENGINES, eventstore })));
 }); // prettier-ignore
