@@ -17,7 +17,7 @@ export interface ReplyReaderOptions {
   readonly onReply: (message: KafkaMessage) => void;
 }
 
-const AGAIN_MS = 1_000;
+const AGAIN_MS = 250;
 
 /**
  * Reads one partition of the topic of replies, from where it ended when this process began, in a group of its own:
@@ -29,6 +29,7 @@ export class ReplyReader {
   private place: { readonly partition: number; next: string } | undefined;
   private readonly placeListeners = new Set<() => void>();
   private cause = '';
+  private consumers = 0;
   joined = false;
 
   constructor(private readonly options: ReplyReaderOptions) {
@@ -80,22 +81,22 @@ export class ReplyReader {
     let ended = (): void => undefined;
     const end = new Promise<void>((resolve) => (ended = resolve));
     this.closing.signal.addEventListener('abort', ended, { once: true });
-    const consumer = clientOf(connection, 'consumer').consumer({
+    const consumer = clientOf(connection, 'consumer', this.closing.signal).consumer({
       ...CONSUMER_OPTIONS,
-      groupId: `${topics.replyGroup}.${instance}`,
+      // Another one each time: a group waits for a member that has gone without a word.
+      groupId: `${topics.replyGroup}.${instance}.${++this.consumers}`,
       partitionAssigners: [onlyPartition(place.partition)],
     });
     consumer.on(consumer.events.GROUP_JOIN, () => {
       this.joined = true;
       consumer.seek({ topic: topics.reply, partition: place.partition, offset: place.next });
     });
-    consumer.on(consumer.events.CRASH, ({ payload }) => {
-      if (!payload.restart) ended();
-    });
+    consumer.on(consumer.events.CRASH, () => ended());
     try {
       await this.run(consumer, place);
       this.cause = '';
       await end;
+      this.joined = false;
       if (!this.closing.signal.aborted) observer.consumerRestarted?.('replies');
     } finally {
       this.closing.signal.removeEventListener('abort', ended);
