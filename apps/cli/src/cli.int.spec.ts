@@ -471,3 +471,60 @@ describe('health', () => {
     expect((await rekey(['health'])).code).toBe(0);
   });
 });
+
+describe('projections', () => {
+  const at = '/api/v1/projections';
+  const build = 'secrets.v1.000002b';
+  const standing = (name: string, active: boolean, owner?: string) => ({
+    view: 'secrets', version: 1, build: name, active, ready: active, checkpoint: '00042', lagSeconds: 1.25, parkedStreams: 2, owner,
+  }); // prettier-ignore
+  const list = (...items: object[]) => ({ status: 200, body: { items } });
+
+  it('shows how every build stands', async () => {
+    server.on('GET', at, list(standing('secrets.v1.000001a', true, 'projector@one'), standing(build, false)));
+    const lines = (await rekey(['projections', 'list'])).stdout.split('\n');
+    expect(lines[0]).toMatch(/^VIEW +VERSION +BUILD +ANSWERS +READY +CHECKPOINT +LAG +PARKED +OWNER$/);
+    expect(lines[1]).toMatch(/^secrets +1 +secrets\.v1\.000001a +yes +yes +00042 +1\.3 s +2 +projector@one$/);
+    expect(lines[2]).toMatch(/^secrets +1 +secrets\.v1\.000002b +no +no +00042 +1\.3 s +2 +-$/);
+  });
+
+  it('begins a build, and waits until it answers where that is asked for', async () => {
+    server.on('POST', `${at}/secrets/rebuild`, { status: 202, body: { view: 'secrets', build } });
+    expect(await rekey(['projections', 'rebuild', 'secrets'])).toMatchObject({ code: 0, stdout: expect.stringContaining(build) });
+    server.on('GET', at, list(standing(build, false)), list(standing(build, true)));
+    expect((await rekey(['projections', 'rebuild', 'secrets', '--wait'])).stdout).toBe(`${build} answers for secrets.\n`);
+    expect(server.seen.filter(({ method }) => method === 'GET')).toHaveLength(2);
+    // A younger one that was begun since will do as well; none at all will not.
+    server.on('GET', at, list(standing('secrets.v1.000003c', true)));
+    expect((await rekey(['projections', 'rebuild', 'secrets', '--wait'])).code).toBe(0);
+    server.on('GET', at, list(standing('secrets.v1.000001a', true)));
+    expect(await rekey(['projections', 'rebuild', 'secrets', '--wait'])).toMatchObject({ code: 1, stderr: expect.stringContaining('is gone') });
+    expect((await rekey(['projections', 'rebuild', 'usage'])).code).toBe(2);
+  }); // prettier-ignore
+
+  it('shows what failed, and what was asked of it', async () => {
+    const failed = { view: 'secrets', build, stream: 'application-x', revision: 4, position: '00040', type: 'SecretAdded', cause: 'unknown type', waiting: 3 };
+    const replay = { askedAt: '2026-01-01T00:00:00.000Z', askedBy: 'token:ops', answered: false };
+    const result = { at: '2026-01-01T00:00:01.000Z', events: 0, waiting: 3, cause: 'unknown type' };
+    server.on('GET', `${at}/failed`, list(failed, { ...failed, replay }, { ...failed, replay: { ...replay, answered: true, result } }));
+    const lines = (await rekey(['projections', 'failed', '--view', 'secrets'])).stdout.split('\n');
+    expect(lines[0]).toMatch(/^VIEW +STREAM +REVISION +EVENT +CAUSE +WAITING +REPLAY +BUILD$/);
+    expect(lines[1]).toMatch(/^secrets +application-x +4 +SecretAdded +unknown type +3 +- +secrets\.v1\.000002b$/);
+    expect(lines[2]).toContain('asked by token:ops at 2026-01-01T00:00:00.000Z');
+    expect(lines[3]).toContain('0 events taken in, 3 waiting (unknown type), asked by token:ops');
+    expect(server.seen[0]?.query).toEqual({ view: 'secrets' });
+  }); // prettier-ignore
+
+  it('tells by its exit code what came of a replay', async () => {
+    const run = async (status: number, result?: object) => {
+      const body = { view: 'secrets', stream: 'application-x', builds: [{ build, result }] };
+      server.on('POST', `${at}/secrets/replay`, { status, body });
+      return rekey(['projections', 'replay', 'secrets', 'application-x']);
+    };
+    const whole = await run(200, { events: 3, waiting: 0 });
+    expect([whole.code, whole.stdout]).toEqual([0, expect.stringContaining('3 events taken in, 0 waiting')]);
+    expect(server.seen[0]?.body).toEqual({ stream: 'application-x' });
+    expect((await run(200, { events: 1, waiting: 2, cause: 'unknown type' })).code).toBe(1);
+    expect(await run(202)).toMatchObject({ code: 5, stdout: expect.stringContaining('noted') });
+  });
+});

@@ -10,6 +10,7 @@ import { addNotificationCommands } from './commands/notifications';
 import { addOperationCommands } from './commands/operations';
 import { addPolicyCommands } from './commands/policies';
 import { addSignCommand } from './commands/sign';
+import { addProjectionCommands } from './commands/projections';
 import { addStoreCommands } from './commands/store';
 import { addTopicCommands } from './commands/topics';
 import { addSecretCommands } from './commands/secrets';
@@ -61,6 +62,7 @@ export const programOf = (io: Io): Command => {
   addHistoryCommands(program, io);
   addNotificationCommands(program, io);
   addOperationCommands(program, io);
+  addProjectionCommands(program, io);
   addTokenCommands(program, io);
   addKeysCommand(program, io);
   addSignCommand(program, io);

@@ -134,11 +134,12 @@ export const pageIn = (body: unknown): { readonly items: unknown[]; readonly nex
   throw new Failure(EXIT.refused, `The server's answer is not a list.`);
 };
 
-/** What a command does with its options and its first argument. */
+/** What a command does with its options and its arguments. */
 export type Run<Options, Argument> = (
   session: Session,
   options: Options & GlobalOptions,
   argument: Argument,
+  second: string,
 ) => Promise<void>;
 
 /** Other forms of an answer than its body. */
@@ -153,5 +154,6 @@ export const action =
     const other = FORMS.find((form) => command.getOptionValue(form) === true);
     if (options.json && other !== undefined)
       throw usage('--json and the other form that was asked for exclude each other.');
-    await run(new Session(io, options), options, command.processedArgs[0] as Argument);
+    const [first, second] = command.processedArgs as [Argument, string];
+    await run(new Session(io, options), options, first, second);
   };

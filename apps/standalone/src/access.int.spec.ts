@@ -20,7 +20,8 @@ const pathIn = (url: string, domainId: string): string =>
     .replace(':applicationId', APPLICATION)
     .replace(':secretId', UNKNOWN)
     .replace(':commandId', UNKNOWN)
-    .replace(':notificationId', 'none');
+    .replace(':notificationId', 'none')
+    .replace(':view', 'secrets');
 
 describe('every route with every role', () => {
   const folder = temporaryFolder();

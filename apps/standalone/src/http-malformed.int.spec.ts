@@ -196,7 +196,7 @@ describe('malformed input', () => {
     const { id: applicationId } = await system.done('POST', `/domains/${domainId}/applications`, { name: 'A' });
     const path = `/domains/${domainId}/applications/${applicationId}/secrets`;
     const { id: secretId } = await system.done('POST', path, { description: 'A' });
-    return { domainId, applicationId, secretId };
+    return { domainId, applicationId, secretId, view: 'secrets' };
   };
 
   it('never gets more than a refusal out of any route', async () => {

@@ -3,8 +3,8 @@ import { Authenticator, FailureLimiter, UsageRecorder } from '@rekey/authenticat
 import { addRoutes, gatewayRoutes, type Route } from '@rekey/gateway';
 import { Access, Health } from '@rekey/platform';
 import { Clock, CommandBus, EventStore, Outcomes, ReadModels, SecretHasher } from '@rekey/ports';
-import { readUsage, recordUsage } from '@rekey/read-models';
 import { commandBus } from './engines';
+import { Projections, readUsage, recordUsage } from '@rekey/read-models';
 import { part } from './part';
 import { Service } from './service';
 import { Setting } from './setting';
@@ -46,6 +46,7 @@ export class GatewayService extends Service {
       health,
       metrics,
       outcomes,
+      projections: new Projections({ store, readModels, clock, log }),
       store,
       views,
       usage: (ids) => readUsage(readModels, ids),

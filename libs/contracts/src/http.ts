@@ -17,6 +17,7 @@ import {
   nameSchema,
   secretIdSchema,
 } from './primitives';
+import { VIEW_VERSIONS, type ViewName } from './views';
 
 // ── Paths and paging ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -24,6 +25,8 @@ export const domainPath = z.strictObject({ domainId: domainIdSchema });
 export const applicationPath = domainPath.extend({ applicationId: applicationIdSchema });
 export const secretPath = applicationPath.extend({ secretId: secretIdSchema });
 export const commandPath = z.strictObject({ commandId: commandIdSchema });
+const viewSchema = z.enum(Object.keys(VIEW_VERSIONS) as [ViewName, ...ViewName[]]);
+export const projectionPath = z.strictObject({ view: viewSchema });
 
 /** An opaque cursor, sent back as `after`. */
 const cursorSchema = z.string().min(1).max(1024);
@@ -121,6 +124,8 @@ export const notificationsQuery = pageQuery.extend({
   acknowledged: flag.optional(),
   domain: domainIdSchema.optional(),
 });
+export const failedEventsQuery = pageQuery.extend({ view: viewSchema.optional() });
+export const replayBody = z.strictObject({ stream: z.string().min(1).max(128) });
 export const verifyBody = z.strictObject({ stream: z.string().min(1).max(128).optional() });
 
 // ── Answers ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -322,6 +327,52 @@ export const commandAnswer = z.object({
   error: z
     .object({ code: z.string(), message: z.string(), details: z.record(z.string(), z.unknown()).optional() })
     .optional(),
+});
+/** A build of a view, which keeps the view's documents. */
+export const projectionAnswer = z.object({
+  view: viewSchema,
+  version: z.int(),
+  build: z.string(),
+  /** It answers for its view. */
+  active: z.boolean(),
+  /** It has come to where the store was when it began. */
+  ready: z.boolean(),
+  checkpoint: z.string(),
+  /** Age of the oldest event that it has not taken in. */
+  lagSeconds: z.number(),
+  /** The process that projects into it; absent: none. */
+  owner: z.string().optional(),
+  parkedStreams: z.int(),
+});
+export const rebuildAnswer = z.object({ view: viewSchema, build: z.string() });
+const replayResult = z.object({
+  at: instant.optional(),
+  /** Events that were taken in. */
+  events: z.int(),
+  /** Events that still wait, and why. */
+  waiting: z.int(),
+  cause: z.string().optional(),
+});
+/** An event that could not be taken in: it and the later ones of its stream wait. */
+export const failedEventAnswer = z.object({
+  view: z.string(),
+  build: z.string(),
+  stream: z.string(),
+  revision: z.int(),
+  position: z.string(),
+  type: z.string(),
+  cause: z.string(),
+  waiting: z.int(),
+  /** What was asked of the stream, and what came of it. */
+  replay: z
+    .object({ askedAt: instant, askedBy: z.string(), answered: z.boolean(), result: replayResult.optional() })
+    .optional(),
+});
+/** What came of a replay in each build that had parked the stream; without a result where it was not taken up yet. */
+export const replayAnswer = z.object({
+  view: viewSchema,
+  stream: z.string(),
+  builds: z.array(z.object({ build: z.string(), result: replayResult.optional() })),
 });
 export const healthAnswer = z.object({
   status: z.enum(['live', 'ready', 'not ready']),

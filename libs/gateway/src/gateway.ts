@@ -2,7 +2,7 @@ import type { Authenticator } from '@rekey/authentication';
 import type { ViewName } from '@rekey/contracts';
 import type { Access, ActiveView, Health, Metrics } from '@rekey/platform';
 import type { Clock, CommandBus, EventStore, Outcomes } from '@rekey/ports';
-import type { SecretUsage } from '@rekey/read-models';
+import type { Projections, SecretUsage } from '@rekey/read-models';
 import type { JWK } from 'jose';
 import { Reads } from './reads';
 import type { Route } from './route';
@@ -13,6 +13,7 @@ import { eventRoutes } from './routes/events';
 import { historyRoutes } from './routes/history';
 import { notificationRoutes } from './routes/notifications';
 import { operationRoutes } from './routes/operations';
+import { projectionRoutes } from './routes/projections';
 import { secretRoutes } from './routes/secrets';
 import { Writes } from './writes';
 
@@ -24,6 +25,7 @@ export interface GatewayOptions {
   readonly health: Health;
   readonly metrics: Metrics;
   readonly outcomes: Outcomes;
+  readonly projections: Projections;
   readonly store: EventStore;
   readonly views: Readonly<Record<ViewName, ActiveView>>;
   readonly usage: (ids: readonly string[]) => Promise<ReadonlyMap<string, SecretUsage>>;
@@ -52,6 +54,7 @@ export const gatewayRoutes = (options: GatewayOptions): Route[] => {
     ...notificationRoutes(writes, reads),
     ...historyRoutes(options),
     ...eventRoutes(options),
+    ...projectionRoutes(options),
   ];
   return [...routes, ...operationRoutes(options, routes)];
 };

@@ -9,7 +9,7 @@ type Json = Record<string, unknown>;
 /** Codes that any route with a token can refuse with. */
 const COMMON: readonly ErrorCode[] = ['invalid_request', 'internal'];
 const WITH_TOKEN: readonly ErrorCode[] = ['unauthenticated', 'forbidden', 'unavailable'];
-/** Codes that any route with a body, or with a command behind it, can refuse with. */
+/** Codes that any route to which a body can be sent, or with a command behind it, can refuse with. */
 const WITH_BODY: readonly ErrorCode[] = ['payload_too_large', 'unsupported_media_type'];
 const WRITING: readonly ErrorCode[] = [...WITH_BODY, 'idempotency_key_reused', 'revision_conflict', 'timeout'];
 
@@ -71,7 +71,7 @@ export const codesOf = (route: Route): ErrorCode[] => {
     ...COMMON,
     ...(route.action === 'public' ? [] : WITH_TOKEN),
     ...(route.url.includes(':domainId') ? (['domain_not_found'] as const) : []),
-    ...(route.body ? WITH_BODY : []),
+    ...(route.method === 'GET' ? [] : WITH_BODY),
     ...(route.writes ? WRITING : []),
     ...(route.errors ?? []),
   ]);

@@ -52,8 +52,14 @@ const PREFIX = 'REKEY_';
 const FILE_VARIABLE = 'REKEY_CONFIG';
 const DEFAULT_FILE = 'rekey.yml';
 
-/** Read by the command line, which may share its environment with a server. */
-export const CLIENT_VARIABLES: readonly string[] = ['REKEY_URL', 'REKEY_TOKEN', 'REKEY_TOKEN_FILE', 'REKEY_DOMAIN'];
+/** Read by the command line and the scripts of deploy/native, which may share their environment with a server. */
+export const CLIENT_VARIABLES: readonly string[] = [
+  'REKEY_URL',
+  'REKEY_TOKEN',
+  'REKEY_TOKEN_FILE',
+  'REKEY_DOMAIN',
+  'REKEY_NATIVE_CACHE',
+];
 
 /** What Kubernetes and Docker links set for a service that happens to be called `rekey…`. */
 const isServiceLink = (name: string, value: string): boolean =>

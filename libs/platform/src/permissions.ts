@@ -34,6 +34,8 @@ export const PERMISSIONS = {
   'history.verify': { roles: AUDITORS, systemWide: true },
   /** The authentication check. */
   check: { roles: ['admin', 'authenticator'] },
+  /** How views are kept: to see it, to build one anew, to replay what could not be taken in. */
+  'projection.manage': { roles: ADMINS, systemWide: true },
   /** What only the watcher, or a service that stands in for it, records. */
   'expiry.record': { roles: ADMINS },
 } as const satisfies Record<string, Permission>;

@@ -26,7 +26,7 @@ const ALLOWED: Record<Role, readonly Action[]> = {
   authenticator: ['check'],
   viewer: READS,
 };
-const SYSTEM_WIDE: readonly Action[] = ['domain.create', 'history.verify'];
+const SYSTEM_WIDE: readonly Action[] = ['domain.create', 'history.verify', 'projection.manage'];
 const actions = Object.keys(PERMISSIONS) as Action[];
 
 describe.each(ROLES)('a caller with the role %s', (role) => {

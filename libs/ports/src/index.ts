@@ -8,3 +8,4 @@ export * from './outcomes';
 export * from './read-models';
 export * from './secret-hasher';
 export * from './system-stream';
+export * from './cron-ticks';

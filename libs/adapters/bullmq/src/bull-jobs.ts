@@ -1,5 +1,7 @@
 import { type Instant, invalid } from '@rekey/domain';
-import { type DeadJob, type Job, type JobCounts, type JobOptions, type JobRun, Jobs } from '@rekey/ports';
+import {
+  type DeadJob, type Job, type JobCounts, type JobOptions, type JobRun, Jobs, type NextTick, ticksOf,
+} from '@rekey/ports'; // prettier-ignore
 import { type BulkJobOptions, Queue, type QueueOptions } from 'bullmq';
 import { engineName, jobQueue, tickQueue } from './names';
 import { QueueWorker, type StoredJob } from './queue-worker';
@@ -7,7 +9,6 @@ import { RedisLink, type ReportFailure } from './redis-link';
 import { Repeat } from './repeat';
 import { BURY, CANCEL } from './scripts';
 import { ENDLESS } from './taking';
-import { type NextTick, ticksOf } from './ticks';
 
 export interface BullJobsOptions {
   /** `redis://user:password@host:port/db`, or `rediss://` for TLS. */

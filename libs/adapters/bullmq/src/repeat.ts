@@ -1,7 +1,7 @@
 import type { Queue } from 'bullmq';
 import type { ReportFailure } from './redis-link';
 import { Taking, type TakingOptions } from './taking';
-import type { NextTick } from './ticks';
+import type { NextTick } from '@rekey/ports';
 
 /** The one schedule of its queue. */
 const SCHEDULE = 'ticks';

@@ -9,8 +9,8 @@ import {
   type JobOptions,
   type JobRun,
   Jobs,
+  ticksOf,
 } from '@rekey/ports';
-import { Cron } from 'croner';
 import type { SqliteDatabase, Step } from './sqlite-database';
 
 const SCHEMA = [
@@ -254,7 +254,8 @@ export class SqliteJobs extends Jobs {
 
   async repeat(name: string, cronExpression: string, timezone: string, handler: () => Promise<void>): Promise<void> {
     if (this.repeats.has(name)) throw new Error(`The repeat ${name} has a handler already.`);
-    const nextMs = ticksOf(cronExpression, timezone);
+    const nextTick = ticksOf(cronExpression, timezone);
+    const nextMs = (fromMs: number): number | null => nextTick(fromMs) ?? null;
     // A tick that fell while nobody was there is kept, unless it is one of another expression.
     const sql = `
       INSERT INTO job_repeats (name, cron_expression, timezone, next_ms) VALUES (?1, ?2, ?3, ?4)
@@ -309,25 +310,6 @@ const dueMsOf = (runAt: string): number => {
   const dueMs = Date.parse(runAt);
   if (Number.isNaN(dueMs)) throw invalid('runAt', 'Must be an instant.');
   return dueMs;
-};
-
-/** The tick after an instant, both as milliseconds since 1970 UTC; null where there is none any more. */
-const ticksOf = (cronExpression: string, timezone: string): ((fromMs: number) => number | null) => {
-  const cron = cronOf(cronExpression, timezone);
-  return (fromMs) => cron.nextRun(new Date(fromMs))?.getTime() ?? null;
-};
-
-const cronOf = (cronExpression: string, timezone: string): Cron => {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: timezone });
-  } catch {
-    throw invalid('timezone', 'Must be the name of a time zone, for example Europe/Zurich.');
-  }
-  try {
-    return new Cron(cronExpression, { timezone, mode: '6-part', paused: true });
-  } catch {
-    throw invalid('cronExpression', 'Must be a cron expression of six fields, seconds first.');
-  }
 };
 
 /** Only public text is kept with a dead job; the rest is in the log. */

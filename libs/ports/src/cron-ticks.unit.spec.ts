@@ -1,4 +1,4 @@
-import { ticksOf } from './ticks';
+import { ticksOf } from './cron-ticks';
 
 const next = (expression: string, timezone: string, from: string): string | undefined => {
   const tickMs = ticksOf(expression, timezone)(Date.parse(from));
