@@ -50,15 +50,18 @@ export class ChaosSystem {
     this.members = places.map((place) => ({ ...place, process: this.launchProcess(place) }));
   }
 
-  /** Starts all at once; resolves when all of them can work. */
-  static async start(options: ChaosSystemOptions): Promise<ChaosSystem> {
+  /** Launches all at once; waits for none. */
+  static async launch(options: ChaosSystemOptions): Promise<ChaosSystem> {
     const places: Omit<Member, 'process'>[] = [];
     for (const [app, count] of Object.entries(options.apps) as [AppName, number][])
       for (let index = 1; index <= count; index++)
         places.push({ app, name: count === 1 ? app : `${app}-${index}`, port: await freePort() });
-    const system = new ChaosSystem(options, places);
-    await Promise.all(system.members.map(({ process }) => process.started));
-    return system;
+    return new ChaosSystem(options, places);
+  }
+
+  /** Resolves when all say that they run. */
+  async started(): Promise<void> {
+    await Promise.all(this.members.map(({ process }) => process.started));
   }
 
   /** Those that serve the API. */
@@ -157,10 +160,8 @@ export class ChaosSystem {
     for (const engine of this.engines) writeFileSync(path.join(folder, `${engine.name}.log`), engine.output);
   }
 
-  /** Kills all that is left, engines included, and takes the engines' data away. */
+  /** Kills all processes. */
   async remove(): Promise<void> {
     await Promise.all(this.members.map((member) => this.kill(member)));
-    await Promise.all(this.engines.map((engine) => engine.remove()));
-    for (const proxy of this.proxies.values()) await proxy.down();
   }
 }
