@@ -1,9 +1,8 @@
 import { ServerKafka } from '@nestjs/microservices';
-import type { Clock } from '@rekey/ports';
 import type { Consumer } from 'kafkajs';
 import type { CommandIntake } from './command-intake';
 import { CONSUMER_OPTIONS, clientOptions, type KafkaConnection } from './connection';
-import { TopicMissing, publicCause } from './failures';
+import { TopicMissing, again, publicCause } from './failures';
 import type { KafkaObserver } from './observer';
 import type { KafkaTopics, TopicDirectory } from './topics';
 
@@ -65,11 +64,8 @@ export interface CommandServerOptions {
   readonly topics: KafkaTopics;
   readonly directory: TopicDirectory;
   readonly intake: CommandIntake;
-  readonly clock: Clock;
   readonly observer: KafkaObserver;
 }
-
-const AGAIN_MS = 250;
 
 /** Keeps a consumer of commands at work: waits for brokers and topics, and replaces a consumer that has ended. */
 export class CommandServer {
@@ -91,7 +87,7 @@ export class CommandServer {
   }
 
   private async keepServing(): Promise<void> {
-    const { connection, clock } = this.options;
+    const { connection } = this.options;
     while (!this.closing.signal.aborted) {
       try {
         await this.serve();
@@ -103,7 +99,7 @@ export class CommandServer {
       }
       this.joined = false;
       if (this.closing.signal.aborted) return;
-      await clock.sleep(AGAIN_MS, this.closing.signal);
+      await again(this.closing.signal);
     }
   }
 

@@ -9,14 +9,22 @@ describe('a connection', () => {
     const sasl = { mechanism: 'scram-sha-512' as const, username: 'rekey', password: 'not-a-real-password' };
     const ssl = { ca: 'not-a-real-certificate', servername: 'broker' };
     const options = clientOptions({ brokers: ['a:1', 'b:2'], ssl, sasl, clientId: 'gateway', log }, 'consumer');
-    expect(options).toMatchObject({ brokers: ['a:1', 'b:2'], ssl, sasl, clientId: 'gateway' });
+    expect(options).toMatchObject({ ssl, sasl, clientId: 'gateway' });
     expect(clientOptions({ brokers: ['a:1'], ssl: true, log }, 'admin')).toMatchObject({
       ssl: true,
       clientId: 'rekey',
     });
   });
 
-  it('says nothing of them where it has none', () => {
+  it('has its brokers until it ends, and then none to go on trying', async () => {
+    const ending = new AbortController();
+    const { brokers } = clientOptions({ brokers: ['a:1', 'b:2'], log }, 'consumer', ending.signal);
+    expect(typeof brokers === 'function' && (await brokers())).toEqual(['a:1', 'b:2']);
+    ending.abort();
+    expect(typeof brokers === 'function' && (await brokers())).toEqual([]);
+  });
+
+  it('says nothing of TLS and SASL where it has none', () => {
     const options = clientOptions({ brokers: ['a:1'], log }, 'producer');
     expect(Object.keys(options)).not.toEqual(expect.arrayContaining(['ssl']));
     expect(Object.keys(options)).not.toEqual(expect.arrayContaining(['sasl']));

@@ -1,8 +1,7 @@
-import type { Clock } from '@rekey/ports';
 import { createHash } from 'node:crypto';
 import { AssignerProtocol, type Consumer, type KafkaMessage, type PartitionAssigner } from 'kafkajs';
 import { CONSUMER_OPTIONS, clientOf, type KafkaConnection } from './connection';
-import { TopicMissing, publicCause } from './failures';
+import { TopicMissing, again, publicCause } from './failures';
 import type { KafkaObserver } from './observer';
 import type { KafkaTopics, TopicDirectory } from './topics';
 
@@ -12,12 +11,9 @@ export interface ReplyReaderOptions {
   readonly directory: TopicDirectory;
   /** Of this process alone. */
   readonly instance: string;
-  readonly clock: Clock;
   readonly observer: KafkaObserver;
   readonly onReply: (message: KafkaMessage) => void;
 }
-
-const AGAIN_MS = 250;
 
 /**
  * Reads one partition of the topic of replies, from where it ended when this process began, in a group of its own:
@@ -56,7 +52,7 @@ export class ReplyReader {
   }
 
   private async keepReading(): Promise<void> {
-    const { connection, clock } = this.options;
+    const { connection } = this.options;
     while (!this.closing.signal.aborted) {
       try {
         await this.read();
@@ -68,7 +64,7 @@ export class ReplyReader {
       }
       this.joined = false;
       if (this.closing.signal.aborted) return;
-      await clock.sleep(AGAIN_MS, this.closing.signal);
+      await again(this.closing.signal);
     }
   }
 
