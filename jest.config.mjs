@@ -5,8 +5,8 @@ const moduleNameMapper = Object.fromEntries(
   Object.entries(paths).map(([alias, [file]]) => [`^${alias}$`, file.replace(/^\./, '<rootDir>')]),
 );
 
-/** Packages that ship ES modules only; Jest loads CommonJS, so they are compiled like our own sources. */
-const esModules = ['jose', 'uuid', '@seriousme/openapi-schema-validator'];
+/** Packages that ship, or import on demand, ES modules only; Jest loads CommonJS, so they are compiled like our own sources. */
+const esModules = ['jose', 'uuid', '@seriousme/openapi-schema-validator', '@opentelemetry/otlp-exporter-base'];
 
 const swc = {
   jsc: {

@@ -89,7 +89,7 @@ const traced = (traces: readonly Trace[], event: FeedEvent): readonly Trace[] =>
 export class FoldedStreams {
   private readonly known = new LRUCache<string, Folded<unknown>>({ max: 20_000 });
 
-  constructor(private readonly store: EventStore) {}
+  constructor(private readonly store: Pick<EventStore, 'readStream'>) {}
 
   application(stream: string): Promise<Folded<ApplicationState>> {
     return this.read(stream, application.initial, (state, event) =>

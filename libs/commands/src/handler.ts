@@ -50,7 +50,7 @@ import {
 } from './folded';
 
 export interface CommandHandlerOptions {
-  readonly store: EventStore;
+  readonly store: Pick<EventStore, 'append' | 'readStream'>;
   readonly outcomes: Outcomes;
   readonly hasher: SecretHasher;
   readonly clock: Clock;

@@ -1,5 +1,6 @@
 import type { Provider } from '@nestjs/common';
 import { CommandHandler } from '@rekey/commands';
+import { tracedAppends } from '@rekey/platform';
 import { Clock, CommandBus, EventStore, Outcomes, SecretHasher } from '@rekey/ports';
 import { commandBus } from './engines';
 import { part } from './part';
@@ -46,7 +47,7 @@ export class CommandService extends Service {
 }
 
 const handlerOf = (
-  { config, keys, log, metrics }: Setting,
+  { config, keys, log, metrics, tracing }: Setting,
   store: EventStore,
   outcomes: Outcomes,
   hasher: SecretHasher,
@@ -55,7 +56,7 @@ const handlerOf = (
 ): CommandHandler => {
   const authentication = views.of('authentication');
   return new CommandHandler({
-    store,
+    store: tracing ? tracedAppends(store, tracing) : store,
     outcomes,
     hasher,
     clock,

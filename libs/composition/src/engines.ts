@@ -11,7 +11,7 @@ import {
 import { EventStoreDbEventStore } from '@rekey/adapters/eventstoredb';
 import { KafkaCommandBus } from '@rekey/adapters/kafka';
 import { MongoDatabase, MongoOutcomes, MongoReadModels } from '@rekey/adapters/mongodb';
-import type { Probe } from '@rekey/platform';
+import { TracedCommandBus, type Probe } from '@rekey/platform';
 import { Clock, CommandBus, EventStore, Jobs, Outcomes, ReadModels, SystemClock } from '@rekey/ports';
 import { kafkaConnectionOf, kafkaTopicsOf, maxCommandAgeMsOf, replyTopicsOf, signerOf, verifierOf } from './kafka';
 import { part } from './part';
@@ -90,6 +90,11 @@ const jobsOf = async ({ config, log }: Setting, clock: Clock, sqlite: Sqlite): P
 };
 
 const busOf = async (setting: Setting, clock: Clock): Promise<CommandBus> => {
+  const bus = await untracedBusOf(setting, clock);
+  return setting.tracing ? new TracedCommandBus(bus, setting.tracing) : bus;
+};
+
+const untracedBusOf = async (setting: Setting, clock: Clock): Promise<CommandBus> => {
   const { config, log, instance, services, metrics } = setting;
   switch (config.adapters.bus) {
     case 'local':
@@ -141,5 +146,7 @@ export const commandBus: Provider = part(CommandBus, [Setting, Clock], busOf);
 export const jobs: Provider = part(Jobs, [Setting, Clock, Sqlite], jobsOf);
 
 /** Whether an engine can be worked with now, where its adapter can tell. */
-export const probeOf = (engine: CommandBus | Jobs): (() => Promise<Probe>) | undefined =>
-  engine instanceof KafkaCommandBus || engine instanceof BullJobs ? () => engine.status() : undefined;
+export const probeOf = (given: CommandBus | Jobs): (() => Promise<Probe>) | undefined => {
+  const engine = given instanceof TracedCommandBus ? given.bus : given;
+  return engine instanceof KafkaCommandBus || engine instanceof BullJobs ? () => engine.status() : undefined;
+};

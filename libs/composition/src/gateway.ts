@@ -36,7 +36,7 @@ export class GatewayService extends Service {
   }
 
   async start(): Promise<void> {
-    const { config, keys, log, metrics, server, version } = this.setting;
+    const { config, keys, log, metrics, server, tracing, version } = this.setting;
     const { access, authenticator, bus, clock, health, outcomes, store, readModels } = this;
     const views = this.views.all();
     this.routes = gatewayRoutes({
@@ -67,6 +67,7 @@ export class GatewayService extends Service {
       viewOf: (name) => views[name],
       log,
       metrics,
+      tracing,
       http,
       waitTimeoutMs: config.commands.waitTimeoutMs,
     });

@@ -2,7 +2,16 @@ import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { lockFolder } from '@rekey/adapters/embedded';
 import { createHttpServer, type Route } from '@rekey/gateway';
-import { ConfigError, Health, Metrics, createLogger, ensureKeys, type Config, type Keys } from '@rekey/platform';
+import {
+  ConfigError,
+  Health,
+  Metrics,
+  createLogger,
+  ensureKeys,
+  openTracing,
+  type Config,
+  type Keys,
+} from '@rekey/platform';
 import { Clock, CommandBus } from '@rekey/ports';
 import type { FastifyInstance } from 'fastify';
 import { randomUUID } from 'node:crypto';
@@ -78,12 +87,14 @@ export const createProcess = async ({ config, services, logTo }: ProcessOptions)
   const server = createHttpServer({ log, metrics, http });
   const instance = alone ? name : `${name}@${hostname()}-${randomUUID().slice(0, 8)}`;
   const names = new Set(services);
+  const tracing = await openTracing(config.tracing, { service: name, version: VERSION, instance, log });
   const setting = new Setting({
     services: names,
     config,
     keys,
     log,
     metrics,
+    tracing,
     server,
     version: VERSION,
     alone,
@@ -121,6 +132,7 @@ export const createProcess = async ({ config, services, logTo }: ProcessOptions)
     },
     close: async () => {
       await app.close();
+      await tracing?.stop();
       unlock();
     },
   };

@@ -1,8 +1,8 @@
 import type { Provider } from '@nestjs/common';
 import { KafkaEventPublisher } from '@rekey/adapters/kafka';
-import { Health, type Metrics } from '@rekey/platform';
+import { Health, tellable, type Metrics, type Tracing } from '@rekey/platform';
 import { Clock, EventStore, ReadModels, type EventPublisher } from '@rekey/ports';
-import { Projections, Projector } from '@rekey/read-models';
+import { Projections, Projector, type AroundPage } from '@rekey/read-models';
 import { kafkaConnectionOf, kafkaTopicsOf } from './kafka';
 import { part } from './part';
 import { Service } from './service';
@@ -54,8 +54,29 @@ const publicationOf = ({ config, log, instance }: Setting): Publication => {
   }
 };
 
+/** Ids of commands in one span. */
+const IDS_MAX = 32;
+
+const someIds = (ids: readonly string[]): string[] =>
+  [...new Set(ids.flatMap((id) => tellable(id) ?? []))].slice(0, IDS_MAX);
+
+/** A span a page, which names the commands that its events come from: their own traces name them too. */
+const tracedPages =
+  (tracing: Tracing): AroundPage =>
+  ({ view, collection, events }, take) => {
+    const attributes = {
+      'rekey.view': view,
+      'rekey.build': collection,
+      'rekey.events': events.length,
+      'rekey.position': events.at(-1)?.position,
+      'rekey.command_ids': someIds(events.map(({ metadata }) => metadata.commandId)),
+      'rekey.correlation_ids': someIds(events.map(({ metadata }) => metadata.correlationId)),
+    };
+    return tracing.within({ name: `project ${view}`, kind: 'internal', attributes, parent: 'none' }, () => take());
+  };
+
 const projectorOf = (
-  { log, metrics, instance }: Setting,
+  { log, metrics, tracing, instance }: Setting,
   store: EventStore,
   readModels: ReadModels,
   clock: Clock,
@@ -68,6 +89,7 @@ const projectorOf = (
     log,
     name: instance,
     onParked: (view) => metrics.poisonEvent(view),
+    ...(tracing && { around: tracedPages(tracing) }),
     ...(publisher && { publisher }),
   });
 

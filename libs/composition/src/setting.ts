@@ -1,4 +1,4 @@
-import type { Config, Keys, Metrics } from '@rekey/platform';
+import type { Config, Keys, Metrics, Tracing } from '@rekey/platform';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 
@@ -14,6 +14,8 @@ export class Setting {
   readonly keys: Keys;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Absent: nothing is traced. */
+  readonly tracing: Tracing | undefined;
   readonly server: FastifyInstance;
   readonly version: string;
   /** What this process is. */
@@ -27,6 +29,7 @@ export class Setting {
     this.keys = setting.keys;
     this.log = setting.log;
     this.metrics = setting.metrics;
+    this.tracing = setting.tracing;
     this.server = setting.server;
     this.version = setting.version;
     this.services = setting.services;

@@ -1,5 +1,5 @@
 import { ERRORS, RekeyError, type Caller, type ErrorCode, type ViewName } from '@rekey/contracts';
-import { permit, type Access, type ActiveView, type Metrics } from '@rekey/platform';
+import { permit, type Access, type ActiveView, type Metrics, type Tracing } from '@rekey/platform';
 import fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -16,6 +16,7 @@ import type { z } from 'zod';
 import { Outbox } from './outbox';
 import { PROBLEM_TYPE, problemOf } from './problem';
 import type { Answer, Route } from './route';
+import { traced } from './traced';
 
 export interface ServerOptions {
   readonly log: Logger;
@@ -31,6 +32,8 @@ export interface ServerOptions {
 export interface RoutingOptions extends ServerOptions {
   readonly access: Pick<Access, 'authenticate'>;
   readonly viewOf: (name: ViewName) => Pick<ActiveView, 'waitFor' | 'status'>;
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
   /** How long a read waits for the position that its caller has seen. */
   readonly waitTimeoutMs: number;
 }
@@ -119,6 +122,8 @@ const takeJson = (server: FastifyInstance): void => {
 };
 
 const addRoute = (server: FastifyInstance, route: Route, options: RoutingOptions, outbox: Outbox): void => {
+  const untraced = (request: FastifyRequest, reply: FastifyReply) => answerOf(route, request, reply, options);
+  const ask = options.tracing ? traced(options.tracing, route, untraced) : untraced;
   server.route({
     method: route.method === 'GET' ? ['GET', 'HEAD'] : route.method,
     url: route.url,
@@ -137,7 +142,7 @@ const addRoute = (server: FastifyInstance, route: Route, options: RoutingOptions
           fail(error);
         }
       };
-      answerOf(route, request, reply, options).then(
+      ask(request, reply).then(
         (answer) => {
           if (answer) outbox.add(() => send(answer));
         },

@@ -15,3 +15,5 @@ export { createLogger, type LoggerOptions } from './logging';
 export { Health, type HealthReport, type Probe } from './health';
 export { Metrics, lagSeconds, type ProjectionProgress, type ViewProgress } from './metrics';
 export { ObservedHasher, ObservedNotifier } from './observed';
+export { TracedCommandBus, tracedAppends } from './traced';
+export { openTracing, tellable, type ActiveSpan, type SpanAttributes, type SpanOptions, type Tracing } from './tracing';

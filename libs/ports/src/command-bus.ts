@@ -2,6 +2,8 @@ import type { Caller, CommandEnvelope, CommandReply } from '@rekey/contracts';
 
 /** A command on its way, and for whom it travels. */
 export interface CommandRequest {
+  /** What its sender was about (W3C Trace Context); absent where nothing is traced. */
+  readonly traceparent?: string;
   readonly command: CommandEnvelope;
   readonly caller: Caller;
   readonly correlationId: string;

@@ -9,6 +9,7 @@ export type { Log } from './leased-feed';
 export * from './notifications.view';
 export type { Page } from './paging';
 export type { FailedEvent } from './parking';
+export type { AroundPage, PageFacts } from './projection';
 export * from './projections';
 export * from './projector';
 export type { Replayed, ReplayRecord } from './replays';

@@ -6,6 +6,7 @@ import {
   type Position,
   type Query,
   type ReadModels,
+  type StoredEvent,
   type ViewDocument,
 } from '@rekey/ports';
 import { decoded, type DecodedEvent, type FeedPage } from './feed';
@@ -15,12 +16,22 @@ import { Parking, createParked } from './parking';
 import { ReplaysOfBuild, createReplays, type Asked, type Replayed } from './replays';
 import type { View } from './view';
 
+/** A page that is taken into a build. */
+export interface PageFacts {
+  readonly view: string;
+  readonly collection: CollectionName;
+  readonly events: readonly StoredEvent[];
+}
+export type AroundPage = (page: PageFacts, take: () => Promise<void>) => Promise<void>;
+
 export interface ProjectionOptions {
   readonly store: Pick<EventStore, 'readStream'>;
   readonly readModels: Pick<ReadModels, 'read' | 'find' | 'put' | 'accumulate' | 'createBuild'>;
   readonly view: View;
   readonly collection: CollectionName;
   readonly log: Log;
+  /** Goes round the taking in of every page, to see how long it takes. */
+  readonly around?: AroundPage | undefined;
   /** Told of every stream that is parked. */
   readonly onParked?: ((view: string, stream: string) => void) | undefined;
 }
@@ -50,7 +61,14 @@ export class Projection implements FeedWork {
     await this.parking.load();
   }
 
-  async take({ events }: FeedPage, checkpoint: Position): Promise<void> {
+  take(page: FeedPage, checkpoint: Position): Promise<void> {
+    const { around, view, collection } = this.options;
+    if (!around) return this.takeIn(page, checkpoint);
+    const events = page.events.map(({ stored }) => stored);
+    return around({ view: view.name, collection, events }, () => this.takeIn(page, checkpoint));
+  }
+
+  private async takeIn({ events }: FeedPage, checkpoint: Position): Promise<void> {
     const { streams } = this.options.view;
     const ours = streams === '' ? events : events.filter(({ stored }) => stored.stream.startsWith(streams));
     const free = this.parking.size === 0 ? ours : ours.filter(({ stored }) => !this.parking.get(stored.stream));

@@ -5,6 +5,7 @@ import { ownerOf } from './build-plan';
 import { Feed } from './feed';
 import { SILENT, type Log } from './leased-feed';
 import { PARKED_COLLECTION, createParked, failedEventOf, parkedStreams, type FailedEvent } from './parking';
+import type { AroundPage } from './projection';
 import { Publishing } from './publishing';
 import { REPLAYS_COLLECTION, createReplays } from './replays';
 import { USAGE_COLLECTION, createUsage } from './usage';
@@ -24,6 +25,8 @@ export interface ProjectorOptions {
   readonly publisher?: EventPublisher;
   readonly pageSize?: number;
   readonly log?: Log;
+  /** Goes round the taking in of every page: for traces. */
+  readonly around?: AroundPage;
   /** Told of every stream that is parked: for a metric. */
   readonly onParked?: (view: string, stream: string) => void;
 }

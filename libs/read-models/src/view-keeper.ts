@@ -159,9 +159,9 @@ export class ViewKeeper {
   }
 
   private begin(collection: CollectionName): void {
-    const { store, readModels, clock, onParked } = this.options;
+    const { store, readModels, clock, around, onParked } = this.options;
     const { view, owner, log } = this;
-    const projection = new Projection({ store, readModels, view, collection, log, onParked });
+    const projection = new Projection({ store, readModels, view, collection, log, around, onParked });
     const onAdvanced = (checkpoint: Position): void => {
       if (collection === this.candidate?.collection && checkpoint >= this.candidate.target) this.trySwitch();
     };
