@@ -115,8 +115,8 @@ class Lane {
     while (this.waiting.length > 0)
       try {
         // Before any is taken out, so that until then all can be withdrawn.
-        const producer = await this.ready();
-        await this.send(this.nextBatch(), producer);
+        await this.ready();
+        await this.send(this.nextBatch());
       } catch (error) {
         for (const { reject } of this.waiting.splice(0)) reject(error);
       }
@@ -162,22 +162,23 @@ class Lane {
     return this.waiting.splice(0, fits < 0 ? this.waiting.length : fits);
   }
 
-  private async send(batch: readonly Entry[], producer: Producer): Promise<void> {
+  private async send(batch: readonly Entry[]): Promise<void> {
+    if (batch.length === 0) return;
     const messages = batch.flatMap((entry) => entry.messages);
     try {
       await this.refuseUnknownPartitions(messages);
       try {
-        await this.hand(messages, producer);
+        await this.hand(messages);
       } catch (error) {
         if (!(error instanceof NotAllStored)) throw error;
         await this.startAnew(error);
-        await this.hand(messages, await this.ready());
+        await this.hand(messages);
       }
       for (const { resolve } of batch) resolve();
     } catch (error) {
       const someAreAtFault = saysTooLarge(error) || error instanceof TopicMissing;
       if (batch.length > 1 && someAreAtFault) {
-        for (const entry of batch) await this.send([entry], producer);
+        for (const entry of batch) await this.send([entry]);
         return;
       }
       for (const { reject } of batch) reject(error);
@@ -189,7 +190,8 @@ class Lane {
    * The client sends nothing to partitions that it has not heard of yet, nor to those that changed over to a broker that
    * has answered for others already, and says that all is well: so the answers are counted.
    */
-  private async hand(messages: Message[], producer: Producer): Promise<void> {
+  private async hand(messages: Message[]): Promise<void> {
+    const producer = await this.ready();
     this.chosen.clear();
     const answers = await producer.send({ topic: this.topic, acks: ALL_REPLICAS, messages });
     for (const { partition } of answers) this.chosen.delete(partition);
