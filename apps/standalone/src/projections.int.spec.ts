@@ -86,6 +86,54 @@ describe('projections, asked for from another process', () => {
     expect(standings.every(({ active, ready }) => active && !ready)).toBe(true);
   });
 
+  it('tells how far the publisher lies behind, where one publishes', async () => {
+    const history = new RandomHistory(stores.store, 60);
+    await history.more(20);
+    expect(await others.projections().publisherLagSeconds()).toBeUndefined();
+    let listens = true;
+    const publish = async (): Promise<void> => {
+      if (!listens) throw new Error('nobody listens');
+    };
+    await start({ publisher: { publish, close: async () => undefined } });
+    await eventually(async () => (await others.projections().publisherLagSeconds()) === 0);
+    listens = false;
+    await history.more(20);
+    expect(await others.projections().publisherLagSeconds()).toBeGreaterThan(0);
+  });
+
+  describe('a projector', () => {
+    const ready = (projector: Projector): boolean[] => [...projector.health().values()].map((probe) => probe().ready);
+
+    it('does its part where it keeps the views, and where it stands by', async () => {
+      const keeper = await start({ name: 'keeper' });
+      expect(ready(keeper)).not.toContain(true);
+      await stores.allReached('');
+      const standby = await start({ name: 'standby' });
+      for (const projector of [keeper, standby]) await eventually(() => !ready(projector).includes(false));
+      expect(ready(standby)).toHaveLength(VIEW_NAMES.length);
+      expect((await standby.status()).some(({ owned }) => owned)).toBe(false);
+    });
+
+    it('does not where a store is away for long, nor where projecting fails; and does again', async () => {
+      let away: (name: string) => boolean = () => false;
+      const readModels = through(stores.readModels, (name, call) =>
+        away(name) ? Promise.reject(new EngineUnavailable('test')) : call(),
+      );
+      const projector = await start({ readModels });
+      await eventually(() => !ready(projector).includes(false));
+      const causes = (): unknown[] => [...projector.health().values()].map((probe) => probe().cause);
+      away = () => true;
+      await eventually(() => causes().every((cause) => cause === 'the stores cannot be looked at'));
+      away = () => false;
+      await eventually(() => !ready(projector).includes(false));
+      away = (name) => name === 'put';
+      await new RandomHistory(stores.store, 61).more(60);
+      await eventually(() => causes().some((cause) => cause === 'projecting fails, and is tried again'));
+      away = () => false;
+      await eventually(() => !ready(projector).includes(false));
+    });
+  });
+
   describe('rebuild', () => {
     it('makes a build that the projector takes up, and that answers by and by', async () => {
       const history = new RandomHistory(stores.store, 53);

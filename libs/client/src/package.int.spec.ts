@@ -131,7 +131,9 @@ describe('the package @rekey/client', () => {
       const files = ['consumer.ts', 'consumer.mts', 'consumer.cts'].map((name) => put(name, CONSUMER));
       expect(await tsc(...files, '--module', 'nodenext')).toEqual({ code: 0, output: '' });
       const bundled = ['--module', 'preserve', '--moduleResolution', 'bundler', '--skipLibCheck'];
-      expect(await tsc(put('bundled.ts', CONSUMER), ...bundled)).toEqual({ code: 0, output: '' });
+      const example = readFileSync(path.join(ROOT, 'deploy/examples/service/service.mjs'), 'utf8');
+      const others = [put('bundled.ts', CONSUMER), put('service.mjs', example), '--allowJs', '--checkJs'];
+      expect(await tsc(...others, ...bundled)).toEqual({ code: 0, output: '' });
     },
     COMPILING_MS,
   );

@@ -3,8 +3,8 @@ import { Authenticator, FailureLimiter, UsageRecorder } from '@rekey/authenticat
 import { addRoutes, gatewayRoutes, type Route } from '@rekey/gateway';
 import { Access, Health } from '@rekey/platform';
 import { Clock, CommandBus, EventStore, Outcomes, ReadModels, SecretHasher } from '@rekey/ports';
-import { commandBus } from './engines';
 import { Projections, readUsage, recordUsage } from '@rekey/read-models';
+import { commandBus } from './engines';
 import { part } from './part';
 import { Service } from './service';
 import { Setting } from './setting';
@@ -30,6 +30,7 @@ export class GatewayService extends Service {
     private readonly readModels: ReadModels,
     private readonly usage: UsageRecorder,
     private readonly views: Views,
+    private readonly projections: Projections,
   ) {
     super();
   }
@@ -46,7 +47,7 @@ export class GatewayService extends Service {
       health,
       metrics,
       outcomes,
-      projections: new Projections({ store, readModels, clock, log }),
+      projections: this.projections,
       store,
       views,
       usage: (ids) => readUsage(readModels, ids),
@@ -125,7 +126,20 @@ export const gateway: readonly Provider[] = [
   part(Authenticator, [Setting, Views, SecretHasher, Clock, UsageRecorder], authenticatorOf),
   part(
     GatewayService,
-    [Setting, Clock, Access, Authenticator, CommandBus, Health, Outcomes, EventStore, ReadModels, UsageRecorder, Views],
+    [
+      Setting,
+      Clock,
+      Access,
+      Authenticator,
+      CommandBus,
+      Health,
+      Outcomes,
+      EventStore,
+      ReadModels,
+      UsageRecorder,
+      Views,
+      Projections,
+    ],
     (...parts) => new GatewayService(...parts),
   ),
 ];

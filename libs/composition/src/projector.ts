@@ -1,7 +1,8 @@
 import type { Provider } from '@nestjs/common';
 import { KafkaEventPublisher } from '@rekey/adapters/kafka';
+import { Health, type Metrics } from '@rekey/platform';
 import { Clock, EventStore, ReadModels, type EventPublisher } from '@rekey/ports';
-import { Projector } from '@rekey/read-models';
+import { Projections, Projector } from '@rekey/read-models';
 import { kafkaConnectionOf, kafkaTopicsOf } from './kafka';
 import { part } from './part';
 import { Service } from './service';
@@ -17,11 +18,18 @@ export class ProjectorService extends Service {
   constructor(
     private readonly projector: Projector,
     private readonly publication: Publication,
+    private readonly projections: Projections,
+    private readonly health: Health,
+    private readonly metrics: Metrics,
   ) {
     super();
   }
 
   start(): Promise<void> {
+    const { health, metrics, projections } = this;
+    for (const [view, probe] of this.projector.health()) health.add(`projection ${view}`, probe);
+    metrics.watchProjections(async () => (await projections.list()).filter(({ active }) => active));
+    if (this.publication.publisher) metrics.watchPublisher('kafka', () => projections.publisherLagSeconds());
     return this.projector.start();
   }
 
@@ -66,5 +74,10 @@ const projectorOf = (
 export const projector: readonly Provider[] = [
   part(Publication, [Setting], publicationOf),
   part(Projector, [Setting, EventStore, ReadModels, Clock, Publication], projectorOf),
-  part(ProjectorService, [Projector, Publication], (...parts) => new ProjectorService(...parts)),
+  part(
+    ProjectorService,
+    [Projector, Publication, Projections, Health, Setting],
+    (each, publication, projections, health, { metrics }) =>
+      new ProjectorService(each, publication, projections, health, metrics),
+  ),
 ];

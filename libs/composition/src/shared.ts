@@ -3,6 +3,7 @@ import { Argon2SecretHasher } from '@rekey/adapters/hashing';
 import { VIEW_VERSIONS, type ViewName } from '@rekey/contracts';
 import { Access, ActiveView, Health, ObservedHasher } from '@rekey/platform';
 import { Clock, EventStore, ReadModels, SecretHasher } from '@rekey/ports';
+import { Projections } from '@rekey/read-models';
 import { part } from './part';
 import { Setting } from './setting';
 
@@ -48,6 +49,11 @@ export const shared: readonly Provider[] = [
   part(Access, [Setting, Clock], accessOf),
   part(SecretHasher, [Setting, Clock], hasherOf),
   part(Health, [], () => new Health()),
+  part(
+    Projections,
+    [Setting, EventStore, ReadModels, Clock],
+    ({ log }, store, readModels, clock) => new Projections({ store, readModels, clock, log }),
+  ),
   part(Views, [Setting, EventStore, ReadModels, Clock], ({ log }, store, readModels, clock) => {
     return new Views((view) => new ActiveView({ store, readModels, clock, view, log }));
   }),

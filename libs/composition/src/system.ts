@@ -97,10 +97,12 @@ export class System implements OnModuleInit, BeforeApplicationShutdown, OnApplic
   }
 
   private watchEngines(): void {
-    const { health, store, outcomes, bus, setting } = this;
+    const { health, store, outcomes, readModels, bus, setting } = this;
     health.add('event store', () => store.head().then(() => READY));
     if (setting.services.has('command-service') || setting.services.has('gateway'))
       health.add('outcomes', () => outcomes.find(NO_COMMAND).then(() => READY));
+    if (setting.services.has('projector'))
+      health.add('views', () => readModels.pointer('authentication').then(() => READY));
     const busProbe = bus && probeOf(bus);
     if (busProbe) health.add('command bus', busProbe);
   }

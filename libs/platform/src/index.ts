@@ -13,5 +13,5 @@ export {
 } from './command-tokens'; // prettier-ignore
 export { createLogger, type LoggerOptions } from './logging';
 export { Health, type HealthReport, type Probe } from './health';
-export { Metrics, lagSeconds, type ViewProgress } from './metrics';
+export { Metrics, lagSeconds, type ProjectionProgress, type ViewProgress } from './metrics';
 export { ObservedHasher, ObservedNotifier } from './observed';

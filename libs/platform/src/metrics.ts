@@ -9,6 +9,14 @@ export interface ViewProgress {
   readonly lagSeconds: number | undefined;
 }
 
+/** How the build that answers for a view stands, as those who keep it see it. */
+export interface ProjectionProgress {
+  readonly view: string;
+  readonly ready: boolean;
+  readonly lagSeconds: number;
+  readonly parkedStreams: number;
+}
+
 /**
  * What is counted and measured, in a registry of its own. Labels are names from our own tables; never the id of a
  * client, an application or a domain, of which there is no end.
@@ -19,6 +27,8 @@ export class Metrics {
   private readonly checks = new Map<string, number>();
   private readonly views = new Map<string, () => Promise<ViewProgress>>();
   private readonly queues = new Map<string, () => Promise<JobCounts>>();
+  private readonly projections = new Map<string, () => Promise<readonly ProjectionProgress[]>>();
+  private readonly publishers = new Map<string, () => Promise<number | undefined>>();
 
   private readonly commands = new Counter({
     name: 'rekey_commands_total',
@@ -67,6 +77,20 @@ export class Metrics {
     name: 'rekey_view_lag_seconds',
     help: 'Age of the oldest event that a view has not taken in; 0 where it has them all.',
     labelNames: ['view'],
+    registers: [this.registry],
+  });
+
+  private readonly parkedStreams = new Gauge({
+    name: 'rekey_parked_streams',
+    help: 'Streams whose events wait, for the build that answers for a view could not take one of them in.',
+    labelNames: ['view'],
+    registers: [this.registry],
+  });
+
+  private readonly publisherLag = new Gauge({
+    name: 'rekey_publisher_lag_seconds',
+    help: 'Age of the oldest event that the world outside was not told of; 0 where it was told of them all.',
+    labelNames: ['publisher'],
     registers: [this.registry],
   });
 
@@ -177,6 +201,16 @@ export class Metrics {
     this.views.set(view, async () => progress());
   }
 
+  /** Asks who keeps the views how they stand, whenever metrics are read; who reads a view in this process knows better. */
+  watchProjections(progress: () => Promise<readonly ProjectionProgress[]>): void {
+    this.projections.set('all', progress);
+  }
+
+  /** Asks how far a publisher lies behind whenever metrics are read; undefined: not known. */
+  watchPublisher(publisher: string, lagSeconds: () => Promise<number | undefined>): void {
+    this.publishers.set(publisher, lagSeconds);
+  }
+
   /** Asks for a queue's jobs whenever metrics are read. */
   watchJobs(queue: string, counts: () => Promise<JobCounts>): void {
     this.queues.set(queue, counts);
@@ -186,18 +220,28 @@ export class Metrics {
   async text(): Promise<string> {
     this.checksTotal.reset();
     for (const [outcome, count] of this.checks) this.checksTotal.inc({ outcome }, count);
-    await Promise.all([this.askViews(), this.askQueues()]);
+    await Promise.all([this.askViews(), this.askPublishers(), this.askQueues()]);
     return `${await this.registry.metrics()}\n${this.requestTimes.text()}`;
   }
 
   private async askViews(): Promise<void> {
-    const answers = await askAll(this.views);
-    this.viewReady.reset();
-    this.viewLag.reset();
+    const [answers, projections] = await Promise.all([askAll(this.views), askAll(this.projections)]);
+    for (const gauge of [this.viewReady, this.viewLag, this.parkedStreams]) gauge.reset();
+    for (const { view, ready, lagSeconds: lag, parkedStreams } of projections.flatMap(([, found]) => found)) {
+      this.viewReady.set({ view }, ready ? 1 : 0);
+      this.viewLag.set({ view }, lag);
+      this.parkedStreams.set({ view }, parkedStreams);
+    }
     for (const [view, { ready, lagSeconds: lag }] of answers) {
       this.viewReady.set({ view }, ready ? 1 : 0);
       if (lag !== undefined) this.viewLag.set({ view }, lag);
     }
+  }
+
+  private async askPublishers(): Promise<void> {
+    const answers = await askAll(this.publishers);
+    this.publisherLag.reset();
+    for (const [publisher, lag] of answers) if (lag !== undefined) this.publisherLag.set({ publisher }, lag);
   }
 
   private async askQueues(): Promise<void> {

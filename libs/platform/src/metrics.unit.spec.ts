@@ -91,6 +91,28 @@ describe('metrics', () => {
     expect(later.filter((line) => /lag|jobs/.test(line))).toEqual([]);
   });
 
+  it('ask who keeps the views and who publishes, and believe who reads a view here', async () => {
+    const counted = metrics();
+    const progress = { ready: true, lagSeconds: 7, parkedStreams: 0 };
+    let lag: number | undefined = 3;
+    counted.watchProjections(() => Promise.resolve([{ view: 'secrets', ...progress }, { view: 'domains', ...progress, parkedStreams: 2 }])); // prettier-ignore
+    counted.watchView('secrets', () => ({ ready: false, lagSeconds: 1 }));
+    counted.watchPublisher('kafka', () => Promise.resolve(lag));
+    expect(await lines(counted)).toEqual(
+      expect.arrayContaining([
+        'rekey_view_ready{view="secrets"} 0',
+        'rekey_view_ready{view="domains"} 1',
+        'rekey_view_lag_seconds{view="secrets"} 1',
+        'rekey_view_lag_seconds{view="domains"} 7',
+        'rekey_parked_streams{view="secrets"} 0',
+        'rekey_parked_streams{view="domains"} 2',
+        'rekey_publisher_lag_seconds{publisher="kafka"} 3',
+      ]),
+    );
+    lag = undefined;
+    expect((await lines(counted)).filter((line) => line.includes('publisher'))).toEqual([]);
+  });
+
   it('are text that Prometheus can read: every metric with its help and type, no line twice', async () => {
     const counted = new Metrics();
     counted.checked('valid');

@@ -70,6 +70,8 @@ export class LeasedFeed {
   private checkpointNow: Position = START;
   private owning = false;
   private beatAtMs = 0;
+  /** Monotonic time since when it neither gets on nor stands by. */
+  private failingSinceMs: number | undefined;
 
   constructor(private readonly options: LeasedFeedOptions) {}
 
@@ -79,6 +81,11 @@ export class LeasedFeed {
 
   get isOwner(): boolean {
     return this.owning;
+  }
+
+  /** For how long it has neither got on nor stood by. */
+  get failingForMs(): number {
+    return this.failingSinceMs === undefined ? 0 : this.options.clock.monotonicMs() - this.failingSinceMs;
   }
 
   /** Runs until the signal is given, or the build is gone or was put back to an older copy. */
@@ -92,6 +99,7 @@ export class LeasedFeed {
         retryMs = RETRY_FIRST_MS;
       } catch (error) {
         if (this.checkpointNow !== before) retryMs = RETRY_FIRST_MS;
+        this.failingSinceMs ??= clock.monotonicMs();
         const away = error instanceof EngineUnavailable;
         if (away) log.warn({ collection, err: error }, 'a store is away, projecting waits');
         else log.error({ collection, err: error }, 'projecting failed, trying again');
@@ -145,7 +153,10 @@ export class LeasedFeed {
       if (this.leases.isFree(build, owner, clock.monotonicMs())) {
         const claimed = await readModels.claim(collection, owner, build);
         if (claimed) return claimed;
-      } else await clock.sleep(STANDBY_LOOKS_EVERY_MS, signal);
+      } else {
+        this.failingSinceMs = undefined;
+        await clock.sleep(STANDBY_LOOKS_EVERY_MS, signal);
+      }
     }
     return undefined;
   }
@@ -218,6 +229,7 @@ export class LeasedFeed {
     if (standing === 'moved') {
       this.checkpointNow = to;
       this.beatAtMs = clock.monotonicMs();
+      this.failingSinceMs = undefined;
       if (to !== from) onAdvanced?.(to);
     }
     return standing;

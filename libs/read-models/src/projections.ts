@@ -6,6 +6,7 @@ import { SILENT, type Log } from './leased-feed';
 import { beginRebuild } from './new-build';
 import { pageOf, type Page } from './paging';
 import { PARKED_COLLECTION, countParked, createParked, failedEventOf, parkedIn, parkedOf, type FailedEvent, type ParkedStream } from './parking'; // prettier-ignore
+import { PUBLISHED } from './publishing';
 import { askForReplay, replayRecords, type Replayed, type ReplayRecord } from './replays';
 import { VIEWS } from './views';
 
@@ -92,6 +93,14 @@ export class Projections {
     const collection = await beginRebuild(store, readModels, view, this.log);
     this.log.info({ view: name, collection, askedBy }, 'a rebuild was asked for');
     return collection;
+  }
+
+  /** Age of the oldest event that the publisher was not given yet; undefined where nothing was ever published. */
+  async publisherLagSeconds(): Promise<number | undefined> {
+    const { store, readModels, clock } = this.options;
+    const identity = await store.identity();
+    const published = (await readModels.builds(PUBLISHED)).find(({ storeIdentity }) => storeIdentity === identity);
+    return published && lagSeconds(store, published.checkpoint, clock);
   }
 
   /** Events that could not be taken in, of builds that are still there, and what was asked of their streams. */

@@ -100,6 +100,11 @@ export class Projector {
     return (await parkedStreams(readModels)).filter((parked) => builds.has(parked.collection)).map(failedEventOf);
   }
 
+  /** Whether this process does its part for each view: keeps it, or stands by for whoever does. */
+  health(): ReadonlyMap<ViewName, () => { readonly ready: boolean; readonly cause?: string }> {
+    return new Map(this.keepers.map((keeper) => [keeper.view.name, () => keeper.health()]));
+  }
+
   /** How all builds stand, those of other processes included. */
   async status(): Promise<BuildStatus[]> {
     const builds = await this.options.readModels.builds();

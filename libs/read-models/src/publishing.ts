@@ -4,7 +4,8 @@ import { createHash } from 'node:crypto';
 import type { Feed, FeedPage } from './feed';
 import { LeasedFeed, type FeedWork, type Log } from './leased-feed';
 
-const PUBLISHED = 'published';
+/** What the place of the publisher is kept under, as that of a view. */
+export const PUBLISHED = 'published';
 const LOOK_EVERY_MS = 2_000;
 
 const sha256: Sha256 = (text) => createHash('sha256').update(text).digest('hex');

@@ -8,6 +8,8 @@ import type { BuildStatus, ProjectorOptions } from './projector';
 import type { View } from './view';
 
 const LOOK_EVERY_MS = 2_000;
+/** What fails for less long is not told. */
+const FAILING_MS = 10_000;
 
 interface Running {
   readonly projection: Projection;
@@ -30,6 +32,8 @@ export class ViewKeeper {
   private switching: Promise<void> | undefined;
   /** The candidate has moved since the stores were looked at. */
   private movedSince = false;
+  /** Monotonic time of the latest look that succeeded. */
+  private lookedAtMs = -Infinity;
 
   constructor(
     readonly view: View,
@@ -44,6 +48,7 @@ export class ViewKeeper {
       this.woken = false;
       try {
         await this.look();
+        this.lookedAtMs = this.options.clock.monotonicMs();
       } catch (error) {
         const text = error instanceof EngineUnavailable ? 'a store is away' : 'looking after builds failed';
         this.log.warn({ view: this.view.name, err: error }, text);
@@ -59,6 +64,14 @@ export class ViewKeeper {
     const collection = await beginRebuild(store, readModels, this.view, this.log);
     this.lookNow();
     return collection;
+  }
+
+  /** Whether it does its part for the view: keeps it, or stands by for whoever does. */
+  health(): { readonly ready: boolean; readonly cause?: string } {
+    const unseenMs = this.options.clock.monotonicMs() - this.lookedAtMs;
+    if (unseenMs > FAILING_MS) return { ready: false, cause: 'the stores cannot be looked at' };
+    const isFailing = [...this.runs.values()].some(({ feed }) => feed.failingForMs > FAILING_MS);
+    return isFailing ? { ready: false, cause: 'projecting fails, and is tried again' } : { ready: true };
   }
 
   async status(builds: readonly Build[], head: Position): Promise<BuildStatus[]> {

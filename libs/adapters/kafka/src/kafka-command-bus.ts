@@ -90,7 +90,7 @@ export class KafkaCommandBus extends CommandBus {
       this.options.concurrency ?? CONCURRENCY,
       connection.log,
     );
-    this.server = new CommandServer({ connection, topics, directory: this.directory, intake, clock, observer });
+    this.server = new CommandServer({ connection, topics, directory: this.directory, intake, observer });
   }
 
   /** Whether commands can be sent and handled now, as far as this process does; public text. */

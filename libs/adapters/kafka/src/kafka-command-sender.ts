@@ -48,7 +48,6 @@ export class KafkaCommandSender {
     this.reader = new ReplyReader({
       connection,
       topics,
-      clock,
       directory: this.directory,
       instance: options.instance ?? randomUUID(),
       observer: options.observer ?? {},
