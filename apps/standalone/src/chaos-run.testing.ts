@@ -1,3 +1,5 @@
+import { secretDocumentId } from '@rekey/contracts';
+import { readUsage } from '@rekey/read-models';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { differencesOfCopy } from './chaos-copy.testing';
 import { keptFolder } from './chaos-engines.testing';
@@ -17,17 +19,19 @@ export interface ChaosOptions {
   readonly rounds: number;
 }
 
-/** What a round has done, and how long the system took to mend it, in ms. */
+/** What a round has done, how long that lasted, and how long the system then took until all was mended, in ms. */
 export interface RoundReport {
   readonly faults: readonly string[];
+  readonly lastedMs: number;
   readonly wholeAfterMs: number;
 }
 
 const SENDERS = 6;
 const CHECKERS = 4;
 const PAUSE_MS = 150;
-/** A command may be sent just before a fault, and be settled when all is whole again. */
-const PATIENCE_MS = 120_000;
+/** Longer than any fault lasts: how long it takes to settle a command is timed from where all is whole again. */
+const PATIENCE_MS = 900_000;
+const SETTLED_WITHIN_MS = 45_000;
 /** Commands of earlier rounds that come again in every round. */
 const REPEATS = 8;
 /** Values that are known to be dead and tried again in every round. */
@@ -38,6 +42,8 @@ const COMPARE_EVERY = 10;
 const REMEMBERED = 400;
 /** Longer than until the next sweep for what has no job: five minutes, where Redis has lost it. */
 const DUE_WITHIN_MS = 330_000;
+/** Uses are stored every few seconds. */
+const USE_WITHIN_MS = 30_000;
 /** Of many problems the first ones are told, and of each how it begins. */
 const TOLD = 15;
 const TOLD_LENGTH = 600;
@@ -112,15 +118,17 @@ export class ChaosRun {
     const faults = drawFaults(faultsOf(this.world.system), random);
     const names = faults.map(({ name }) => name);
     return this.holding(`Round ${round} (${names.join(', and ')})`, async () => {
+      const begun = performance.now();
       await Promise.all(faults.map((fault, index) => fault.apply(this.chaos, randomOf(seed + index + 1))));
+      const lastedMs = Math.round(performance.now() - begun);
       const wholeAfterMs = await this.whole(Math.max(...faults.map(({ wholeWithinMs }) => wholeWithinMs)));
-      await this.load.pause();
+      await inTime(this.load.pause(), SETTLED_WITHIN_MS, 'commands that were sent are not settled');
       await this.repeatSome(random);
       await this.checkValues(random);
       await this.judge();
       if (round % COMPARE_EVERY === 0) await this.compare();
       this.load.resume();
-      const report = { faults: names, wholeAfterMs };
+      const report = { faults: names, lastedMs, wholeAfterMs };
       this.reports.push(report);
       return report;
     });
@@ -229,7 +237,23 @@ export class ChaosRun {
     await this.history.compareWhole(this.client);
     await this.judge();
     await this.compare();
+    await this.usesAreKnown();
     if (/rky_[0-9A-Za-z]{59}/.test(this.world.system.output)) throw new Error('A value is in the output of a process.');
+  }
+
+  /** When values were used last follows from no event: whatever was lost, it is recorded from then on. */
+  private async usesAreKnown(): Promise<void> {
+    const value = this.load.values.findLast(({ expected }) => expected === 'admitted');
+    if (!value) throw new Error('No value is left.');
+    const { application, id } = value.secret;
+    const since = new Date().toISOString();
+    await this.load.check(value);
+    const used = async (): Promise<boolean> => {
+      const usage = await readUsage(this.world.stores.readModels, [secretDocumentId(application.id, id)]);
+      return (usage.get(secretDocumentId(application.id, id))?.lastUsedAt ?? '') >= since;
+    };
+    for (const deadline = performance.now() + USE_WITHIN_MS; !(await used()); await sleep(100))
+      if (performance.now() > deadline) throw new Error('It is not recorded when a value was used.');
   }
 
   /** Every notice that is due has been sent, and is on record once. */
@@ -285,6 +309,13 @@ const startLoad = async (load: Load): Promise<Load> => {
 const hold = (problems: readonly string[]): void => {
   const told = problems.slice(0, TOLD).map((problem) => problem.slice(0, TOLD_LENGTH));
   if (problems.length > 0) throw new Error(`${problems.length} problems:\n${told.join('\n')}`);
+};
+
+const inTime = async (work: Promise<unknown>, withinMs: number, late: string): Promise<void> => {
+  const timer = new AbortController();
+  const over = sleep(withinMs, true, { signal: timer.signal }).catch(() => false);
+  if (await Promise.race([work.then(() => false), over])) throw new Error(`After ${withinMs} ms ${late}.`);
+  timer.abort();
 };
 
 const some = <T>(all: readonly T[], count: number, random: () => number): T[] =>

@@ -23,8 +23,9 @@ const holdsThroughChaos = (composition: Composition): void => {
     `keeps every promise through ${ROUNDS} rounds of faults under load`,
     async () => {
       for (let round = 1; round <= ROUNDS; round++) {
-        const { faults, wholeAfterMs } = await run.round(round);
-        process.stdout.write(`Round ${round}: ${faults.join(', and ')}: whole after ${wholeAfterMs} ms\n`);
+        const { faults, lastedMs, wholeAfterMs } = await run.round(round);
+        const told = `${faults.join(', and ')}, ${lastedMs} ms: whole after ${wholeAfterMs} ms more`;
+        process.stdout.write(`Round ${round}: ${told}\n`);
       }
       process.stdout.write(`${run.report}\n`);
       expect(run.load.counts.admitted).toBeGreaterThan(ROUNDS * 5);

@@ -13,6 +13,9 @@ const TIMEOUT_MS = 5_000;
 /** How often the driver looks for servers that were away. */
 const HEARTBEAT_MS = 1_000;
 
+/** After so many time limits without an answer, the driver is given up. */
+const DEAD_AFTER_LIMITS = 3;
+
 const DUPLICATE_KEY = 11_000;
 const NAMESPACE_NOT_FOUND = 26;
 const DOCUMENT_TOO_LARGE = 10_334;
@@ -22,18 +25,23 @@ const DOCUMENT_TOO_LARGE = 10_334;
  * Connects by itself when it is first asked, and again after the server was away.
  */
 export class MongoDatabase {
-  private readonly client: MongoClient;
-  private readonly database: Db;
+  private client: MongoClient;
   private closed = false;
   private connected: Promise<unknown> | undefined;
+  /** When the first of the calls failed after which none was answered. */
+  private failingSinceMs: number | undefined;
   readonly timeoutMs: number;
 
   /** Throws where the connection string cannot be one. */
-  constructor({ uri, database, timeoutMs = TIMEOUT_MS }: MongoDatabaseOptions) {
-    this.timeoutMs = timeoutMs;
+  constructor(private readonly options: MongoDatabaseOptions) {
+    this.timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    this.client = this.makeClient();
+  }
+
+  private makeClient(): MongoClient {
     // A little less than ours, so that it is the driver who says what is wrong.
-    const driverMs = Math.ceil(timeoutMs * 0.9);
-    this.client = new MongoClient(uri, {
+    const driverMs = Math.ceil(this.timeoutMs * 0.9);
+    return new MongoClient(this.options.uri, {
       appName: 'rekey',
       readPreference: 'primary',
       readConcern: { level: 'local' },
@@ -45,7 +53,6 @@ export class MongoDatabase {
       socketTimeoutMS: driverMs,
       heartbeatFrequencyMS: HEARTBEAT_MS,
     });
-    this.database = this.client.db(database);
   }
 
   /**
@@ -63,8 +70,13 @@ export class MongoDatabase {
       }, this.timeoutMs);
     });
     try {
-      return await Promise.race([this.connect().then(() => work(this.database, late.signal)), timeout]);
+      const { client } = this;
+      const database = client.db(this.options.database);
+      const answer = await Promise.race([this.connect(client).then(() => work(database, late.signal)), timeout]);
+      this.failingSinceMs = undefined;
+      return answer;
     } catch (error) {
+      this.renewWhereDead();
       if (isOfSocket(error)) throw new EngineUnavailable(ENGINE, { cause: error });
       if (!(error instanceof MongoError)) throw error;
       // Errors of the driver hold what was to be written, verifiers included: only their words go on.
@@ -76,12 +88,29 @@ export class MongoDatabase {
   }
 
   /** By itself, the driver connects once and never again where that failed. */
-  private connect(): Promise<unknown> {
-    this.connected ??= this.client.connect().catch((error: unknown) => {
-      this.connected = undefined;
+  private connect(client: MongoClient): Promise<unknown> {
+    this.connected ??= client.connect().catch((error: unknown) => {
+      if (client === this.client) this.connected = undefined;
       throw error;
     });
     return this.connected;
+  }
+
+  /**
+   * The driver can lose its server for ever: what it writes to a socket that was destroyed a moment ago is never
+   * answered, not even with an error, and where that was its monitor's question, nobody looks for the server any more.
+   * So where nothing has been answered for long, another client takes over. A server that really is away costs that a
+   * few new ones.
+   */
+  private renewWhereDead(): void {
+    const nowMs = performance.now();
+    this.failingSinceMs ??= nowMs;
+    if (this.closed || nowMs - this.failingSinceMs < DEAD_AFTER_LIMITS * this.timeoutMs) return;
+    const dead = this.client;
+    this.client = this.makeClient();
+    this.connected = undefined;
+    this.failingSinceMs = undefined;
+    dead.close().catch(() => undefined);
   }
 
   async close(): Promise<void> {

@@ -255,6 +255,17 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
       await expect(far.run(() => Promise.reject(wrong))).rejects.toBe(wrong);
     });
 
+    it('goes on when it is back, also where the driver looks for it no longer', async () => {
+      await back();
+      // As where its monitor waits for ever: it has written to a socket that was just destroyed, and is never told.
+      const { client } = far as unknown as { client: { topology: { s: { servers: Map<string, { monitor: { close(): void } }> } } } };
+      for (const server of client.topology.s.servers.values()) server.monitor.close();
+      await way.down();
+      await allRefused();
+      await way.up();
+      await back();
+    }); // prettier-ignore
+
     it('tells who waits for a place', async () => {
       await back();
       const waiting = expect(views.reached(COLLECTION, at(9), 20_000)).rejects.toThrow(EngineUnavailable);
