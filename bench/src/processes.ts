@@ -77,7 +77,7 @@ export const startRekey = async (main: string, folder: string): Promise<RekeySer
   };
   const file = writeConfiguration(folder, configuration);
   const env = { REKEY_CONFIG: file };
-  const started = await startApp({ main, folder, log: path.join(folder, 'server.log'), env, port });
+  const started = await launchApp({ main, folder, log: path.join(folder, 'server.log'), env, port }).ready;
   return { ...started, token };
 };
 
@@ -102,8 +102,14 @@ export interface AppOptions {
   readonly port: number;
 }
 
-/** Starts a built server of ours and waits until it is ready. Throws, with the end of its log, where it does not come up. */
-export const startApp = async ({ main, folder, log, env, port }: AppOptions): Promise<Started> => {
+/** A server of ours that is on its way. */
+export interface Launched extends Running {
+  /** Resolves when it is ready; rejects, with the end of its log, where it ends before. */
+  readonly ready: Promise<Started>;
+}
+
+/** Launches a built server of ours. */
+export const launchApp = ({ main, folder, log, env, port }: AppOptions): Launched => {
   const output = openSync(log, 'a');
   const { PATH } = process.env;
   const startedMs = performance.now();
@@ -111,20 +117,25 @@ export const startApp = async ({ main, folder, log, env, port }: AppOptions): Pr
   const child = spawn(process.execPath, [main], { cwd: folder, env: { PATH, ...env }, stdio });
   closeSync(output);
   const running = runningAt(child, port);
-  try {
-    await waitUntilReady(child, running.target);
-  } catch (error) {
-    await running.stop();
-    const lines = readFileSync(log, 'utf8').trimEnd().split('\n').slice(-20).join('\n');
-    throw new Error(`The server did not come up: ${String(error)}\n${lines}`, { cause: error });
-  }
-  return { ...running, readyAfterMs: performance.now() - startedMs };
+  const come = async (): Promise<Started> => {
+    try {
+      await waitUntilReady(child, running.target);
+    } catch (error) {
+      await running.stop();
+      const lines = readFileSync(log, 'utf8').trimEnd().split('\n').slice(-20).join('\n');
+      throw new Error(`The server did not come up: ${String(error)}\n${lines}`, { cause: error });
+    }
+    return { ...running, readyAfterMs: performance.now() - startedMs };
+  };
+  return { ...running, ready: come() };
 };
+
+const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode !== null || signalCode !== null;
 
 const waitUntilReady = async (child: ChildProcess, { host, port }: Target): Promise<void> => {
   const deadlineMs = performance.now() + READY_WITHIN_MS;
   while (performance.now() < deadlineMs) {
-    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
+    if (hasEnded(child)) throw new Error(`it ended with ${child.exitCode ?? child.signalCode}`);
     const ready = await fetch(`http://${host}:${port}/health/ready`).then(
       async (response) => (await response.arrayBuffer(), response.ok),
       () => false,
@@ -141,7 +152,7 @@ const runningAt = (child: ChildProcess, port: number): Running => ({
   memoryPeakBytes: () => memoryOf(child, 'VmHWM'),
   cpuMs: () => cpuMsOf(child.pid),
   stop: async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
+    if (hasEnded(child)) return;
     const gone = once(child, 'exit');
     child.kill('SIGTERM');
     const kill = setTimeout(() => child.kill('SIGKILL'), STOP_WITHIN_MS);

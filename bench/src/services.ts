@@ -7,7 +7,7 @@ import path from 'node:path';
 import { Redis } from 'ioredis';
 import { Kafka, logLevel } from 'kafkajs';
 import { MongoClient } from 'mongodb';
-import { HOST, NO_LIMIT, freePort, newToken, startApp, writeConfiguration, type RekeyServer, type Running } from './processes'; // prettier-ignore
+import { HOST, NO_LIMIT, freePort, newToken, launchApp, writeConfiguration, type RekeyServer, type Running } from './processes'; // prettier-ignore
 
 export type ServiceName = 'command-service' | 'expiry-watcher' | 'gateway' | 'projector';
 
@@ -34,7 +34,7 @@ export class Services {
   readonly name = `rekey-bench-${randomUUID().slice(0, 8)}`;
   private readonly access = newToken();
   private readonly topicPrefix = `${this.name}.`;
-  private readonly running = new Set<RekeyServer>();
+  private readonly running: Running[] = [];
 
   constructor(private readonly options: ServicesOptions) {}
 
@@ -71,16 +71,16 @@ export class Services {
     const port = await freePort();
     const place = path.join(folder, `${name}-${port}`);
     const file = writeConfiguration(place, { ...this.configuration(port), ...more });
-    const started = await startApp({
+    const launched = launchApp({
       main: path.join(apps, name, 'main.js'),
       folder: place,
       log: path.join(place, 'log'),
       env: { REKEY_CONFIG: file },
       port,
     });
-    const server = { ...started, token: this.access.token };
-    this.running.add(server);
-    return server;
+    // Also one that is on its way is ended where another does not come up.
+    this.running.push(launched);
+    return { ...(await launched.ready), token: this.access.token };
   }
 
   /** Starts one of each; answers the gateway. */
@@ -113,20 +113,14 @@ export class Services {
     };
   }
 
-  includes(server: Running): boolean {
-    return [...this.running].some((each) => each === server);
-  }
-
   /** Processor time that all that run have taken, in milliseconds. */
   cpuMs(): number {
-    return [...this.running].reduce((sum, each) => sum + (each.cpuMs() ?? 0), 0);
+    return this.running.reduce((sum, each) => sum + (each.cpuMs() ?? 0), 0);
   }
 
-  /** Ends what runs of them. */
+  /** Ends what runs of them, and what is on its way. */
   async stop(): Promise<void> {
-    const all = [...this.running];
-    this.running.clear();
-    await Promise.all(all.map((each) => each.stop()));
+    await Promise.all(this.running.splice(0).map((each) => each.stop()));
   }
 
   /** Removes topics, database and jobs from engines that others use too. Events stay: they cannot be taken back. */

@@ -18,23 +18,24 @@ export interface ViewPlace {
 
 /**
  * The check of the gateway, beside a bare server that makes the same read of the same view through the same driver.
- * `partnersCpuMs`: processor time of all that belongs to the measurement but one server.
+ * `installationCpuMs`: processor time of all services and engines.
  */
 export const measureServicesCheck = async (
   setting: Setting,
   gateway: RekeyServer,
   credentials: readonly Credentials[],
   { uri, database, collection }: ViewPlace,
-  partnersCpuMs: (server: Running) => number,
+  installationCpuMs: () => number,
 ): Promise<Figure[]> => {
   const { rounds, connections, warmUpMs, roundMs, say } = setting;
   const env = { MONGODB_URI: uri, MONGODB_DATABASE: database, VIEW: collection };
+  const ownMs = (server: Running): number => (server === gateway ? (server.cpuMs() ?? 0) : 0);
   const bare = await startPrinting(setting.bareMongo, [], env);
   try {
     const requests = checkRequests(credentials, gateway.token);
     const load = (running: Running): LoadOptions => ({
       target: running.target, requests, connections, warmUpMs, durationMs: roundMs,
-      serverCpuMs: running.cpuMs, partnersCpuMs: () => partnersCpuMs(running),
+      serverCpuMs: running.cpuMs, partnersCpuMs: () => installationCpuMs() - ownMs(running),
     });
     const both = [['bare', bare], ['gateway', gateway]] as const;
     say(`services, check: ${credentials.length} secrets in use, ${connections} connections`);
