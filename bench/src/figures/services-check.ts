@@ -4,8 +4,8 @@ import { startPrinting, type RekeyServer, type Running } from '../processes';
 import type { Figure } from '../report';
 import type { Credentials } from '../seed';
 
+/** Latency is measured at this share of what the slower one can do at most, in so many rounds. */
 const LATENCY_LOAD_SHARE = 0.5;
-/** Of the load at half of the throughput. */
 const LATENCY_ROUNDS_MAX = 3;
 const GOAL = { atLeast: 0.8 };
 
@@ -54,8 +54,9 @@ export const measureServicesCheck = async (
       figure('services.check.cpuRatio', 'bare ÷ check at the gateway, processor time', '', pairedCpuRatios(of('bare'), of('gateway'))),
       figure('services.check.others', 'other programs meanwhile', 'cores', [...of('bare'), ...of('gateway')].map(({ othersCores }) => othersCores)),
     ];
+    // The same for both, as what waits behind a load depends on it more than on the server.
+    const perSecond = Math.round(LATENCY_LOAD_SHARE * Math.min(...both.flatMap(([name]) => throughputs(of(name)))));
     for (const [name, running] of both) {
-      const perSecond = Math.round(LATENCY_LOAD_SHARE * Math.min(...throughputs(of(name))));
       const runs = [];
       for (let round = 0; round < Math.min(rounds, LATENCY_ROUNDS_MAX); round++)
         runs.push(await atRate({ ...load(running), perSecond }));
