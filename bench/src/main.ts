@@ -100,6 +100,7 @@ const main = async (): Promise<number> => {
   // Also where somebody stops it with Ctrl-C, which the servers hear as well.
   process.once('exit', () => rmSync(setting.folder, { recursive: true, force: true }));
   process.once('SIGINT', () => process.exit(130));
+  process.once('SIGTERM', () => process.exit(143));
   const startedAt = new Date();
   const busy = await busyCores();
   if (busy > OTHERS_CORES_MAX)

@@ -116,6 +116,10 @@ export const launchApp = ({ main, folder, log, env, port }: AppOptions): Launche
   const stdio: ['ignore', number, number] = ['ignore', output, output];
   const child = spawn(process.execPath, [main], { cwd: folder, env: { PATH, ...env }, stdio });
   closeSync(output);
+  // Where this process ends before its time.
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  child.once('exit', () => process.removeListener('exit', kill));
   const running = runningAt(child, port);
   const come = async (): Promise<Started> => {
     try {

@@ -1,5 +1,5 @@
 import { SqliteDatabase, SqliteEventStore } from '@rekey/adapters/embedded';
-import { MongoDatabase, MongoReadModels, TIMEOUT_MS, clientOptions } from '@rekey/adapters/mongodb';
+import { MongoDatabase, MongoReadModels, clientOptions } from '@rekey/adapters/mongodb';
 import { START, SystemClock } from '@rekey/ports';
 import { Projector, VIEWS, type View } from '@rekey/read-models';
 import { MongoClient, type Db } from 'mongodb';
@@ -14,6 +14,8 @@ const LOOK_EVERY_MS = 5;
 const BUILT_WITHIN_MS = 600_000;
 /** Events that the projector takes in at a time. */
 const PAGE = 5_000;
+/** For a write of a page, which takes an emulator longer than a call may take by default. */
+const TIMEOUT_MS = 60_000;
 /** A view of fewer documents says nothing of writing. */
 const DOCUMENTS_MIN = 100;
 
@@ -34,7 +36,7 @@ export const measureServicesRebuild = async (
   const database = await SqliteDatabase.open(path.join(folder, 'data'));
   const store = await SqliteEventStore.open(database, clock);
   const name = `rekey-bench-${randomUUID().slice(0, 8)}`;
-  const mongo = new MongoDatabase({ uri, database: name });
+  const mongo = new MongoDatabase({ uri, database: name, timeoutMs: TIMEOUT_MS });
   const readModels = new MongoReadModels(mongo);
   const client = new MongoClient(uri, clientOptions(TIMEOUT_MS));
   const say = (fields: object, text: string): void => setting.say(`  ${text} ${JSON.stringify(fields)}`);
