@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { figure, type Setting } from '../bench';
-import { givenUrl, startEngine, type Engine, type EngineName } from '../engines';
+import { givenUrl, startEngine, type EngineName } from '../engines';
 import { busyMs } from '../load';
 import type { RekeyServer } from '../processes';
 import type { Figure } from '../report';
@@ -82,25 +82,35 @@ export async function* measureSchedules(setting: Setting, secrets: number): Asyn
 
     await sleep(dueMs - Date.now());
     say(`  notices are due; counting for ${MINUTES} minutes`);
-    const before = cpuOf(services, [kafka, redis]);
+    const servers = { watcher, 'command-service': commandService, projector };
+    const parts = { ...servers, kafka, redis };
+    const before = cpuOf(parts);
     await sleep(MINUTES * MINUTE_MS);
-    const after = cpuOf(services, [kafka, redis]);
+    const after = cpuOf(parts);
     const left = await jobs.counts('notices.log');
-    const memory = memoryOf('at most', 'peak', { watcher, projector, 'command-service': commandService });
+    const memory = memoryOf('at most', 'peak', servers);
     await services.stop();
     const sent = await services.withStore((store) => noticesBy(store, head, dueMs));
     const minutes = Array.from({ length: MINUTES }, (_, minute) => sent[minute] ?? 0);
     const total = minutes.reduce((sum, each) => sum + each, 0);
-    const othersCores =
-      Math.max(0, after.busyMs - before.busyMs - (after.oursMs - before.oursMs)) / (MINUTES * MINUTE_MS);
+    const usPer = Object.fromEntries(
+      Object.keys(parts).map((part) => [part, (((after.of[part] ?? NaN) - (before.of[part] ?? NaN)) * 1_000) / total]),
+    );
+    const all = Object.values(usPer).reduce((sum, each) => sum + each, 0);
+    const othersCores = (after.busyMs - before.busyMs - (all * total) / 1_000) / (MINUTES * MINUTE_MS);
+    say(
+      `  processor time per notice in µs: ${Object.entries(usPer)
+        .map(([part, us]) => `${part} ${Math.round(us)}`)
+        .join(', ')}`,
+    );
     yield [
-      figure('schedules.notices', `notices a minute, each recorded by a command, all due at once`, '/min', minutes, {
+      figure('schedules.notices', 'notices a minute, each recorded by a command, all due at once', '/min', minutes, {
         details: { left: left.waiting + left.running, dead: left.dead, othersCores },
       }),
-      figure('schedules.notices.cpu', 'processor time of all services and engines per notice', 'µs', [
-        ((after.oursMs - before.oursMs) * 1000) / total,
-      ]),
-      figure('schedules.others', 'other programs meanwhile', 'cores', [othersCores]),
+      figure('schedules.notices.cpu', 'processor time of all services and engines per notice', 'µs', [all], {
+        details: usPer,
+      }),
+      figure('schedules.others', 'other programs meanwhile', 'cores', [Math.max(0, othersCores)]),
       ...memory,
     ];
   } finally {
@@ -130,11 +140,13 @@ const memoryOf = (when: string, name: 'made' | 'peak', servers: Readonly<Record<
     return figure(`schedules.${service}.${name}`, `memory of the ${service} ${when}`, 'MiB', [(bytes ?? NaN) / MIB]);
   });
 
-/** Processor time so far: of all cores, and of all that belongs to the measurement. */
-const cpuOf = (services: Services, engines: readonly Engine[]): { busyMs: number; oursMs: number } => {
+/** Processor time so far, in milliseconds: of all cores without this process, and of each of some parts. */
+const cpuOf = (
+  parts: Readonly<Record<string, { cpuMs(): number | undefined }>>,
+): { busyMs: number; of: Readonly<Record<string, number>> } => {
   const { user, system } = process.cpuUsage();
-  const own = (user + system) / 1_000;
-  return { busyMs: busyMs(), oursMs: engines.reduce((sum, each) => sum + each.cpuMs(), services.cpuMs() + own) };
+  const of = Object.fromEntries(Object.entries(parts).map(([part, each]) => [part, each.cpuMs() ?? NaN]));
+  return { busyMs: busyMs() - (user + system) / 1_000, of };
 };
 
 /** How many notices are on record after a position, by the minute since an instant. */
