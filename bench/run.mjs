@@ -9,12 +9,12 @@ import { build } from 'esbuild';
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const node = (...args) => spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
 
-const built = node('tools/build.mjs', 'standalone');
+const built = node('tools/build.mjs', 'standalone', 'command-service', 'expiry-watcher', 'gateway', 'projector');
 if (built.status !== 0) process.exit(1);
 const outdir = path.join(root, 'dist/bench');
 const { metafile } = await build({
   absWorkingDir: root,
-  entryPoints: ['bench/src/main.ts', 'bench/src/bare-fastify.ts'],
+  entryPoints: ['bench/src/main.ts', 'bench/src/bare-fastify.ts', 'bench/src/bare-mongo.ts'],
   outdir,
   tsconfig: 'tsconfig.base.json',
   bundle: true,

@@ -11,10 +11,16 @@ export interface Setting {
   readonly connections: number;
   /** Secrets of the large store. */
   readonly large: number;
+  /** Folder of the project. */
+  readonly root: string;
+  /** Folder of our bundles, a folder for each app. */
+  readonly apps: string;
   /** Bundle of the standalone server. */
   readonly standalone: string;
   /** Bundle of the bare server. */
   readonly bare: string;
+  /** Bundle of the bare server that reads from MongoDB. */
+  readonly bareMongo: string;
   /** Script of oidc-provider's server; undefined where it is not installed. */
   readonly oidc: string | undefined;
   /** A folder that is removed at the end. */

@@ -54,7 +54,7 @@ export interface LoadResult {
   readonly serverCpuUs: number;
   /** Share of one core that the load generator itself took. */
   readonly ownCpuShare: number;
-  /** Cores that everybody else on the machine took meanwhile, the server aside; NaN where that is not known. */
+  /** Cores that everybody else on the machine took meanwhile, all that is measured aside; NaN where that is not known. */
   readonly othersCores: number;
 }
 
@@ -121,7 +121,15 @@ export const busyMs = (): number =>
 
 /** Opens connections, lets `drive` use them until it calls `done`, and counts what it tells. */
 const measure = async (
-  { target, connections, warmUpMs, durationMs, serverCpuMs = () => undefined, signal }: LoadOptions,
+  {
+    target,
+    connections,
+    warmUpMs,
+    durationMs,
+    serverCpuMs = () => undefined,
+    partnersCpuMs = () => 0,
+    signal,
+  }: LoadOptions,
   drive: (open: readonly Connection[], count: (latencyMs: number, status: number) => void, over: () => boolean) => void,
 ): Promise<LoadResult> => {
   let fail: (error: Error) => void = () => undefined;
@@ -150,6 +158,7 @@ const measure = async (
     const cpu = process.cpuUsage();
     const machineBeforeMs = busyMs();
     const serverBeforeMs = serverCpuMs();
+    const partnersBeforeMs = partnersCpuMs();
     const startedMs = performance.now();
     counting = true;
     await pause(durationMs);
@@ -161,7 +170,8 @@ const measure = async (
     const serverCpuUs = (serverMs * 1000) / answers;
     const ownMs = (user + system) / 1000;
     const ownCpuShare = ownMs / tookMs;
-    const othersCores = Math.max(0, busyMs() - machineBeforeMs - serverMs - ownMs) / tookMs;
+    const measuredMs = serverMs + ownMs + partnersCpuMs() - partnersBeforeMs;
+    const othersCores = Math.max(0, busyMs() - machineBeforeMs - measuredMs) / tookMs;
     return {
       answers,
       perSecond: (answers * 1000) / tookMs,
@@ -184,6 +194,8 @@ export interface LoadOptions {
   readonly durationMs: number;
   /** Processor time that the server has taken so far. */
   readonly serverCpuMs?: () => number | undefined;
+  /** The same of what else belongs to what is measured: engines, other services. */
+  readonly partnersCpuMs?: () => number;
   /** Ends the run before its time. */
   readonly signal?: AbortSignal;
 }

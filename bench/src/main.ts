@@ -4,41 +4,52 @@ import { cpus, tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { OTHERS_CORES_MAX, figure, type Setting } from './bench';
+import { whyNone, type EngineName } from './engines';
 import { measureArgon2 } from './figures/argon2';
 import { measureCheck, measureFirstChecks, measureScale } from './figures/check';
 import { measureCommands, measureRevocation } from './figures/commands';
 import { measureRebuild } from './figures/rebuild';
+import { measureServices, SERVICES_ENGINES } from './figures/services';
+import { measureSchedules, SCHEDULES_ENGINES } from './figures/services-schedules';
 import { busyMs } from './load';
 import { startRekey } from './processes';
 import { keepsGoal, short, tableOf, type Figure } from './report';
 import { seed } from './seed';
 
-const PARTS = ['argon2', 'check', 'commands', 'rebuild', 'revoke', 'scale'] as const;
+const PARTS = ['argon2', 'check', 'commands', 'rebuild', 'revoke', 'scale', 'schedules', 'services'] as const;
 type Part = (typeof PARTS)[number];
+/** Engines that a part does not go without. */
+const NEEDS: Partial<Readonly<Record<Part, readonly EngineName[]>>> = {
+  services: SERVICES_ENGINES,
+  schedules: SCHEDULES_ENGINES,
+};
 
 const USAGE = `npm run bench -- [options]
-  --only <part,...>    of ${PARTS.join(', ')}; default: all
+  --only <part,...>    of ${PARTS.join(', ')};
+                       default: all, services and schedules only where their engines can be had
   --rounds <n>         rounds of each comparison (5)
   --seconds <n>        measured seconds of each round (3)
   --connections <n>    connections of the load (64)
   --large <n>          secrets of the large store (1000000)
-  --revocations <n>    revocations that are timed (300)
+  --revocations <n>    revocations that are timed (300; of the services 200 at most)
+  --schedules <n>      secrets that expire within the same hour (100000)
   --keep-going         exit with 0 also where a goal is missed`;
 
 const { values } = parseArgs({
   options: {
-    only: { type: 'string', default: PARTS.join(',') },
+    only: { type: 'string' },
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '3' },
     connections: { type: 'string', default: '64' },
     large: { type: 'string', default: '1000000' },
     revocations: { type: 'string', default: '300' },
+    schedules: { type: 'string', default: '100000' },
     'keep-going': { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
 
-const whole = (name: 'rounds' | 'connections' | 'large' | 'revocations'): number => {
+const whole = (name: 'rounds' | 'connections' | 'large' | 'revocations' | 'schedules'): number => {
   const number = Number(values[name]);
   if (!Number.isInteger(number) || number < 1) throw new Error(`--${name} takes a whole number from 1 on.`);
   return number;
@@ -57,9 +68,10 @@ const main = async (): Promise<number> => {
     process.stdout.write(`${USAGE}\n`);
     return 0;
   }
-  const unknown = values.only.split(',').find((part) => !(PARTS as readonly string[]).includes(part));
+  const only = values.only?.split(',');
+  const unknown = only?.find((part) => !(PARTS as readonly string[]).includes(part));
   if (unknown !== undefined) throw new Error(`--only knows ${PARTS.join(', ')}, not ${unknown}.`);
-  const wanted = new Set(values.only.split(',') as Part[]);
+  const wanted = new Set((only as Part[] | undefined) ?? PARTS);
   const root = process.cwd();
   const oidc = path.join(root, 'bench/oidc-server.mjs');
   const setting: Setting = {
@@ -68,16 +80,27 @@ const main = async (): Promise<number> => {
     warmUpMs: 1_000,
     connections: whole('connections'),
     large: whole('large'),
+    root,
+    apps: path.join(root, 'dist/apps'),
     standalone: path.join(root, 'dist/apps/standalone/main.js'),
     bare: path.join(root, 'dist/bench/bare-fastify.js'),
+    bareMongo: path.join(root, 'dist/bench/bare-mongo.js'),
     oidc: existsSync(path.join(root, 'bench/node_modules/oidc-provider')) ? oidc : undefined,
     folder: mkdtempSync(path.join(tmpdir(), 'rekey-bench-')),
     say: (line) => process.stderr.write(`${line}\n`),
   };
   if (!setting.oidc) setting.say('oidc-provider is not measured: run npm ci --prefix bench first.');
+  for (const part of wanted) {
+    const missing = (NEEDS[part] ?? []).flatMap((name) => whyNone(name) ?? []);
+    if (missing.length === 0) continue;
+    if (only) throw new Error(`${part} cannot be measured: ${missing.join('; ')}.`);
+    setting.say(`${part} is not measured: ${missing.join('; ')}.`);
+    wanted.delete(part);
+  }
   // Also where somebody stops it with Ctrl-C, which the servers hear as well.
   process.once('exit', () => rmSync(setting.folder, { recursive: true, force: true }));
   process.once('SIGINT', () => process.exit(130));
+  process.once('SIGTERM', () => process.exit(143));
   const startedAt = new Date();
   const busy = await busyCores();
   if (busy > OTHERS_CORES_MAX)
@@ -100,6 +123,8 @@ const main = async (): Promise<number> => {
 async function* measureAll(wanted: ReadonlySet<Part>, setting: Setting): AsyncGenerator<Figure[]> {
   if (wanted.has('argon2')) yield await measureArgon2();
   if (wanted.has('rebuild')) yield await measureRebuild(setting, REBUILT, SECRETS_PER_APPLICATION);
+  if (wanted.has('services')) yield* measureServices(setting, whole('revocations'));
+  if (wanted.has('schedules')) yield* measureSchedules(setting, whole('schedules'));
   if (!['check', 'commands', 'revoke', 'scale'].some((part) => wanted.has(part as Part))) return;
   const folder = path.join(setting.folder, 'small');
   const small = await seed({ folder, secrets: SMALL, secretsPerApplication: SECRETS_PER_APPLICATION, usable: SMALL });
@@ -110,7 +135,11 @@ async function* measureAll(wanted: ReadonlySet<Part>, setting: Setting): AsyncGe
     // Before the commands, which renew the secrets that are in use here.
     if (wanted.has('scale')) yield* measureLarge(setting, { server, credentials, secrets: SMALL });
     if (wanted.has('revoke'))
-      yield await measureRevocation(server, whole('revocations'), credentials, BACKGROUND_PER_SECOND);
+      yield await measureRevocation(server, {
+        revocations: whole('revocations'),
+        background: credentials,
+        backgroundPerSecond: BACKGROUND_PER_SECOND,
+      });
     if (wanted.has('commands')) yield await measureCommands(setting, server, credentials);
   } finally {
     await server.stop();

@@ -12,27 +12,38 @@ export interface Running {
   readonly target: Target;
   /** Memory that the process holds, in bytes; undefined where the system does not tell. */
   memoryBytes(): number | undefined;
+  /** The most that it ever held. */
+  memoryPeakBytes(): number | undefined;
   /** Processor time that the process has taken, all threads together; undefined where the system does not tell. */
   cpuMs(): number | undefined;
   stop(): Promise<void>;
 }
 
-export interface RekeyServer extends Running {
-  /** A token with all rights. */
-  readonly token: string;
+/** A server of ours. */
+export interface Started extends Running {
   /** Milliseconds from the start of the process until it said that it is ready. */
   readonly readyAfterMs: number;
 }
 
-const HOST = '127.0.0.1';
+export interface RekeyServer extends Started {
+  /** A token with all rights. */
+  readonly token: string;
+}
+
+export const HOST = '127.0.0.1';
 const READY_WITHIN_MS = 30 * 60_000;
 const STOP_WITHIN_MS = 30_000;
 /** The unit of processor times in /proc on every Linux of today. */
 const TICKS_PER_SECOND = 100;
 
 /** Starts a server that prints `{"port": …}` when it listens. */
-export const startPrinting = async (file: string, args: readonly string[] = []): Promise<Running> => {
-  const child = spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+export const startPrinting = async (
+  file: string,
+  args: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Running> => {
+  const stdio: ['ignore', 'pipe', 'inherit'] = ['ignore', 'pipe', 'inherit'];
+  const child = spawn(process.execPath, [file, ...args], { env: { ...process.env, ...env }, stdio });
   if (!child.stdout) throw new Error('The process has no output.');
   for await (const line of createInterface({ input: child.stdout })) {
     const { port } = JSON.parse(line) as { port: number };
@@ -41,48 +52,94 @@ export const startPrinting = async (file: string, args: readonly string[] = []):
   throw new Error(`${path.basename(file)} ended before it listened.`);
 };
 
+/** A token with all rights, and what a configuration must say for it to be one. */
+export const newToken = (): { token: string; tokens: object[] } => {
+  const token = randomBytes(32).toString('base64url');
+  const sha256 = createHash('sha256').update(token).digest('hex');
+  return { token, tokens: [{ name: 'bench', sha256, roles: ['admin'] }] };
+};
+
+/** So many wrong answers never come: a wrong secret is always answered 401 and never 429. */
+export const NO_LIMIT = { failuresPerMinuteMax: 1_000_000 };
+
 /**
  * Starts the standalone server on a data folder, with its defaults but for the port, a token of ours and no limit of
  * wrong answers (which would turn 401 into 429, nothing else), and waits until it is ready.
  */
 export const startRekey = async (main: string, folder: string): Promise<RekeyServer> => {
   const port = await freePort();
-  const token = randomBytes(32).toString('base64url');
+  const { token, tokens } = newToken();
   const configuration = {
     http: { host: HOST, port },
-    access: { tokens: [{ name: 'bench', sha256: createHash('sha256').update(token).digest('hex'), roles: ['admin'] }] },
+    access: { tokens },
     storage: { kind: 'embedded', path: path.join(folder, 'data') },
-    authentication: { failuresPerMinuteMax: 1_000_000 },
+    authentication: NO_LIMIT,
   };
+  const file = writeConfiguration(folder, configuration);
+  const env = { REKEY_CONFIG: file };
+  const started = await launchApp({ main, folder, log: path.join(folder, 'server.log'), env, port }).ready;
+  return { ...started, token };
+};
+
+/** Writes a configuration for servers of ours; answers the name of its file. */
+export const writeConfiguration = (folder: string, configuration: object): string => {
   mkdirSync(folder, { recursive: true });
   // JSON is YAML.
   const file = path.join(folder, 'rekey.yml');
   writeFileSync(file, JSON.stringify(configuration), { mode: 0o600 });
-  const log = path.join(folder, 'server.log');
+  return file;
+};
+
+export interface AppOptions {
+  /** Bundle. */
+  readonly main: string;
+  /** Working directory. */
+  readonly folder: string;
+  /** File that its output goes to. */
+  readonly log: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Where `env` has it answer, its health too. */
+  readonly port: number;
+}
+
+/** A server of ours that is on its way. */
+export interface Launched extends Running {
+  /** Resolves when it is ready; rejects, with the end of its log, where it ends before. */
+  readonly ready: Promise<Started>;
+}
+
+/** Launches a built server of ours. */
+export const launchApp = ({ main, folder, log, env, port }: AppOptions): Launched => {
   const output = openSync(log, 'a');
   const { PATH } = process.env;
   const startedMs = performance.now();
-  const child = spawn(process.execPath, [main], {
-    cwd: folder,
-    env: { PATH, REKEY_CONFIG: file },
-    stdio: ['ignore', output, output],
-  });
+  const stdio: ['ignore', number, number] = ['ignore', output, output];
+  const child = spawn(process.execPath, [main], { cwd: folder, env: { PATH, ...env }, stdio });
   closeSync(output);
+  // Where this process ends before its time.
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  child.once('exit', () => process.removeListener('exit', kill));
   const running = runningAt(child, port);
-  try {
-    await waitUntilReady(child, running.target);
-  } catch (error) {
-    await running.stop();
-    const lines = readFileSync(log, 'utf8').trimEnd().split('\n').slice(-20).join('\n');
-    throw new Error(`The server did not come up: ${String(error)}\n${lines}`, { cause: error });
-  }
-  return { ...running, token, readyAfterMs: performance.now() - startedMs };
+  const come = async (): Promise<Started> => {
+    try {
+      await waitUntilReady(child, running.target);
+    } catch (error) {
+      await running.stop();
+      const lines = readFileSync(log, 'utf8').trimEnd().split('\n').slice(-20).join('\n');
+      throw new Error(`The server did not come up: ${String(error)}\n${lines}`, { cause: error });
+    }
+    return { ...running, readyAfterMs: performance.now() - startedMs };
+  };
+  return { ...running, ready: come() };
 };
+
+const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode !== null || signalCode !== null;
 
 const waitUntilReady = async (child: ChildProcess, { host, port }: Target): Promise<void> => {
   const deadlineMs = performance.now() + READY_WITHIN_MS;
   while (performance.now() < deadlineMs) {
-    if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}`);
+    if (hasEnded(child)) throw new Error(`it ended with ${child.exitCode ?? child.signalCode}`);
     const ready = await fetch(`http://${host}:${port}/health/ready`).then(
       async (response) => (await response.arrayBuffer(), response.ok),
       () => false,
@@ -95,18 +152,11 @@ const waitUntilReady = async (child: ChildProcess, { host, port }: Target): Prom
 
 const runningAt = (child: ChildProcess, port: number): Running => ({
   target: { host: HOST, port },
-  memoryBytes: () => {
-    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(procFile(child, 'status'))?.[1];
-    return kib === undefined ? undefined : Number(kib) * 1024;
-  },
-  cpuMs: () => {
-    // proc(5): the name in parentheses may hold anything; utime and stime are the 12th and 13th field behind it.
-    const fields = procFile(child, 'stat').split(') ').at(-1)?.split(' ') ?? [];
-    const ticks = Number(fields[11]) + Number(fields[12]);
-    return Number.isNaN(ticks) ? undefined : (ticks * 1000) / TICKS_PER_SECOND;
-  },
+  memoryBytes: () => memoryOf(child, 'VmRSS'),
+  memoryPeakBytes: () => memoryOf(child, 'VmHWM'),
+  cpuMs: () => cpuMsOf(child.pid),
   stop: async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
+    if (hasEnded(child)) return;
     const gone = once(child, 'exit');
     child.kill('SIGTERM');
     const kill = setTimeout(() => child.kill('SIGKILL'), STOP_WITHIN_MS);
@@ -115,15 +165,30 @@ const runningAt = (child: ChildProcess, port: number): Running => ({
   },
 });
 
-const procFile = (child: ChildProcess, name: string): string => {
+/** proc(5): a line of a process's status. */
+const memoryOf = (child: ChildProcess, line: 'VmRSS' | 'VmHWM'): number | undefined => {
+  const kib = new RegExp(`^${line}:\\s+(\\d+) kB$`, 'm').exec(procFile(child.pid, 'status'))?.[1];
+  return kib === undefined ? undefined : Number(kib) * 1024;
+};
+
+/** Processor time that a process has taken, in milliseconds; undefined where the system does not tell. */
+export const cpuMsOf = (pid: number | undefined): number | undefined => {
+  // proc(5): the name in parentheses may hold anything; utime and stime are the 12th and 13th field behind it.
+  const fields = procFile(pid, 'stat').split(') ').at(-1)?.split(' ') ?? [];
+  const ticks = Number(fields[11]) + Number(fields[12]);
+  return Number.isNaN(ticks) ? undefined : (ticks * 1000) / TICKS_PER_SECOND;
+};
+
+const procFile = (pid: number | undefined, name: string): string => {
   try {
-    return readFileSync(`/proc/${child.pid}/${name}`, 'utf8');
+    return readFileSync(`/proc/${pid}/${name}`, 'utf8');
   } catch {
     return '';
   }
 };
 
-const freePort = async (): Promise<number> => {
+/** A port that was free just now. */
+export const freePort = async (): Promise<number> => {
   const server = createServer().listen(0, HOST);
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

@@ -17,7 +17,7 @@ import {
   type Duration,
   type SecurityDomainEvent,
 } from '@rekey/domain';
-import { NO_STREAM, SystemClock, type NewEvent } from '@rekey/ports';
+import { NO_STREAM, SystemClock, type EventStore, type NewEvent } from '@rekey/ports';
 import { hash, randomBytes, randomUUID } from 'node:crypto';
 import path from 'node:path';
 
@@ -32,12 +32,12 @@ export interface Credentials {
 }
 
 export interface SeedOptions {
-  /** Folder of the server; the store goes where its configuration says. */
-  readonly folder: string;
   readonly secrets: number;
   readonly secretsPerApplication: number;
   /** How many secrets, spread evenly, get a verifier that really fits; the others' have the shape of one. */
   readonly usable: number;
+  /** When the secrets end, each by its number; default: all in a year. */
+  readonly expiresAt?: (secret: number) => string;
   readonly onProgress?: (secrets: number) => void;
 }
 
@@ -68,61 +68,67 @@ const lookalike = (): string => {
   return `$argon2id$v=19$m=${memoryKiB},t=${iterations},p=${parallelism}$${unpadded(16)}$${unpadded(32)}`;
 };
 
+/** Fills the SQLite store of a server's folder, where its configuration has it, as `seedStore` does. */
+export const seed = async ({ folder, ...options }: SeedOptions & { readonly folder: string }): Promise<Seeded> => {
+  const database = await SqliteDatabase.open(path.join(folder, 'data'));
+  const store = await SqliteEventStore.open(database, new SystemClock());
+  try {
+    return await seedStore(store, options);
+  } finally {
+    await store.close();
+    await database.close();
+  }
+};
+
 /**
  * Fills an empty store with a domain, applications and secrets, as events of the real shape with their hash chains,
  * through the event store's adapter.
  */
-export const seed = async (options: SeedOptions): Promise<Seeded> => {
+export const seedStore = async (store: EventStore, options: SeedOptions): Promise<Seeded> => {
   const { secrets, secretsPerApplication, usable } = options;
   const hasher = defaultHasher();
-  const database = await SqliteDatabase.open(path.join(options.folder, 'data'));
-  const store = await SqliteEventStore.open(database, new SystemClock());
   const credentials: Credentials[] = [];
-  const expiresAt = addDuration(new Date().toISOString(), LIFETIME) ?? LATEST;
+  const inAYear = addDuration(new Date().toISOString(), LIFETIME) ?? LATEST;
+  const expiresAt = options.expiresAt ?? (() => inAYear);
   let events = 0;
   const append = async (stream: string, data: readonly (ApplicationEvent | SecurityDomainEvent)[]): Promise<void> => {
     await store.append(stream, NO_STREAM, chained(stream, data));
     events += data.length;
   };
-  try {
-    await append(domainStream(DOMAIN_ID), [
-      { type: 'DomainCreated', data: { domainId: DOMAIN_ID, name: 'Acme', contacts: [] } },
-      { type: 'PolicyChanged', data: { domainId: DOMAIN_ID, policy: { expiry: { mode: 'after', after: LIFETIME } } } },
-    ]);
-    const applications = Math.ceil(secrets / secretsPerApplication);
-    const usableEvery = Math.max(1, Math.floor(secrets / usable));
-    const application = async (index: number): Promise<void> => {
-      const clientId = `client-${index}`;
-      const ids = { applicationId: applicationIdOf(DOMAIN_ID, clientId), domainId: DOMAIN_ID };
-      const all: ApplicationEvent[] = [
-        { type: 'ApplicationRegistered', data: { ...ids, clientId, name: `Application ${index}`, contacts: [] } },
-      ];
-      const first = index * secretsPerApplication;
-      for (let number = first; number < Math.min(secrets, first + secretsPerApplication); number++) {
-        const lookupId = lookupIdFrom(randomBytes(LOOKUP_BYTES));
-        const clientSecret = composeSecret(lookupId, randomBytes(RANDOM_BYTES));
-        const secretId = randomUUID();
-        const used = number % usableEvery === 0 && credentials.length < usable;
-        if (used) credentials.push({ clientId, clientSecret, applicationId: ids.applicationId, secretId });
-        const verifier = used ? await hasher.hash(clientSecret, 'generated') : lookalike();
-        all.push({
-          type: 'SecretAdded',
-          data: {
-            ...ids, secretId, version: 1, description: `Secret ${number}`, verifier, lookupId, hint: hintOf(clientSecret),
-            expiresAt, expirySource: 'domain',
-          },
-        }); // prettier-ignore
-      }
-      await append(applicationStream(ids.applicationId), all);
-    };
-    for (let from = 0; from < applications; from += STREAMS_AT_A_TIME) {
-      const many = Math.min(STREAMS_AT_A_TIME, applications - from);
-      await Promise.all(Array.from({ length: many }, (_, offset) => application(from + offset)));
-      options.onProgress?.(Math.min(secrets, (from + many) * secretsPerApplication));
+  await append(domainStream(DOMAIN_ID), [
+    { type: 'DomainCreated', data: { domainId: DOMAIN_ID, name: 'Acme', contacts: [] } },
+    { type: 'PolicyChanged', data: { domainId: DOMAIN_ID, policy: { expiry: { mode: 'after', after: LIFETIME } } } },
+  ]);
+  const applications = Math.ceil(secrets / secretsPerApplication);
+  const usableEvery = Math.max(1, Math.floor(secrets / usable));
+  const application = async (index: number): Promise<void> => {
+    const clientId = `client-${index}`;
+    const ids = { applicationId: applicationIdOf(DOMAIN_ID, clientId), domainId: DOMAIN_ID };
+    const all: ApplicationEvent[] = [
+      { type: 'ApplicationRegistered', data: { ...ids, clientId, name: `Application ${index}`, contacts: [] } },
+    ];
+    const first = index * secretsPerApplication;
+    for (let number = first; number < Math.min(secrets, first + secretsPerApplication); number++) {
+      const lookupId = lookupIdFrom(randomBytes(LOOKUP_BYTES));
+      const clientSecret = composeSecret(lookupId, randomBytes(RANDOM_BYTES));
+      const secretId = randomUUID();
+      const used = number % usableEvery === 0 && credentials.length < usable;
+      if (used) credentials.push({ clientId, clientSecret, applicationId: ids.applicationId, secretId });
+      const verifier = used ? await hasher.hash(clientSecret, 'generated') : lookalike();
+      all.push({
+        type: 'SecretAdded',
+        data: {
+          ...ids, secretId, version: 1, description: `Secret ${number}`, verifier, lookupId, hint: hintOf(clientSecret),
+          expiresAt: expiresAt(number), expirySource: 'domain',
+        },
+      }); // prettier-ignore
     }
-  } finally {
-    await store.close();
-    await database.close();
+    await append(applicationStream(ids.applicationId), all);
+  };
+  for (let from = 0; from < applications; from += STREAMS_AT_A_TIME) {
+    const many = Math.min(STREAMS_AT_A_TIME, applications - from);
+    await Promise.all(Array.from({ length: many }, (_, offset) => application(from + offset)));
+    options.onProgress?.(Math.min(secrets, (from + many) * secretsPerApplication));
   }
   return { credentials, events };
 };

@@ -1,5 +1,12 @@
 import { invalid } from '@rekey/domain';
-import { type Accumulation, type Build, type CollectionName, START, type ViewDocument } from '@rekey/ports';
+import {
+  type Accumulation,
+  type Build,
+  type CollectionName,
+  type Position,
+  START,
+  type ViewDocument,
+} from '@rekey/ports';
 import type { AnyBulkWriteOperation, UpdateFilter } from 'mongodb';
 import { checkedField, nameOf, type Scalar, searchable, searchableScalar, searchedValue } from './mongo-query';
 
@@ -58,6 +65,31 @@ export const documentOf = <D extends ViewDocument>({ document = '{}', set = {}, 
   }
   return content as unknown as D;
 };
+
+/** What was found by id, for all who asked. */
+export class Found {
+  private readonly stored: ReadonlyMap<string, Stored>;
+  private readonly documents = new Map<string, ViewDocument>();
+  /** Null where the build is gone. */
+  readonly checkpoint: Position | null;
+
+  constructor(found: readonly Stored[]) {
+    this.stored = new Map(found.map((each) => [each._id, each]));
+    const record = this.stored.get(RECORD_ID);
+    this.checkpoint = record?.build ? record.position : null;
+  }
+
+  /** Null where there is none, and for the record's id. */
+  document(id: string): ViewDocument | null {
+    const known = this.documents.get(id);
+    if (known) return known;
+    const stored = id === RECORD_ID ? undefined : this.stored.get(id);
+    if (!stored) return null;
+    const document = documentOf(stored);
+    this.documents.set(id, document);
+    return document;
+  }
+}
 
 export const recordOf = ({ collection: _, checkpoint, ...build }: Build, fields: readonly string[]): Stored => ({
   _id: RECORD_ID,

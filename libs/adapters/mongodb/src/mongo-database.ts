@@ -1,5 +1,5 @@
 import { EngineUnavailable } from '@rekey/ports';
-import { type Db, MongoClient, MongoError, MongoInvalidArgumentError, MongoServerError } from 'mongodb';
+import { type Db, MongoClient, type MongoClientOptions, MongoError, MongoInvalidArgumentError, MongoServerError } from 'mongodb'; // prettier-ignore
 
 export interface MongoDatabaseOptions {
   /** Connection string. What it says of concerns and read preference does not count: see `MongoDatabase`. */
@@ -9,7 +9,7 @@ export interface MongoDatabaseOptions {
   readonly timeoutMs?: number;
 }
 
-const TIMEOUT_MS = 5_000;
+export const TIMEOUT_MS = 5_000;
 /** How often the driver looks for servers that were away. */
 const HEARTBEAT_MS = 1_000;
 
@@ -19,6 +19,24 @@ const DEAD_AFTER_LIMITS = 3;
 const DUPLICATE_KEY = 11_000;
 const NAMESPACE_NOT_FOUND = 26;
 const DOCUMENT_TOO_LARGE = 10_334;
+
+/** What the driver is told, where a call of ours may take so long. */
+export const clientOptions = (timeoutMs: number): MongoClientOptions => {
+  // A little less than ours, so that it is the driver who says what is wrong.
+  const driverMs = Math.ceil(timeoutMs * 0.9);
+  return {
+    appName: 'rekey',
+    readPreference: 'primary',
+    readConcern: { level: 'local' },
+    writeConcern: { w: 'majority' },
+    serverSelectionTimeoutMS: driverMs,
+    connectTimeoutMS: driverMs,
+    waitQueueTimeoutMS: driverMs,
+    // A connection that a server no longer answers on must not stay in the pool.
+    socketTimeoutMS: driverMs,
+    heartbeatFrequencyMS: HEARTBEAT_MS,
+  };
+};
 
 /**
  * A database on a server that speaks MongoDB's protocol: reads from the primary, writes acknowledged by a majority.
@@ -39,20 +57,7 @@ export class MongoDatabase {
   }
 
   private makeClient(): MongoClient {
-    // A little less than ours, so that it is the driver who says what is wrong.
-    const driverMs = Math.ceil(this.timeoutMs * 0.9);
-    return new MongoClient(this.options.uri, {
-      appName: 'rekey',
-      readPreference: 'primary',
-      readConcern: { level: 'local' },
-      writeConcern: { w: 'majority' },
-      serverSelectionTimeoutMS: driverMs,
-      connectTimeoutMS: driverMs,
-      waitQueueTimeoutMS: driverMs,
-      // A connection that a server no longer answers on must not stay in the pool.
-      socketTimeoutMS: driverMs,
-      heartbeatFrequencyMS: HEARTBEAT_MS,
-    });
+    return new MongoClient(this.options.uri, clientOptions(this.timeoutMs));
   }
 
   /**

@@ -15,10 +15,11 @@ import {
 } from '@rekey/ports';
 import { type AnyBulkWriteOperation, type BulkWriteResult, type Collection, type Db, type Filter as MongoFilter, MongoBulkWriteError } from 'mongodb'; // prettier-ignore
 import {
-  accumulation, buildOf, documentOf, keyOf, PREFIX, RECORD_ID, recordOf, type Stored, storedId, storedNameOf, storedOf,
+  accumulation, buildOf, documentOf, Found, keyOf, PREFIX, RECORD_ID, recordOf, type Stored, storedId, storedNameOf, storedOf,
 } from './mongo-collection'; // prettier-ignore
 import { isDuplicate, isNotThere, type MongoDatabase } from './mongo-database';
 import { checkedField, type Condition, conditionOf, type KeyOf, pageOf, searchable } from './mongo-query';
+import { ReadsTogether } from './reads-together';
 import { Waiting } from './waiting';
 
 interface StoredPointer extends Omit<Pointer, 'view'> {
@@ -52,6 +53,7 @@ export class MongoReadModels extends ReadModels {
   private closed = false;
   private readonly fields = new Map<CollectionName, readonly string[]>();
   private readonly readConcern: { readonly level: ReadConcern };
+  private readonly reads = new ReadsTogether((collection, ids) => this.findById(collection, ids));
   private readonly waiting = new Waiting((collection) => this.checkpoint(collection));
 
   /** The database stays the caller's to close. */
@@ -65,26 +67,29 @@ export class MongoReadModels extends ReadModels {
 
   // ── Documents ──────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** Reads of one turn of the event loop are one question; documents may be shared by those who asked. */
+  async read<D extends ViewDocument>(collection: CollectionName, ids: readonly string[]): Promise<Snapshot<D>> {
+    const asked = ids.map(searchable);
+    storedNameOf(collection);
+    const found = await this.reads.read(collection, asked);
+    if (found.checkpoint === null) return { documents: ids.map(() => null), checkpoint: null };
+    return { documents: asked.map((id) => found.document(id) as D | null), checkpoint: found.checkpoint };
+  }
+
   /**
    * One question, read in the order of the ids, so the checkpoint first: each document is at least as new as it. Two
    * documents may be of different moments.
    */
-  async read<D extends ViewDocument>(collection: CollectionName, ids: readonly string[]): Promise<Snapshot<D>> {
-    const asked = ids.map(searchable);
+  private async findById(collection: CollectionName, ids: readonly string[]): Promise<Found> {
     const found = await this.on(collection, (stored) =>
       stored
         .find(
-          { _id: { $in: [RECORD_ID, ...asked] } },
-          { ...BY_ID, readConcern: this.readConcern, batchSize: asked.length + 2, maxTimeMS: this.database.timeoutMs },
+          { _id: { $in: [RECORD_ID, ...ids] } },
+          { ...BY_ID, readConcern: this.readConcern, batchSize: ids.length + 2, maxTimeMS: this.database.timeoutMs },
         )
         .toArray(),
     );
-    const byId = new Map(found.map((each) => [each._id, each]));
-    const record = byId.get(RECORD_ID);
-    byId.delete(RECORD_ID);
-    if (!record?.build) return { documents: ids.map(() => null), checkpoint: null };
-    const documents = asked.map((id) => byId.get(id)).map((each) => (each ? documentOf<D>(each) : null));
-    return { documents, checkpoint: record.position };
+    return new Found(found);
   }
 
   async find<D extends ViewDocument>(collection: CollectionName, query: Query): Promise<D[]> {

@@ -1,0 +1,87 @@
+import { MongoClient } from 'mongodb';
+import path from 'node:path';
+import type { Setting } from '../bench';
+import { givenUrl, startEngine, type EngineName } from '../engines';
+import type { Figure } from '../report';
+import { seedStore } from '../seed';
+import { Services } from '../services';
+import { measureCommands, measureRevocation } from './commands';
+import { measureServicesCheck } from './services-check';
+import { measureServicesRebuild } from './services-rebuild';
+import { measureVisible } from './services-visible';
+
+/** Engines that it does not go without. */
+export const SERVICES_ENGINES: readonly EngineName[] = ['kafka', 'mongodb', 'redis'];
+
+const SECRETS = 1_000;
+const SECRETS_PER_APPLICATION = 4;
+/** 20,002 events. */
+const REBUILT_SECRETS = 16_000;
+const REVOCATIONS_MAX = 200;
+const BACKGROUND_PER_SECOND = 200;
+/** Commands a second that are moderate; where the machine does few, so much of what it does at most. */
+const STEADY_PER_SECOND = 30;
+const STEADY_SHARE = 0.3;
+/** Milliseconds. */
+const REVOKED = { atMost: 150 };
+
+/** One of each service, and a second gateway for what one does and another shows; then views built from zero. */
+export async function* measureServices(setting: Setting, revocations: number): AsyncGenerator<Figure[]> {
+  const folder = path.join(setting.folder, 'services');
+  setting.say(`services: starting ${SERVICES_ENGINES.join(', ')}`);
+  const kafka = startEngine(setting.root, 'kafka', folder);
+  const mongodb = startEngine(setting.root, 'mongodb', folder);
+  const redis = startEngine(setting.root, 'redis', folder);
+  const engines = [kafka, mongodb, redis];
+  if (mongodb.own) setting.say('  MongoDB is an emulator here: no figure of this part is one of MongoDB itself');
+  const urls = { kafka: kafka.url, mongodb: mongodb.url, redis: redis.url, eventstore: givenUrl('eventstore') };
+  const services = new Services({ apps: setting.apps, folder, urls });
+  const allMs = (): number => engines.reduce((sum, engine) => sum + engine.cpuMs(), services.cpuMs());
+  try {
+    await services.createTopics();
+    const { credentials } = await services.withStore((store) =>
+      seedStore(store, { secrets: SECRETS, secretsPerApplication: SECRETS_PER_APPLICATION, usable: SECRETS }),
+    );
+    const gateway = await services.startAll();
+    const place = { uri: mongodb.url, database: services.name };
+    const collection = await activeCollection(place, 'authentication');
+    yield await measureServicesCheck(setting, gateway, credentials, { ...place, collection }, allMs);
+    if (process.env['BENCH_CHECK_ONLY']) return;
+    const other = await services.start('gateway');
+    yield await measureRevocation(gateway, {
+      name: 'services.revoke',
+      revocations: Math.min(revocations, REVOCATIONS_MAX),
+      background: credentials,
+      backgroundPerSecond: BACKGROUND_PER_SECOND,
+      checkedAt: other,
+      goal: REVOKED,
+    });
+    const commands = await measureCommands(setting, gateway, credentials, { name: 'services.commands', cpuMs: allMs });
+    yield commands;
+    const most = commands.find(({ name }) => name === 'services.commands.renew')?.value ?? 0;
+    const steady = Math.min(STEADY_PER_SECOND, Math.max(1, Math.floor(most * STEADY_SHARE)));
+    yield await measureVisible(setting, gateway, other, credentials, steady);
+    await services.stop();
+    yield await measureServicesRebuild(setting, mongodb.url, REBUILT_SECRETS, SECRETS_PER_APPLICATION);
+  } finally {
+    await services.stop();
+    if (engines.some(({ own }) => !own)) await services.clean();
+    for (const engine of engines) engine.stop();
+  }
+}
+
+/** The collection, as MongoDB has it, that answers for a view. */
+const activeCollection = async (
+  { uri, database }: { readonly uri: string; readonly database: string },
+  view: string,
+): Promise<string> => {
+  const client = new MongoClient(uri);
+  try {
+    const pointers = client.db(database).collection<{ readonly _id: string; readonly collection: string }>('view-pointers');
+    const pointer = await pointers.findOne({ _id: view });
+    if (!pointer) throw new Error(`Nothing answers for the view ${view}.`);
+    return `view:${pointer.collection}`;
+  } finally {
+    await client.close();
+  }
+}; // prettier-ignore

@@ -1,0 +1,79 @@
+import { setImmediate as endOfTurn } from 'node:timers/promises';
+import { ReadsTogether } from './reads-together';
+
+interface Asked {
+  readonly collection: string;
+  readonly ids: readonly string[];
+  readonly answer: (text: string) => void;
+  readonly fail: (error: Error) => void;
+}
+
+const server = () => {
+  const asked: Asked[] = [];
+  const reads = new ReadsTogether<string>(
+    (collection, ids) =>
+      new Promise((answer, fail) => {
+        asked.push({ collection, ids, answer, fail });
+      }),
+  );
+  return { asked, reads };
+};
+
+describe('ReadsTogether', () => {
+  it('asks once for what is read in one turn, each id once', async () => {
+    const { asked, reads } = server();
+    const answers = [reads.read('c', ['a', 'domain']), Promise.resolve().then(() => reads.read('c', ['b', 'domain']))];
+    expect(asked).toEqual([]);
+    await endOfTurn();
+    expect(asked.map(({ ids }) => ids)).toEqual([['a', 'domain', 'b']]);
+    asked[0]?.answer('found');
+    expect(await Promise.all(answers)).toEqual(['found', 'found']);
+  });
+
+  it('asks anew for who comes while a question is on its way', async () => {
+    const { asked, reads } = server();
+    const first = reads.read('c', ['a']);
+    await endOfTurn();
+    const second = reads.read('c', ['a']);
+    await endOfTurn();
+    expect(asked).toHaveLength(2);
+    asked[1]?.answer('newer');
+    asked[0]?.answer('older');
+    expect(await Promise.all([first, second])).toEqual(['older', 'newer']);
+  });
+
+  it('asks each collection by itself', async () => {
+    const { asked, reads } = server();
+    void reads.read('c', ['a']);
+    void reads.read('d', ['a']);
+    await endOfTurn();
+    expect(asked.map(({ collection, ids }) => [collection, ids])).toEqual([
+      ['c', ['a']],
+      ['d', ['a']],
+    ]);
+  });
+
+  it('tells a failure to all who share the question, and asks the next one all the same', async () => {
+    const { asked, reads } = server();
+    const all = Promise.allSettled([reads.read('c', ['a']), reads.read('c', ['b'])]);
+    await endOfTurn();
+    asked[0]?.fail(new Error('away'));
+    expect((await all).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    const next = reads.read('c', ['a']);
+    await endOfTurn();
+    asked[1]?.answer('found');
+    expect(await next).toBe('found');
+  });
+
+  it('lets no question grow without end, and lets who asks for much ask alone and at once', async () => {
+    const { asked, reads } = server();
+    const ids = (from: number, count: number) => Array.from({ length: count }, (_, index) => String(from + index));
+    void reads.read('c', ids(0, 101));
+    expect(asked.map(({ ids: each }) => each.length)).toEqual([101]);
+    void reads.read('c', ids(0, 60));
+    void reads.read('c', ids(60, 60));
+    expect(asked.map(({ ids: each }) => each.length)).toEqual([101, 60]);
+    await endOfTurn();
+    expect(asked.map(({ ids: each }) => each.length)).toEqual([101, 60, 60]);
+  });
+});
