@@ -28,7 +28,9 @@ const arrows = ({ pure: pureToo, tests }) => [
     bannedExternalImports: drivers,
   }),
   arrow('composition', [...libs, 'adapter', ...tests]),
-  arrow('client', ['contracts', ...tests]),
+  arrow('client', ['domain', 'contracts', 'ports', 'platform', 'adapter', ...tests], {
+    bannedExternalImports: drivers,
+  }),
   arrow('app', [...libs, 'adapter', 'composition', 'client', ...tests]),
   arrow('bench', [...libs, 'adapter', 'composition', 'client', ...tests]),
   arrow('testing', []),

@@ -38,6 +38,8 @@ const known = async (): Promise<ReadonlyMap<string, ReadonlySet<string>>> => {
   metrics.consumerRestarted('commands');
   metrics.httpRequest('GET', '/health/live', 200, 1);
   metrics.watchView('secrets', () => ({ ready: true, lagSeconds: 0 }));
+  metrics.watchProjections(async () => [{ view: 'secrets', ready: true, lagSeconds: 0, parkedStreams: 0 }]);
+  metrics.watchPublisher('kafka', async () => 0);
   metrics.watchJobs('expiry', () => Promise.resolve({ waiting: 0, running: 0, dead: 0 }));
   const text = await metrics.text();
   const series = [...text.matchAll(/^(\w+)(?:\{(.*)\})? /gm)].map(([, name = '', labels = '']) => {

@@ -50,6 +50,18 @@ const cases: [file: string, line: string, rule: string | null][] = [
   // the edge: features, no adapters
   ['libs/gateway/src/x.ts', `import '@rekey/commands'; import '@rekey/audit'; import '@rekey/platform';`, null],
   ['libs/gateway/src/x.ts', `import '@rekey/adapters/notifiers';`, boundaries],
+  // the client for other services: what sending a command needs, and nothing of handling one
+  [
+    'libs/client/src/x.ts',
+    `import '@rekey/contracts'; import '@rekey/platform'; import '@rekey/adapters/kafka';`,
+    null,
+  ],
+  ['libs/client/src/x.ts', `import '@rekey/commands';`, boundaries],
+  ['libs/client/src/x.ts', `import '@rekey/composition';`, boundaries],
+  ['libs/client/src/x.ts', `import 'kafkajs';`, boundaries],
+  ['libs/client/src/x.ts', `export const x = process.env['HOME'];`, 'no-restricted-properties'],
+  ['libs/platform/src/x.ts', `import '@rekey/client';`, boundaries],
+  ['libs/gateway/src/x.ts', `import '@rekey/client';`, boundaries],
   // the parts of processes, and what only tests may use
   ['libs/platform/src/x.ts', `import '@rekey/composition';`, boundaries],
   ['libs/adapters/embedded/src/x.ts', `import '@rekey/testing';`, boundaries],

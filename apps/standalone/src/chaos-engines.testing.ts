@@ -1,10 +1,11 @@
-import type { EngineName } from '@rekey/testing';
+import { proxyTo, type EngineName, type Proxy } from '@rekey/testing';
 import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { freePort } from './services.testing';
 
 const SCRIPTS = path.resolve(__dirname, '../../../deploy/native');
 /** The first start on a machine fetches and compiles. */
@@ -15,26 +16,31 @@ const DATA = { mongodb: ['data.h2'], redis: ['appendonlydir', 'dump.rdb'], kafka
 
 /**
  * An engine of a test's own that is killed, stopped, woken and started again while everybody else goes on, this very
- * process included.
+ * process included. The system reaches it through a proxy, and only so.
  */
 export class ChaosEngine {
   private copies = 0;
 
   private constructor(
     readonly name: EngineName,
+    /** Of the engine itself, which the test may go to. */
     readonly url: string,
+    readonly proxy: Proxy,
     private readonly folder: string,
-    private readonly env: Readonly<Record<string, string>>,
+    private readonly port: number,
   ) {}
 
-  /** Starts one; resolves when it answers. `port` 0 takes a free one; `env`: what its script is to know. */
-  static async start(name: EngineName, port = 0, env: Readonly<Record<string, string>> = {}): Promise<ChaosEngine> {
+  /** Starts one; resolves when it answers. */
+  static async start(name: EngineName): Promise<ChaosEngine> {
     const folder = mkdtempSync(path.join(tmpdir(), `rekey-chaos-${name}-`));
-    return new ChaosEngine(name, await runScript(name, 'start', [folder, String(port)], env), folder, env);
+    const port = await freePort();
+    const proxy = await proxyTo('127.0.0.1', port);
+    return new ChaosEngine(name, await startOn(name, folder, port, proxy), proxy, folder, port);
   }
 
-  get port(): number {
-    return Number(/:(\d+)/.exec(this.url.replace(/^[a-z]+:\/\//, ''))?.[1]);
+  /** Where the system goes to. */
+  get proxied(): string {
+    return this.url.replace(`:${this.port}`, `:${this.proxy.port}`);
   }
 
   /** Resolves when its process is gone. */
@@ -52,7 +58,7 @@ export class ChaosEngine {
   /** Starts it again, on the same data and port; resolves when it answers. */
   async start(): Promise<void> {
     await this.end();
-    await runScript(this.name, 'start', [this.folder, String(this.port)], this.env);
+    await startOn(this.name, this.folder, this.port, this.proxy);
   }
 
   stop(): void {
@@ -104,6 +110,10 @@ export class ChaosEngine {
 }
 
 const run = promisify(execFile);
+
+/** A broker has to be told where clients are to come. */
+const startOn = (name: EngineName, folder: string, port: number, proxy: Proxy): Promise<string> =>
+  runScript(name, 'start', [folder, String(port)], { REKEY_NATIVE_ADVERTISED_PORT: String(proxy.port) });
 
 /** What it prints. */
 const runScript = async (

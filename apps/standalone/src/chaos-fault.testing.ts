@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { EngineName } from '@rekey/testing';
+import type { EngineName, Proxy } from '@rekey/testing';
 import type { AppName } from './app-process.testing';
 import type { ChaosEngine } from './chaos-engines.testing';
 import type { ChaosKafka } from './chaos-kafka.testing';
@@ -30,6 +30,8 @@ export interface Fault {
   readonly touches: AppName | EngineName | 'all';
   /** Where it touches all: what has to be there for it. */
   readonly needs?: EngineName;
+  /** Whether it needs no more than the way to the engine. */
+  readonly isOfNetwork?: true;
   /** After it has healed, everything has to answer again within this time, by itself. */
   readonly wholeWithinMs: number;
   /** Lets it happen at some moment, for as long as it lasts, and heals it: what is left then is the system's to mend. */
@@ -51,6 +53,13 @@ export const oneOf = <T>(random: Random, choices: readonly T[]): T => {
 export const someMoment = async ({ nextSettled }: Chaos, random: Random): Promise<void> => {
   await sleep(between(random, 0, 700));
   if (random() < 0.5) await Promise.race([nextSettled(), sleep(300)]);
+};
+
+/** The way to an engine. */
+export const proxyOf = ({ system }: Chaos, name: EngineName): Proxy => {
+  const proxy = system.proxies.get(name);
+  if (!proxy) throw new Error(`There is no ${name} here.`);
+  return proxy;
 };
 
 export const engineOf = ({ system }: Chaos, name: EngineName): ChaosEngine => {

@@ -1,8 +1,8 @@
 import type { EngineName } from '@rekey/testing';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AppName } from './app-process.testing';
-import { WHOLE_WITHIN_MS, between, engineOf, oneOf, someMoment, type Fault } from './chaos-fault.testing';
-import { cutConnections, lostResponses, recordsTwice } from './chaos-kafka.testing';
+import { WHOLE_WITHIN_MS, between, engineOf, oneOf, proxyOf, someMoment, type Fault } from './chaos-fault.testing';
+import { recordsTwice } from './chaos-kafka.testing';
 import { lostMongo, lostRedis, outdatedMongo } from './chaos-losses.testing';
 import type { ChaosSystem, Member } from './chaos-system.testing';
 
@@ -134,6 +134,41 @@ const restartEngine = (name: EngineName, weight: number): Fault => ({
   },
 });
 
+// ── The network ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Requests arrive and are done; what the engine says of it does not come back. */
+const loseResponses = (name: EngineName, weight: number): Fault => ({
+  name: `lost responses of ${name}`,
+  weight,
+  touches: name,
+  isOfNetwork: true,
+  wholeWithinMs: WHOLE_WITHIN_MS,
+  apply: async (chaos, random) => {
+    const proxy = proxyOf(chaos, name);
+    const forMs = between(random, 200, 2_500);
+    await someMoment(chaos, random);
+    proxy.mute();
+    await sleep(forMs);
+    proxy.cut();
+  },
+});
+
+/** All connections break off at once, some of them several times. */
+const cutConnections = (name: EngineName, weight: number): Fault => ({
+  name: `cut connections of ${name}`,
+  weight,
+  touches: name,
+  isOfNetwork: true,
+  wholeWithinMs: WHOLE_WITHIN_MS,
+  apply: async (chaos, random) => {
+    const proxy = proxyOf(chaos, name);
+    for (let times = 1 + Math.floor(random() * 4); times > 0; times--) {
+      await someMoment(chaos, random);
+      proxy.cut();
+    }
+  },
+});
+
 // ── The table ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Longer than a projector's lease, and shorter, in ms. */
@@ -169,16 +204,24 @@ export const FAULTS: readonly Fault[] = [
   killEngine('kafka', 3),
   stopEngine('kafka', 3),
   restartEngine('kafka', 1),
-  lostResponses,
-  cutConnections,
+  loseResponses('kafka', 4),
+  cutConnections('kafka', 2),
+  loseResponses('mongodb', 3),
+  cutConnections('mongodb', 1),
+  loseResponses('redis', 2),
+  cutConnections('redis', 1),
+  loseResponses('eventstore', 4),
+  cutConnections('eventstore', 2),
   recordsTwice,
   lostRedis,
   lostMongo,
   outdatedMongo,
 ];
 
-/** Those that can happen to a system. */
-export const faultsOf = ({ members, engines }: ChaosSystem): readonly Fault[] => {
-  const there = new Set<string>([...members.map(({ app }) => app), ...engines.map(({ name }) => name)]);
-  return FAULTS.filter(({ touches, needs = touches }) => needs === 'all' || there.has(needs));
+/** Those that can happen to a system: an engine that is somebody else's can be reached badly, and no more. */
+export const faultsOf = ({ members, engines, proxies }: ChaosSystem): readonly Fault[] => {
+  const ours = new Set<string>(['all', ...members.map(({ app }) => app), ...engines.map(({ name }) => name)]);
+  return FAULTS.filter(({ touches, needs = touches, isOfNetwork }) =>
+    isOfNetwork ? proxies.has(needs as EngineName) : ours.has(needs),
+  );
 };

@@ -1,43 +1,25 @@
 import { topicsOf, type KafkaTopics } from '@rekey/adapters/kafka';
-import { proxyTo, type Proxy } from '@rekey/testing';
 import { Kafka, logLevel, type KafkaMessage } from 'kafkajs';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ChaosEngine } from './chaos-engines.testing';
-import { freePort } from './services.testing';
-import { WHOLE_WITHIN_MS, between, someMoment, type Chaos, type Fault } from './chaos-fault.testing';
+import type { ChaosEngine } from './chaos-engines.testing';
+import { WHOLE_WITHIN_MS, someMoment, type Chaos, type Fault } from './chaos-fault.testing';
 
 const POLL_MS = 50;
 const LAG_WITHIN_MS = 30_000;
 const READ_WITHIN_MS = 20_000;
 
-/** A broker that nobody reaches but through a proxy, and what only those can do who know how commands lie in it. */
+/** What only those can do to a broker who know how commands lie in it. */
 export class ChaosKafka {
   readonly topics: KafkaTopics;
   private readonly client: Kafka;
   /** By partition: records before are of no use any more, as what they led to may be forgotten. */
   private readonly useless = new Map<number, number>();
 
-  private constructor(
-    readonly engine: ChaosEngine,
-    readonly proxy: Proxy,
-    prefix: string,
-  ) {
+  constructor(engine: ChaosEngine, prefix: string) {
     this.topics = topicsOf(prefix);
     const retry = { retries: 100, initialRetryTime: 100, maxRetryTime: 1_000 };
-    this.client = new Kafka({ brokers: [this.url], clientId: 'chaos', logLevel: logLevel.NOTHING, retry });
-  }
-
-  static async start(prefix: string): Promise<ChaosKafka> {
-    const port = await freePort();
-    const proxy = await proxyTo('127.0.0.1', port);
-    const engine = await ChaosEngine.start('kafka', port, { REKEY_NATIVE_ADVERTISED_PORT: String(proxy.port) });
-    return new ChaosKafka(engine, proxy, prefix);
-  }
-
-  /** Where clients connect. */
-  get url(): string {
-    return `127.0.0.1:${this.proxy.port}`;
+    this.client = new Kafka({ brokers: [engine.proxied], clientId: 'chaos', logLevel: logLevel.NOTHING, retry });
   }
 
   /** Resolves when every command that is in the topic has been handled. */
@@ -112,46 +94,11 @@ export class ChaosKafka {
     await admin.disconnect();
     return new Map(ends.map(({ partition, high }) => [partition, Number(high)]));
   }
-
-  async close(): Promise<void> {
-    await this.proxy.down();
-  }
 }
 
 const kafkaOf = ({ kafka }: Chaos): ChaosKafka => {
   if (!kafka) throw new Error('There is no Kafka here.');
   return kafka;
-};
-
-/** Requests arrive and are done; what the broker says of it does not come back. */
-export const lostResponses: Fault = {
-  name: 'lost responses of kafka',
-  weight: 3,
-  touches: 'kafka',
-  wholeWithinMs: WHOLE_WITHIN_MS,
-  apply: async (chaos, random) => {
-    const { proxy } = kafkaOf(chaos);
-    const forMs = between(random, 200, 2_500);
-    await someMoment(chaos, random);
-    proxy.mute();
-    await sleep(forMs);
-    proxy.cut();
-  },
-};
-
-/** All connections break off at once, some of them several times. */
-export const cutConnections: Fault = {
-  name: 'cut connections of kafka',
-  weight: 2,
-  touches: 'kafka',
-  wholeWithinMs: WHOLE_WITHIN_MS,
-  apply: async (chaos, random) => {
-    const { proxy } = kafkaOf(chaos);
-    for (let times = 1 + Math.floor(random() * 4); times > 0; times--) {
-      await someMoment(chaos, random);
-      proxy.cut();
-    }
-  },
 };
 
 /** As a producer does it that was not told that its records were taken. */

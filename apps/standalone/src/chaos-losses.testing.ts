@@ -34,10 +34,11 @@ const flushRedis = async (url: string): Promise<void> => {
   redis.disconnect();
 };
 
-const withoutCommands = async (chaos: Chaos, work: () => Promise<void>): Promise<void> => {
+/** `known`: so many settled commands keep their outcome. */
+const withoutCommands = async (chaos: Chaos, known: number, work: () => Promise<void>): Promise<void> => {
   await chaos.quiet();
   await work();
-  chaos.load.loseOutcomes();
+  chaos.load.loseOutcomes(known);
   chaos.load.resume();
 };
 
@@ -49,7 +50,7 @@ export const lostMongo: Fault = {
   needs: 'mongodb',
   wholeWithinMs: WHOLE_WITHIN_MS,
   apply: (chaos, random) =>
-    withoutCommands(chaos, async () => {
+    withoutCommands(chaos, 0, async () => {
       const engine = engineOf(chaos, 'mongodb');
       if (random() < 0.5) return dropDatabase(chaos, engine.url);
       await engine.kill();
@@ -77,9 +78,10 @@ export const outdatedMongo: Fault = {
   wholeWithinMs: WHOLE_WITHIN_MS,
   apply: async (chaos, random: Random) => {
     const engine = engineOf(chaos, 'mongodb');
+    const known = chaos.load.settled.length;
     const putBack = engine.copyData();
     await sleep(between(random, 500, 2_500));
-    await withoutCommands(chaos, async () => {
+    await withoutCommands(chaos, known, async () => {
       const [value] = chaos.load.values.slice(-1);
       if (value) await chaos.load.checkEverywhere(value);
       await engine.kill();

@@ -1,3 +1,4 @@
+import type { EngineName, Proxy } from '@rekey/testing';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -24,13 +25,17 @@ export interface ChaosSystemOptions {
   readonly env: Readonly<Record<string, string>>;
   /** How many there are of each. */
   readonly apps: Readonly<Partial<Record<AppName, number>>>;
+  /** Those that can be killed. */
   readonly engines: readonly ChaosEngine[];
+  /** Ways to engines, these and others. */
+  readonly proxies: ReadonlyMap<EngineName, Proxy>;
 }
 
 /** The processes and engines of a system that things are done to. Who ends without being killed is a problem. */
 export class ChaosSystem {
   readonly members: readonly Member[];
   readonly engines: readonly ChaosEngine[];
+  readonly proxies: ReadonlyMap<EngineName, Proxy>;
   readonly problems: string[] = [];
   /** Every process that there ever was. */
   private readonly launched: { readonly name: string; readonly process: AppProcess }[] = [];
@@ -41,18 +46,22 @@ export class ChaosSystem {
     places: readonly Omit<Member, 'process'>[],
   ) {
     this.engines = options.engines;
+    this.proxies = options.proxies;
     this.members = places.map((place) => ({ ...place, process: this.launchProcess(place) }));
   }
 
-  /** Starts all at once; resolves when all of them can work. */
-  static async start(options: ChaosSystemOptions): Promise<ChaosSystem> {
+  /** Launches all at once; waits for none. */
+  static async launch(options: ChaosSystemOptions): Promise<ChaosSystem> {
     const places: Omit<Member, 'process'>[] = [];
     for (const [app, count] of Object.entries(options.apps) as [AppName, number][])
       for (let index = 1; index <= count; index++)
         places.push({ app, name: count === 1 ? app : `${app}-${index}`, port: await freePort() });
-    const system = new ChaosSystem(options, places);
-    await Promise.all(system.members.map(({ process }) => process.started));
-    return system;
+    return new ChaosSystem(options, places);
+  }
+
+  /** Resolves when all say that they run. */
+  async started(): Promise<void> {
+    await Promise.all(this.members.map(({ process }) => process.started));
   }
 
   /** Those that serve the API. */
@@ -64,7 +73,7 @@ export class ChaosSystem {
     return this.members.filter((member) => member.app === app);
   }
 
-  engine(name: ChaosEngine['name']): ChaosEngine | undefined {
+  engine(name: EngineName): ChaosEngine | undefined {
     return this.engines.find((engine) => engine.name === name);
   }
 
@@ -151,9 +160,8 @@ export class ChaosSystem {
     for (const engine of this.engines) writeFileSync(path.join(folder, `${engine.name}.log`), engine.output);
   }
 
-  /** Kills all that is left, engines included, and takes the engines' data away. */
+  /** Kills all processes. */
   async remove(): Promise<void> {
     await Promise.all(this.members.map((member) => this.kill(member)));
-    await Promise.all(this.engines.map((engine) => engine.remove()));
   }
 }

@@ -3,14 +3,78 @@ import { Authenticator, FailureLimiter } from '@rekey/authentication';
 import { ActiveView, ensureKeys } from '@rekey/platform';
 import { SystemClock, type EventStore, type ReadModels } from '@rekey/ports';
 import { Projector, authenticationView } from '@rekey/read-models';
-import type { Checker } from './load.testing';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ChaosWorld } from './chaos-world.testing';
+import { HistoryReader } from './history.testing';
+import { serviceAt, type Checker, type Load, type LoadOptions } from './load.testing';
 
 const VERSION = 2;
+const WITHIN_MS = 60_000;
+/** How much happens before and after each step. */
+const COMMANDS = 10;
+const CHECKS = 30;
+const ADMITTED = 5;
+/** The latest values, by which it is asked whether anybody answers. */
+const LATEST = 10;
 
 interface Stores {
   readonly store: EventStore;
   readonly readModels: ReadModels;
 }
+
+/**
+ * Lets the view of the check get another version under load: newer code answers without a gap, and code that does not
+ * know the version answers no check, also where it has just been started. Resolves with the problems.
+ */
+export const takeOver = async (
+  { name, folder, system, stores, clients }: ChaosWorld,
+  startLoad: (more: Partial<LoadOptions>) => Promise<Load>,
+): Promise<readonly string[]> => {
+  const history = new HistoryReader(await stores.store.head());
+  const newer = await NewerCode.start(stores, folder);
+  const load = await startLoad({ name: `${name}-newer`, domains: 3, checker: newer.checker });
+  /** Whether nobody of this code answers a check. */
+  const silent = async (): Promise<boolean> => {
+    const values = load.values.slice(-LATEST);
+    const checks = clients.flatMap((client) => values.map((value) => serviceAt(client)(value).catch(() => undefined)));
+    return (await Promise.all(checks)).every((checked) => checked?.outcome === 'unavailable');
+  };
+  try {
+    await goesOn(load);
+    await newer.project();
+    await until('the newer version takes over', () => newer.hasTakenOver());
+    await goesOn(load);
+    await until('code that does not know the version answers no check', silent);
+    const [gateway] = system.gateways;
+    if (gateway) {
+      await system.kill(gateway);
+      system.launch(gateway);
+    }
+    await until('nor where it was just started', silent);
+    await goesOn(load);
+    if (!(await silent())) load.problems.push('code that does not know the version answers checks again');
+    if (load.counts.unavailable > 0) load.problems.push(`newer code did not answer ${load.counts.unavailable} checks`);
+    await load.pause();
+  } finally {
+    await load.stop();
+    await newer.stop();
+  }
+  for (const client of clients.slice(0, 1)) await history.readOn(client);
+  history.judge(load);
+  return [...load.problems, ...history.problems, ...system.problems];
+};
+
+/** Resolves when commands are settled, and checks answered for certain, as before. */
+const goesOn = async ({ settled, counts }: Load): Promise<void> => {
+  const checked = (): number => counts.admitted + counts.refused;
+  const goal = { settled: settled.length + COMMANDS, checked: checked() + CHECKS, admitted: counts.admitted + ADMITTED };
+  await until('the load goes on', () => settled.length >= goal.settled && checked() >= goal.checked && counts.admitted >= goal.admitted);
+}; // prettier-ignore
+
+const until = async (what: string, condition: () => Promise<boolean> | boolean): Promise<void> => {
+  for (const deadline = performance.now() + WITHIN_MS; !(await condition()); await sleep(50))
+    if (performance.now() > deadline) throw new Error(`It did not happen: ${what}.`);
+};
 
 /** A projector and a gateway of newer code, whose view of the check has another version, beside those of this code. */
 export class NewerCode {

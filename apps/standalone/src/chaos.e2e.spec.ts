@@ -1,6 +1,7 @@
-import { NativeEngine, type EngineName } from '@rekey/testing';
+import { NativeEngine, describeOn, type EngineName } from '@rekey/testing';
 import { randomInt } from 'node:crypto';
-import { ChaosRun, type Composition } from './chaos-run.testing';
+import { ChaosRun } from './chaos-run.testing';
+import type { Composition } from './chaos-world.testing';
 
 const ROUNDS = Number(process.env['REKEY_CHAOS_ROUNDS'] ?? 6);
 const SEED = Number(process.env['REKEY_CHAOS_SEED'] ?? randomInt(2 ** 31));
@@ -60,4 +61,9 @@ const ENGINES = ['kafka', 'mongodb', 'redis'] as const;
 
 describe('chaos', () => {
   describeOnOwn('among four services, two of each', ENGINES, () => holdsThroughChaos({ apps: SERVICES, engines: ENGINES }));
+  describe('on a real EventStoreDB', () =>
+    describeOn(['eventstore'], ({ eventstore }) => {
+      describe('in standalone', () => holdsThroughChaos({ apps: { standalone: 1 }, engines: [], eventstore }));
+      describeOnOwn('among four services, two of each', ENGINES, () => holdsThroughChaos({ apps: SERVICES, engines: ENGINES, eventstore }));
+    }));
 }); // prettier-ignore

@@ -295,9 +295,9 @@ export class Load {
     }
   }
 
-  /** From now on, of all that was settled the system knows what is in the streams, and nothing else. */
-  loseOutcomes(): void {
-    for (const command of this.settled) command.outcomeLost = true;
+  /** From now on, of all but the first settled commands the system knows what is in the streams, and nothing else. */
+  loseOutcomes(known: number): void {
+    for (const command of this.settled.slice(known)) command.outcomeLost = true;
   }
 
   // ── Checks ─────────────────────────────────────────────────────────────────────────────────────────────────────

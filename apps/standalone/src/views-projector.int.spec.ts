@@ -238,6 +238,19 @@ describe('Projector', () => {
       await expectEqualToRebuilt(history, projector);
     });
 
+    it('makes what is derived from no history anew as well', async () => {
+      const others = async (): Promise<string[]> => {
+        const builds = await stores.readModels.builds();
+        return builds.flatMap((build) => (VIEW_NAMES.some((name) => name === build.view) ? [] : [build.collection]));
+      };
+      await start({ clock: new FastClock(FAST) });
+      await eventually(async () => (await others()).length === 3);
+      const there = await others();
+      for (const collection of there) await stores.readModels.dropBuild(collection);
+      await eventually(async () => (await others()).length === 3);
+      expect(await others()).toEqual(there);
+    });
+
     it('makes a new one for one that was put back to an older copy, and never goes on with that', async () => {
       const history = new RandomHistory(stores.store, 22);
       const projector = await start();

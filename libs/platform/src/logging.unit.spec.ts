@@ -68,7 +68,7 @@ const ways: readonly ((value: unknown) => void)[] = [
   (value) =>
     log
       .child({ a: 1 })
-      .child({ deep: { value } }, { msgPrefix: `${String(value)} ` })
+      .child({ deep: { value } }, { msgPrefix: `${inspect(value)} ` })
       .info('message'),
   (value) => log.child({ value }, { serializers: { value: (each: unknown) => each }, redact: [] }).info({ value }, 'x'),
   (value) => {

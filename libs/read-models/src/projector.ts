@@ -4,11 +4,11 @@ import { randomUUID } from 'node:crypto';
 import { ownerOf } from './build-plan';
 import { Feed } from './feed';
 import { SILENT, type Log } from './leased-feed';
-import { createParked, failedEventOf, parkedStreams, type FailedEvent } from './parking';
+import { PARKED_COLLECTION, createParked, failedEventOf, parkedStreams, type FailedEvent } from './parking';
 import type { AroundPage } from './projection';
 import { Publishing } from './publishing';
-import { createReplays } from './replays';
-import { createUsage } from './usage';
+import { REPLAYS_COLLECTION, createReplays } from './replays';
+import { USAGE_COLLECTION, createUsage } from './usage';
 import type { View } from './view';
 import { ViewKeeper } from './view-keeper';
 import { VIEWS } from './views';
@@ -49,6 +49,12 @@ export interface BuildStatus {
 }
 
 const LOOK_EVERY_MS = 2_000;
+/** Beside the views: what is derived from no history. */
+const OTHERS = [
+  { collection: USAGE_COLLECTION, create: createUsage },
+  { collection: PARKED_COLLECTION, create: createParked },
+  { collection: REPLAYS_COLLECTION, create: createReplays },
+];
 const PAGE_SIZE = 5_000;
 
 /** Keeps all views, and hands the events on to the publisher where there is one. */
@@ -71,7 +77,7 @@ export class Projector {
   async start(): Promise<void> {
     if (this.running) return;
     const ending = new AbortController();
-    const work = [this.createOthers(ending.signal), ...this.keepers.map((keeper) => keeper.run(ending.signal))];
+    const work = [this.keepOthers(ending.signal), ...this.keepers.map((keeper) => keeper.run(ending.signal))];
     const { publisher } = this.options;
     if (publisher)
       work.push(new Publishing(publisher, this.feed, this.owner, this.options, this.log).run(ending.signal));
@@ -110,17 +116,19 @@ export class Projector {
     return statuses.flat();
   }
 
-  /** Makes the collections that are derived from no history. */
-  private async createOthers(signal: AbortSignal): Promise<void> {
+  /** Makes the collections that are derived from no history, at the start and wherever they are lost. */
+  private async keepOthers(signal: AbortSignal): Promise<void> {
     const { readModels, clock } = this.options;
-    while (!signal.aborted)
+    while (!signal.aborted) {
       try {
-        await Promise.all([createUsage(readModels), createParked(readModels), createReplays(readModels)]);
-        return;
+        const there = new Set((await readModels.builds()).map(({ collection }) => collection));
+        const missing = OTHERS.filter(({ collection }) => !there.has(collection));
+        await Promise.all(missing.map(({ create }) => create(readModels)));
       } catch (error) {
         this.log.warn({ err: error }, 'a store is away');
-        await clock.sleep(LOOK_EVERY_MS, signal);
       }
+      await clock.sleep(LOOK_EVERY_MS, signal);
+    }
   }
 
   private keeper(view: ViewName): ViewKeeper {

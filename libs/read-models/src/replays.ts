@@ -44,7 +44,7 @@ export interface Asked {
   readonly asked: number;
 }
 
-const REPLAYS_COLLECTION = 'replays.v1';
+export const REPLAYS_COLLECTION = 'replays.v1';
 /** Ids in one read. */
 const PAGE = 1_000;
 

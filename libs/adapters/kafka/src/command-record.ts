@@ -10,6 +10,12 @@ export const HEADERS = {
   authorization: 'authorization',
 } as const;
 
+/**
+ * Nest's mark of a reply that is an error to throw. Written out, so that a sender can be had without Nest; a test holds
+ * it to Nest's own.
+ */
+export const NEST_ERROR = 'kafka_nest-err';
+
 /** Where a reply goes. */
 export interface ReplyAddress {
   readonly topic: string;

@@ -1,7 +1,8 @@
+import { KafkaHeaders } from '@nestjs/microservices';
 import { randomUUID } from 'node:crypto';
 import type { KafkaMessage } from 'kafkajs';
 import { maybeKept } from './clear-values';
-import { readCommand } from './command-record';
+import { HEADERS, NEST_ERROR, readCommand } from './command-record';
 
 const command = {
   id: randomUUID(),
@@ -108,4 +109,11 @@ describe('what may be kept of a record', () => {
   ])('is text without one (%#)', (value) => {
     expect(maybeKept(Buffer.from(value))).toBe(true);
   });
+});
+
+it("names the headers of requests and replies as Nest's transport does", () => {
+  const { CORRELATION_ID, REPLY_TOPIC, REPLY_PARTITION, NEST_ERR } = KafkaHeaders;
+  const { correlationId, replyTopic, replyPartition } = HEADERS;
+  expect([correlationId, replyTopic, replyPartition]).toEqual([CORRELATION_ID, REPLY_TOPIC, REPLY_PARTITION]);
+  expect(NEST_ERROR).toBe(NEST_ERR);
 });

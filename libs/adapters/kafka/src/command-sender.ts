@@ -1,9 +1,8 @@
-import { KafkaHeaders } from '@nestjs/microservices';
 import { ERRORS, RekeyError, type CommandReply, type ErrorCode } from '@rekey/contracts';
 import type { Clock, CommandRecord, CommandRequest, SignCommand } from '@rekey/ports';
 import { randomUUID } from 'node:crypto';
 import type { KafkaMessage } from 'kafkajs';
-import { HEADERS, bytesOf, targetOf } from './command-record';
+import { HEADERS, NEST_ERROR, bytesOf, targetOf } from './command-record';
 import type { KafkaLog } from './connection';
 import { NotSent, TopicMissing, publicCause, saysTooLarge } from './failures';
 import type { Outbox, Posting } from './outbox';
@@ -68,7 +67,7 @@ export class CommandSender {
     try {
       const reply = JSON.parse(value.toString('utf8')) as CommandReply;
       const { error } = reply;
-      if (headers[KafkaHeaders.NEST_ERR] === undefined) pending.resolve(reply);
+      if (headers[NEST_ERROR] === undefined) pending.resolve(reply);
       else pending.reject(new RekeyError(codeOf(error?.code), error?.message ?? '', error?.details));
     } catch {
       this.options.log.warn({}, 'a reply could not be read');

@@ -1,16 +1,15 @@
 import { ServerKafka } from '@nestjs/microservices';
-import type { Clock } from '@rekey/ports';
 import type { Consumer } from 'kafkajs';
 import type { CommandIntake } from './command-intake';
 import { CONSUMER_OPTIONS, clientOptions, type KafkaConnection } from './connection';
-import { TopicMissing, publicCause } from './failures';
+import { TopicMissing, again, publicCause } from './failures';
 import type { KafkaObserver } from './observer';
 import type { KafkaTopics, TopicDirectory } from './topics';
 
 interface Listeners {
   /** The group was balanced anew. */
   readonly joined: () => void;
-  /** The consumer has ended and will not go on by itself. */
+  /** The consumer has ended. */
   readonly ended: () => void;
 }
 
@@ -21,12 +20,12 @@ class KafkaServer extends ServerKafka {
     private readonly topics: KafkaTopics,
     private readonly intake: CommandIntake,
     private readonly listeners: Listeners,
+    signal: AbortSignal,
   ) {
     super({
-      client: clientOptions(connection, 'consumer'),
+      client: clientOptions(connection, 'consumer', signal),
       consumer: { ...CONSUMER_OPTIONS, groupId: topics.commandGroup },
       postfixId: '',
-      parser: { keepBinary: true },
     });
   }
 
@@ -46,9 +45,7 @@ class KafkaServer extends ServerKafka {
   override async bindEvents(bound: Parameters<ServerKafka['bindEvents']>[0]): Promise<void> {
     const consumer = bound;
     consumer.on(consumer.events.GROUP_JOIN, () => this.listeners.joined());
-    consumer.on(consumer.events.CRASH, ({ payload }) => {
-      if (!payload.restart) this.listeners.ended();
-    });
+    consumer.on(consumer.events.CRASH, () => this.listeners.ended());
     // From the beginning: what was sent before the group joined for the first time is not lost.
     await consumer.subscribe({ topics: [this.topics.commands], fromBeginning: true });
     await consumer.run({ autoCommit: false, eachBatch: async (payload) => this.intake.take(payload) });
@@ -67,11 +64,8 @@ export interface CommandServerOptions {
   readonly topics: KafkaTopics;
   readonly directory: TopicDirectory;
   readonly intake: CommandIntake;
-  readonly clock: Clock;
   readonly observer: KafkaObserver;
 }
-
-const AGAIN_MS = 1_000;
 
 /** Keeps a consumer of commands at work: waits for brokers and topics, and replaces a consumer that has ended. */
 export class CommandServer {
@@ -93,7 +87,7 @@ export class CommandServer {
   }
 
   private async keepServing(): Promise<void> {
-    const { connection, clock } = this.options;
+    const { connection } = this.options;
     while (!this.closing.signal.aborted) {
       try {
         await this.serve();
@@ -105,7 +99,7 @@ export class CommandServer {
       }
       this.joined = false;
       if (this.closing.signal.aborted) return;
-      await clock.sleep(AGAIN_MS, this.closing.signal);
+      await again(this.closing.signal);
     }
   }
 
@@ -122,11 +116,12 @@ export class CommandServer {
       this.joined = true;
       intake.beginAnew();
     };
-    const server = new KafkaServer(connection, topics, intake, { joined, ended });
+    const server = new KafkaServer(connection, topics, intake, { joined, ended }, this.closing.signal);
     try {
       await server.begin();
       this.cause = '';
       await end;
+      this.joined = false;
       if (!this.closing.signal.aborted) observer.consumerRestarted?.('commands');
     } finally {
       this.closing.signal.removeEventListener('abort', ended);

@@ -38,11 +38,19 @@ const RETRY = { initialRetryTime: 100, maxRetryTime: 1_000 };
 /** How often: consumers for ever, more or less; producers for 20 s; questions are asked again by who asks. */
 export const RETRIES = { consumer: 100, producer: 20, admin: 1 } as const;
 
-/** kafkajs's settings for a connection. */
-export const clientOptions = (connection: KafkaConnection, use: keyof typeof RETRIES): KafkaConfig => {
+/**
+ * kafkajs's settings for a connection. From the signal on it begins no more connections: by itself it goes on trying for
+ * minutes after it was told to disconnect, and keeps the process alive.
+ */
+export const clientOptions = (
+  connection: KafkaConnection,
+  use: keyof typeof RETRIES,
+  signal?: AbortSignal,
+): KafkaConfig => {
   const { brokers, ssl, sasl, clientId, requestTimeoutMs, socketFactory, log } = connection;
   return {
-    brokers: [...brokers],
+    // It asks for the list when all that it knows are away, and gives up for good where that is empty.
+    brokers: () => (signal?.aborted ? [] : [...brokers]),
     clientId: clientId ?? 'rekey',
     connectionTimeout: CONNECT_TIMEOUT_MS,
     requestTimeout: requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
@@ -55,8 +63,8 @@ export const clientOptions = (connection: KafkaConnection, use: keyof typeof RET
   };
 };
 
-export const clientOf = (connection: KafkaConnection, use: keyof typeof RETRIES): Kafka =>
-  new Kafka(clientOptions(connection, use));
+export const clientOf = (connection: KafkaConnection, use: keyof typeof RETRIES, signal?: AbortSignal): Kafka =>
+  new Kafka(clientOptions(connection, use, signal));
 
 /** Quick to join, to leave and to be replaced; waiting for a record costs no latency, as one is enough to answer. */
 export const CONSUMER_OPTIONS = {
@@ -67,15 +75,23 @@ export const CONSUMER_OPTIONS = {
   minBytes: 1,
   maxBytesPerPartition: 256 * 1024,
   allowAutoTopicCreation: false,
-  // Said again, for a consumer has 5 where it is told nothing of its own.
-  retry: { ...RETRY, retries: RETRIES.consumer },
+  retry: {
+    ...RETRY,
+    // Said again, for a consumer has 5 where it is told nothing of its own.
+    retries: RETRIES.consumer,
+    // Who made it makes another one: a restart of its own can come after it was told to stop.
+    restartOnFailure: () => Promise.resolve(false),
+  },
 };
+
+/** Of a broker that is away these say several times a second that it is. */
+const TALKATIVE = ['Connection', 'BrokerPool'];
 
 /** What the client says is about brokers and groups; that it lost one is no error of ours, for it goes on by itself. */
 const logTo =
   (log: KafkaLog) =>
   ({ level, namespace, log: { message, groupId, broker, error } }: LogEntry): void => {
     const facts = { kafka: namespace, groupId, broker, error };
-    if (level <= logLevel.WARN) log.warn(facts, message);
+    if (level <= logLevel.WARN && !TALKATIVE.includes(namespace)) log.warn(facts, message);
     else log.debug(facts, message);
   };

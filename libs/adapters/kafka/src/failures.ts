@@ -1,5 +1,6 @@
 import type { Clock } from '@rekey/ports';
 import { KafkaJSError } from 'kafkajs';
+import { setTimeout } from 'node:timers/promises';
 
 /** There is no such topic, or no such partition of it; nothing was sent. */
 export class TopicMissing extends Error {
@@ -40,6 +41,13 @@ export const inTime = async (work: Promise<void>, clock: Clock, timeoutMs: numbe
     cancel = clock.schedule(timeoutMs, () => reject(new Late()));
   });
   await Promise.race([work, late]).finally(() => cancel());
+};
+
+const AGAIN_MS = 250;
+
+/** Waits before something is tried again; the process lives on meanwhile, unlike with a clock's timers. */
+export const again = async (signal: AbortSignal): Promise<void> => {
+  await setTimeout(AGAIN_MS, undefined, { signal }).catch(() => undefined);
 };
 
 const typeOf = (error: unknown): unknown => (error as { type?: unknown } | undefined)?.type;

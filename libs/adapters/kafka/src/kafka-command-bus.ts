@@ -7,15 +7,13 @@ import {
   type SignCommand,
   type VerifyCommand,
 } from '@rekey/ports';
-import { randomUUID } from 'node:crypto';
 import { CommandHandling } from './command-handling';
 import { CommandIntake } from './command-intake';
-import { CommandSender } from './command-sender';
 import { CommandServer } from './command-server';
 import type { KafkaConnection } from './connection';
+import { KafkaCommandSender } from './kafka-command-sender';
 import type { KafkaObserver } from './observer';
 import { Outbox } from './outbox';
-import { ReplyReader } from './reply-reader';
 import { TopicDirectory, type KafkaTopics } from './topics';
 
 export interface KafkaCommandBusOptions {
@@ -47,29 +45,18 @@ const CONCURRENCY = 64;
 export class KafkaCommandBus extends CommandBus {
   private readonly directory: TopicDirectory;
   private readonly outbox: Outbox;
-  private readonly sender: CommandSender | undefined;
-  private readonly reader: ReplyReader | undefined;
+  private readonly sender: KafkaCommandSender | undefined;
   private server: CommandServer | undefined;
   private closed = false;
   private ended: Promise<void> | undefined;
 
   private constructor(private readonly options: KafkaCommandBusOptions) {
     super();
-    const { connection, topics, clock, sign } = options;
+    const { connection, sign } = options;
     this.directory = new TopicDirectory(connection);
     this.outbox = new Outbox(connection, this.directory);
-    if (!sign) return;
-    const sender = new CommandSender({ topics, sign, outbox: this.outbox, clock, log: connection.log });
-    this.sender = sender;
-    this.reader = new ReplyReader({
-      connection,
-      topics,
-      clock,
-      directory: this.directory,
-      instance: options.instance ?? randomUUID(),
-      observer: options.observer ?? {},
-      onReply: (message) => sender.take(message),
-    });
+    if (sign)
+      this.sender = KafkaCommandSender.open({ ...options, sign }, { directory: this.directory, outbox: this.outbox });
   }
 
   static open(options: KafkaCommandBusOptions): KafkaCommandBus {
@@ -78,8 +65,8 @@ export class KafkaCommandBus extends CommandBus {
 
   async send(request: CommandRequest, timeoutMs: number): Promise<CommandReply> {
     if (this.closed) throw new RekeyError('unavailable', 'Commands are not taken now.');
-    if (!this.sender || !this.reader) throw new Error('This bus has no key to sign commands with.');
-    return this.sender.send(request, this.reader, timeoutMs);
+    if (!this.sender) throw new Error('This bus has no key to sign commands with.');
+    return this.sender.send(request, timeoutMs);
   }
 
   async serve(handler: CommandHandler): Promise<void> {
@@ -103,16 +90,16 @@ export class KafkaCommandBus extends CommandBus {
       this.options.concurrency ?? CONCURRENCY,
       connection.log,
     );
-    this.server = new CommandServer({ connection, topics, directory: this.directory, intake, clock, observer });
+    this.server = new CommandServer({ connection, topics, directory: this.directory, intake, observer });
   }
 
   /** Whether commands can be sent and handled now, as far as this process does; public text. */
   async status(): Promise<{ readonly ready: boolean; readonly cause?: string }> {
     const { topics } = this.options;
-    const own = [...(this.reader ? [topics.reply] : []), ...(this.server ? [topics.dead] : [])];
+    const own = [...(this.sender ? [topics.reply] : []), ...(this.server ? [topics.dead] : [])];
     const there = await this.directory.status([topics.commands, ...own]);
     if (!there.ready) return there;
-    if (this.reader && !this.reader.joined) return { ready: false, cause: 'replies are not read yet' };
+    if (this.sender && !this.sender.joined) return { ready: false, cause: 'replies are not read yet' };
     if (this.server && !this.server.joined) return { ready: false, cause: 'commands are not consumed yet' };
     return there;
   }
@@ -124,8 +111,7 @@ export class KafkaCommandBus extends CommandBus {
   }
 
   private async end(): Promise<void> {
-    await Promise.all([this.server?.close(), this.sender?.idle()]);
-    await this.reader?.close();
+    await Promise.all([this.server?.close(), this.sender?.close()]);
     await this.outbox.close();
     await this.directory.close();
   }

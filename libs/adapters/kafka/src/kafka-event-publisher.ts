@@ -47,6 +47,11 @@ export class KafkaEventPublisher extends EventPublisher {
     if (from < messages.length) await this.hand(messages.slice(from));
   }
 
+  /** Whether its topic is there; public text. */
+  status(): Promise<{ readonly ready: boolean; readonly cause?: string }> {
+    return this.directory.status([this.options.topics.events]);
+  }
+
   async close(): Promise<void> {
     await this.outbox.close();
     await this.directory.close();

@@ -100,6 +100,19 @@ describeOn(['kafka'], ({ kafka: url }) => {
     for (const [key, ids] of sent) expect(effects.of(key)).toEqual(ids);
   });
 
+  it('says what is larger than the broker takes, and sends all that came with it', async () => {
+    await serving(effects.handle);
+    const sender = bus();
+    await ready(sender);
+    const large: CommandRequest = { ...requestTo(''), command: exampleCommand(randomUUID(), 'x'.repeat(1_100_000)) };
+    const others = Array.from({ length: 20 }, () => requestTo(randomUUID()));
+    const sent = [...others.slice(0, 10), large, ...others.slice(10)].map((each) => sender.send(each, PATIENT_MS));
+    const outcomes = await Promise.allSettled(sent);
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(20);
+    expect(outcomes[10]).toMatchObject({ reason: { code: 'payload_too_large' } });
+    expect(effects.done).toHaveLength(20);
+  });
+
   it('tells the outcome again of a command that comes again', async () => {
     await serving(effects.handle);
     const sender = bus();

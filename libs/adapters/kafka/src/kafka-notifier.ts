@@ -48,6 +48,11 @@ export class KafkaNotifier extends Notifier {
     return { recipients: 1 };
   }
 
+  /** Whether its topic is there; public text. */
+  status(): Promise<{ readonly ready: boolean; readonly cause?: string }> {
+    return this.directory.status([this.options.topic]);
+  }
+
   async close(): Promise<void> {
     await this.outbox.close();
     await this.directory.close();

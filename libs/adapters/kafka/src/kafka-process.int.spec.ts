@@ -33,7 +33,6 @@ describeOn(['kafka'], ({ kafka: url }) => {
     const script = 'require("esbuild").buildSync(JSON.parse(process.argv[1]))';
     execFileSync(process.execPath, ['-e', script, JSON.stringify(options)], { cwd: workspace });
     symlinkSync(path.join(workspace, 'node_modules'), path.join(folder, 'node_modules'));
-    await madeTopics(connection, 4, topics);
   });
   afterAll(async () => {
     for (const child of children) child.kill('SIGKILL');
@@ -44,17 +43,24 @@ describeOn(['kafka'], ({ kafka: url }) => {
   /** A command-service in a process; `handled`: the ids of the commands that it has taken. */
   const service = (name: string) => {
     const file = path.join(folder, name);
-    const child = spawn(process.execPath, [path.join(folder, 'service.cjs'), url, prefix, file], { stdio: 'inherit' });
+    const child = spawn(process.execPath, [path.join(folder, 'service.cjs'), url, prefix, file], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     children.add(child);
+    const said: string[] = [];
+    child.stdout.on('data', (chunk: Buffer) => said.push(chunk.toString()));
     const handled = (): string[] => (existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : []);
-    return { child, handled };
+    return { child, handled, said };
   };
   const ended = (child: ChildProcess): Promise<number | null> =>
     new Promise((resolve) => child.once('exit', (code) => resolve(code)));
 
-  it('a service that is killed loses nothing: another takes over, and ends by itself when it is told to', async () => {
-    const bus = openBus(connection, topics);
+  it('services wait for their topics; where one is killed nothing is lost, another takes over, and each ends by itself when it is told to', async () => {
     const services = [service('one'), service('two')];
+    const wait = (): boolean => services.every(({ said }) => said.join('').includes('There is no topic'));
+    await until('both wait for their topics', wait, PATIENT_MS);
+    await madeTopics(connection, 4, topics);
+    const bus = openBus(connection, topics);
     const ids: string[] = [];
     let going = true;
     const working = Array.from({ length: 16 }, async () => {

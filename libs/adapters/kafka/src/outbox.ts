@@ -21,6 +21,7 @@ interface Entry {
 const BATCH_MESSAGES_MAX = 500;
 const BATCH_BYTES_MAX = 512 * 1024;
 const LANES_MAX = 64;
+const CLOSE_TIMEOUT_MS = 5_000;
 
 /**
  * Sends messages, acknowledged by all replicas in sync. To one topic, one request is outstanding at a time, with all that
@@ -32,12 +33,13 @@ export class Outbox {
   private readonly client: Kafka;
   private readonly lanes = new Map<string, Lane>();
   private closed = false;
+  private readonly closing = new AbortController();
 
   constructor(
     connection: KafkaConnection,
     private readonly directory: TopicDirectory,
   ) {
-    this.client = clientOf(connection, 'producer');
+    this.client = clientOf(connection, 'producer', this.closing.signal);
   }
 
   /** Messages sent together are stored or fail together, and in this order. */
@@ -52,10 +54,13 @@ export class Outbox {
     return lane.post(messages);
   }
 
-  /** Sends what was posted, as far as the brokers answer; nothing more can be posted. */
+  /** Sends what was posted, as far as brokers answer in time; nothing more can be posted. */
   async close(): Promise<void> {
     this.closed = true;
+    const giveUp = setTimeout(() => this.closing.abort(), CLOSE_TIMEOUT_MS);
     await Promise.all([...this.lanes.values()].map((lane) => lane.close()));
+    clearTimeout(giveUp);
+    this.closing.abort();
   }
 
   private forgetIdle(): void {

@@ -18,6 +18,8 @@ const PREFIX_BYTES = 10;
 export class Relay {
   /** What befalls the answer of a request; asked for each. */
   mishap: (apiKey: number) => Mishap | undefined = () => undefined;
+  /** May alter an answer on its way. */
+  alter: (frame: Buffer) => void = () => undefined;
   /** How many answers were lost. */
   lost = 0;
   private readonly sockets = new Set<Socket>();
@@ -58,7 +60,9 @@ export class Relay {
       befalls.delete(correlation);
       if (mishap) this.lost++;
       if (mishap === 'cut') outer.destroy();
-      if (mishap === undefined && outer.writable) outer.write(frame);
+      if (mishap !== undefined || !outer.writable) return;
+      this.alter(frame);
+      outer.write(frame);
     });
     outer.on('data', (chunk) => {
       requests.add(chunk);
@@ -95,3 +99,20 @@ class Frames {
     }
   }
 }
+
+const MAGIC = 16;
+const ATTRIBUTES = 22;
+const SNAPPY = 2;
+
+/** Makes records that hold some text look as if they were compressed with what the client cannot read; true: it did. */
+export const spoil = (frame: Buffer, text: string): boolean => {
+  const at = frame.indexOf(text);
+  for (let batch = at; batch >= 0; batch--) {
+    if (frame[batch + MAGIC] !== 2 || (frame[batch + ATTRIBUTES] ?? 0) > 8) continue;
+    const end = batch + 12 + frame.readInt32BE(batch + 8);
+    if (end <= at || end > frame.length || frame.readBigInt64BE(batch) < 0n) continue;
+    frame[batch + ATTRIBUTES] = (frame[batch + ATTRIBUTES] ?? 0) | SNAPPY;
+    return true;
+  }
+  return false;
+};

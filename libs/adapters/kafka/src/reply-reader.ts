@@ -1,8 +1,7 @@
-import type { Clock } from '@rekey/ports';
 import { createHash } from 'node:crypto';
 import { AssignerProtocol, type Consumer, type KafkaMessage, type PartitionAssigner } from 'kafkajs';
 import { CONSUMER_OPTIONS, clientOf, type KafkaConnection } from './connection';
-import { TopicMissing, publicCause } from './failures';
+import { TopicMissing, again, publicCause } from './failures';
 import type { KafkaObserver } from './observer';
 import type { KafkaTopics, TopicDirectory } from './topics';
 
@@ -12,12 +11,9 @@ export interface ReplyReaderOptions {
   readonly directory: TopicDirectory;
   /** Of this process alone. */
   readonly instance: string;
-  readonly clock: Clock;
   readonly observer: KafkaObserver;
   readonly onReply: (message: KafkaMessage) => void;
 }
-
-const AGAIN_MS = 1_000;
 
 /**
  * Reads one partition of the topic of replies, from where it ended when this process began, in a group of its own:
@@ -29,6 +25,7 @@ export class ReplyReader {
   private place: { readonly partition: number; next: string } | undefined;
   private readonly placeListeners = new Set<() => void>();
   private cause = '';
+  private consumers = 0;
   joined = false;
 
   constructor(private readonly options: ReplyReaderOptions) {
@@ -55,7 +52,7 @@ export class ReplyReader {
   }
 
   private async keepReading(): Promise<void> {
-    const { connection, clock } = this.options;
+    const { connection } = this.options;
     while (!this.closing.signal.aborted) {
       try {
         await this.read();
@@ -67,7 +64,7 @@ export class ReplyReader {
       }
       this.joined = false;
       if (this.closing.signal.aborted) return;
-      await clock.sleep(AGAIN_MS, this.closing.signal);
+      await again(this.closing.signal);
     }
   }
 
@@ -80,22 +77,22 @@ export class ReplyReader {
     let ended = (): void => undefined;
     const end = new Promise<void>((resolve) => (ended = resolve));
     this.closing.signal.addEventListener('abort', ended, { once: true });
-    const consumer = clientOf(connection, 'consumer').consumer({
+    const consumer = clientOf(connection, 'consumer', this.closing.signal).consumer({
       ...CONSUMER_OPTIONS,
-      groupId: `${topics.replyGroup}.${instance}`,
+      // Another one each time: a group waits for a member that has gone without a word.
+      groupId: `${topics.replyGroup}.${instance}.${++this.consumers}`,
       partitionAssigners: [onlyPartition(place.partition)],
     });
     consumer.on(consumer.events.GROUP_JOIN, () => {
       this.joined = true;
       consumer.seek({ topic: topics.reply, partition: place.partition, offset: place.next });
     });
-    consumer.on(consumer.events.CRASH, ({ payload }) => {
-      if (!payload.restart) ended();
-    });
+    consumer.on(consumer.events.CRASH, () => ended());
     try {
       await this.run(consumer, place);
       this.cause = '';
       await end;
+      this.joined = false;
       if (!this.closing.signal.aborted) observer.consumerRestarted?.('replies');
     } finally {
       this.closing.signal.removeEventListener('abort', ended);

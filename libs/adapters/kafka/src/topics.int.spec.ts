@@ -46,7 +46,8 @@ describeOn(['kafka'], ({ kafka: url }) => {
     expect(await configOf(topics.commands)).toMatchObject({
       'message.timestamp.type': 'LogAppendTime', 'compression.type': 'uncompressed',
     }); // prettier-ignore
-    expect(await configOf(topics.reply)).toMatchObject({ 'message.timestamp.type': 'CreateTime' });
+    expect(await configOf(topics.reply)).toMatchObject({ 'compression.type': 'uncompressed' });
+    expect(await configOf(topics.events)).toMatchObject({ 'message.timestamp.type': 'CreateTime' });
   });
 
   it('are left as they are where they are there, and what is wrong is said', async () => {

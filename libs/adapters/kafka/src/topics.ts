@@ -63,18 +63,20 @@ export const TOPIC_SETTINGS: Readonly<Record<TopicName, TopicSettings>> = {
   notifications: { partitions: 3, retentionMs: 7 * DAY_MS },
 };
 
-/**
- * What the topic of commands must have: the broker's time, which no sender can set, and records that the client can
- * read, whatever they were compressed with by their sender.
- */
-const OF_COMMANDS = { 'message.timestamp.type': 'LogAppendTime', 'compression.type': 'uncompressed' };
+/** The client reads gzip only: so the broker unpacks records, whatever their senders compressed them with. */
+const UNPACKED = { 'compression.type': 'uncompressed' };
+/** What topics that Rekey reads must have; of commands also the broker's time, which no sender can set. */
+const NEEDED: Readonly<Partial<Record<TopicName, Readonly<Record<string, string>>>>> = {
+  commands: { 'message.timestamp.type': 'LogAppendTime', ...UNPACKED },
+  reply: UNPACKED,
+};
 
 const TIMEOUT_MS = 30_000;
 const AGAIN_MS = 200;
 
 /**
- * Makes the topics that are missing; those that are there are left as they are. Answers what is wrong with the topic of
- * commands, for the log. Throws where it could not be done in time.
+ * Makes the topics that are missing; those that are there are left as they are. Answers what is wrong with those that Rekey
+ * reads, for the log. Throws where it could not be done in time.
  */
 export const ensureTopics = async (options: EnsureTopicsOptions): Promise<readonly string[]> => {
   const admin = clientOf(options.connection, 'admin').admin();
@@ -107,7 +109,7 @@ const createMissing = async (
     const config = {
       'cleanup.policy': 'delete',
       'retention.ms': String(retentionMs),
-      ...(name === 'commands' && OF_COMMANDS),
+      ...NEEDED[name],
       ...((replicationFactor ?? 0) >= 3 && { 'min.insync.replicas': '2' }),
     };
     return {
@@ -120,14 +122,23 @@ const createMissing = async (
   await admin.createTopics({ topics: wanted, waitForLeaders: true });
 };
 
-const complaints = async (admin: Admin, { commands }: KafkaTopics): Promise<string[]> => {
+const complaints = async (admin: Admin, topics: KafkaTopics): Promise<string[]> => {
+  const needs = Object.entries(NEEDED) as [TopicName, Readonly<Record<string, string>>][];
   const { resources } = await admin.describeConfigs({
     includeSynonyms: false,
-    resources: [{ type: ConfigResourceTypes.TOPIC, name: commands, configNames: Object.keys(OF_COMMANDS) }],
+    resources: needs.map(([name, needed]) => ({
+      type: ConfigResourceTypes.TOPIC,
+      name: topics[name],
+      configNames: Object.keys(needed),
+    })),
   });
-  return (resources[0]?.configEntries ?? []).flatMap(({ configName, configValue }) => {
-    const wanted = OF_COMMANDS[configName as keyof typeof OF_COMMANDS];
-    return wanted === configValue ? [] : [`${commands} has ${configName}=${configValue}, and must have ${wanted}.`];
+  return needs.flatMap(([name, needed]) => {
+    const entries = resources.find(({ resourceName }) => resourceName === topics[name])?.configEntries ?? [];
+    return entries.flatMap(({ configName, configValue }) =>
+      needed[configName] === configValue
+        ? []
+        : [`${topics[name]} has ${configName}=${configValue}, and must have ${needed[configName]}.`],
+    );
   });
 };
 
@@ -138,12 +149,13 @@ const KNOWN_MAX = 1_000;
 
 /** Knows which topics there are, asking the brokers now and then. */
 export class TopicDirectory {
+  private readonly closing = new AbortController();
   private readonly admin: Admin;
   private readonly known = new Map<string, { readonly partitions: number; readonly askedMs: number }>();
   private readonly asking = new Map<string, Promise<number>>();
 
   constructor(connection: KafkaConnection) {
-    this.admin = clientOf(connection, 'admin').admin();
+    this.admin = clientOf(connection, 'admin', this.closing.signal).admin();
   }
 
   /** How many partitions a topic has; 0: there is none. `anew`: as of a moment ago at most. Throws where no broker says. */
@@ -183,6 +195,7 @@ export class TopicDirectory {
   }
 
   async close(): Promise<void> {
+    this.closing.abort();
     await this.admin.disconnect();
   }
 

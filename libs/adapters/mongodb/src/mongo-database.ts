@@ -65,6 +65,7 @@ export class MongoDatabase {
     try {
       return await Promise.race([this.connect().then(() => work(this.database, late.signal)), timeout]);
     } catch (error) {
+      if (isOfSocket(error)) throw new EngineUnavailable(ENGINE, { cause: error });
       if (!(error instanceof MongoError)) throw error;
       // Errors of the driver hold what was to be written, verifiers included: only their words go on.
       const cause = new Error(`${error.name}${error.code === undefined ? '' : ` ${error.code}`}: ${error.message}`);
@@ -94,6 +95,10 @@ const ENGINE = 'MongoDB server';
 /** What the caller itself is at fault for is not the server's absence: it would be tried again without end. */
 const isAway = (error: MongoError): boolean =>
   !(error instanceof MongoInvalidArgumentError) && error.code !== DOCUMENT_TOO_LARGE;
+
+/** What the system says of a socket that cannot be written to, the driver passes on as it is. */
+const isOfSocket = (error: unknown): boolean =>
+  error instanceof Error && /^(E[A-Z0-9]+|ERR_STREAM_\w+)$/.test((error as NodeJS.ErrnoException).code ?? '');
 
 export const isDuplicate = (error: unknown): boolean =>
   error instanceof MongoServerError && error.code === DUPLICATE_KEY;

@@ -247,6 +247,14 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
       await back();
     });
 
+    it('says so where the driver passes on what the system said of its socket, and of nothing else', async () => {
+      await back();
+      const said = Object.assign(new Error('This socket has been ended by the other party'), { code: 'EPIPE' });
+      await expect(far.run(() => Promise.reject(said))).rejects.toThrow(EngineUnavailable);
+      const wrong = Object.assign(new TypeError('Not a string.'), { code: 'ERR_INVALID_ARG_TYPE' });
+      await expect(far.run(() => Promise.reject(wrong))).rejects.toBe(wrong);
+    });
+
     it('tells who waits for a place', async () => {
       await back();
       const waiting = expect(views.reached(COLLECTION, at(9), 20_000)).rejects.toThrow(EngineUnavailable);

@@ -1,0 +1,6 @@
+export { RekeyClient } from './client';
+export type { ActingFor, PrivateJwk, RekeyClientOptions, SendOptions } from './options';
+export type { AcceptedReply, ReplyOf, WithValue } from './replies';
+export { RekeyError } from '@rekey/contracts';
+export type { CommandData, CommandResult, CommandType, ErrorCode, Role } from '@rekey/contracts';
+export { applicationIdOf } from '@rekey/domain';
