@@ -80,7 +80,9 @@ export class CommandHandling {
       if (!record.key && target !== undefined) throw wrongKey();
       const correlationId = sender.correlationId ?? read.correlationId ?? command.id;
       const { caller, fresh } = sender;
-      return { reply: await handler({ command, caller, correlationId, ...(!fresh && { stale: true }) }) };
+      const { traceparent } = read;
+      const more = { ...(!fresh && { stale: true as const }), ...(traceparent !== undefined && { traceparent }) };
+      return { reply: await handler({ command, caller, correlationId, ...more }) };
     } catch (error) {
       if (isAway(error)) throw error;
       const known = publicErrorOf(error);

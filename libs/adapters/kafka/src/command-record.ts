@@ -10,6 +10,10 @@ export const HEADERS = {
   authorization: 'authorization',
 } as const;
 
+/** Where the sender's trace goes on (W3C Trace Context); not signed, for nothing but a trace follows from it. */
+export const TRACE_HEADER = 'traceparent';
+const TRACEPARENT = /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/;
+
 /**
  * Nest's mark of a reply that is an error to throw. Written out, so that a sender can be had without Nest; a test holds
  * it to Nest's own.
@@ -33,6 +37,7 @@ export interface ReadCommand {
   readonly reply: ReplyAddress | undefined;
   /** Sender's name for its request, as text; undefined where it has none that can be written down. */
   readonly correlationId: string | undefined;
+  readonly traceparent: string | undefined;
 }
 
 /** Why a record is no command; the words stand in a header of the dead letter, and in a metric. */
@@ -56,7 +61,13 @@ export const readCommand = ({ key, value, headers = {} }: KafkaMessage): ReadCom
     authorization: authorization?.toString('utf8'),
     reply: replyTopic && { topic: replyTopic.toString('utf8'), ...(partition !== undefined && { partition }) },
     correlationId: correlationId && textOf(correlationId),
+    traceparent: traceparentOf(bytesOf(headers[TRACE_HEADER])),
   };
+};
+
+const traceparentOf = (header: Buffer | undefined): string | undefined => {
+  const text = header?.toString('latin1') ?? '';
+  return TRACEPARENT.test(text) ? text : undefined;
 };
 
 /** What the key of a command's record must be. */

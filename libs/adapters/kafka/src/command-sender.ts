@@ -2,7 +2,7 @@ import { ERRORS, RekeyError, type CommandReply, type ErrorCode } from '@rekey/co
 import type { Clock, CommandRecord, CommandRequest, SignCommand } from '@rekey/ports';
 import { randomUUID } from 'node:crypto';
 import type { KafkaMessage } from 'kafkajs';
-import { HEADERS, NEST_ERROR, bytesOf, targetOf } from './command-record';
+import { HEADERS, NEST_ERROR, TRACE_HEADER, bytesOf, targetOf } from './command-record';
 import type { KafkaLog } from './connection';
 import { NotSent, TopicMissing, publicCause, saysTooLarge } from './failures';
 import type { Outbox, Posting } from './outbox';
@@ -109,6 +109,7 @@ export class CommandSender {
         [HEADERS.replyTopic]: record.replyTopic,
         [HEADERS.replyPartition]: record.replyPartition,
         [HEADERS.authorization]: authorization,
+        ...(request.traceparent !== undefined && { [TRACE_HEADER]: request.traceparent }),
       },
     });
   }
