@@ -13,7 +13,15 @@ describe('seed', () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   it('makes a store as commands would have made it, with secrets that can be used', async () => {
-    const { credentials, events } = await seed({ folder, secrets: 50, secretsPerApplication: 5, usable: 10 });
+    const firstEndsMs = Date.now() + 3_600_000;
+    const expiresAt = (secret: number): string => new Date(firstEndsMs + secret).toISOString();
+    const { credentials, events } = await seed({
+      folder,
+      secrets: 50,
+      secretsPerApplication: 5,
+      usable: 10,
+      expiresAt,
+    });
     expect(credentials).toHaveLength(10);
     expect(new Set(credentials.map(({ applicationId }) => applicationId)).size).toBe(10);
     expect(events).toBe(2 + 10 + 50);
@@ -31,6 +39,8 @@ describe('seed', () => {
         expect(step.broken).toBeUndefined();
         places.set(event.stream, step.place);
       }
+      const ends = feed.flatMap(({ data }) => (typeof data['expiresAt'] === 'string' ? [data['expiresAt']] : []));
+      expect(ends.toSorted()).toEqual(Array.from({ length: 50 }, (_, secret) => expiresAt(secret)));
       const hasher = defaultHasher();
       for (const { clientSecret, applicationId, secretId } of credentials) {
         const added = (await store.readStream(applicationStream(applicationId))).find(
