@@ -19,7 +19,7 @@ describeOn(['redis'], ({ redis: url }) => {
     };
     return {
       clock: new SystemClock(),
-      shortMs: 500,
+      shortMs: 1_500,
       advance: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
       open: async () => {
         const address = new URL(url);
