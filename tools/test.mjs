@@ -105,7 +105,7 @@ await Promise.all([lane(checks), lane(checks)]);
 await step('test:int', { flags: '--ci --maxWorkers=2', tests: true, live: true, limit: 20 * minutes });
 await step('test:e2e', { flags: '--ci --maxWorkers=2', tests: true, live: true, limit: 30 * minutes });
 // Alone, for it is a load of its own.
-await step('test:chaos', { flags: '--ci --maxWorkers=1', tests: true, live: true, limit: 30 * minutes });
+await step('test:chaos', { flags: '--ci --maxWorkers=1', tests: true, live: true, limit: 40 * minutes });
 
 rmSync(results, { recursive: true, force: true });
 if (failures.length > 0) console.log(`\nFailed: ${failures.join(', ')}`);
