@@ -103,7 +103,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
       it('is never run before it is due, and run at once where it was due before', async () => {
         await process();
         await jobs.schedule([jobIn(HOUR_MS, 'later'), jobIn(-HOUR_MS, 'overdue'), jobIn(shortMs, 'soon')]);
-        await until(() => seen.length === 1);
+        await until(() => seen.length >= 1);
         await store.advance(shortMs);
         await until(() => seen.length === 2);
         expect(ids()).toEqual(['overdue', 'soon']);
@@ -390,7 +390,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
           ticks++;
           throw new Error('always');
         });
-        await passUntil(() => ticks === 2);
+        await passUntil(() => ticks >= 2);
       });
 
       it('never runs beside itself', async () => {
@@ -404,10 +404,10 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
           await held.opened;
           running--;
         });
-        await passUntil(() => ticks === 1);
+        await passUntil(() => ticks >= 1);
         await store.advance(2_500);
         held.open();
-        await passUntil(() => ticks === 2);
+        await passUntil(() => ticks >= 2);
         expect(most).toBe(1);
       });
 
