@@ -211,6 +211,18 @@ describe('the command handler on the embedded stores', () => {
     expect(await outcomes.find(lost.id)).not.toBeNull();
   });
 
+  it('gives nobody else the outcome that only the stream knows, nor takes the id from its sender', async () => {
+    const deaf: Outcomes = Object.assign(Object.create(outcomes) as Outcomes, {
+      record: () => Promise.reject(new EngineUnavailable('outcomes')),
+    });
+    const lost = command(addSecret('CI'));
+    await expect(send(lost, handlerWith({ outcomes: deaf }))).rejects.toMatchObject({ code: 'timeout' });
+    const other: Caller = { ...ADMIN, name: 'somebody' };
+    await expect(send(lost, handlerWith(), other)).rejects.toMatchObject({ code: 'idempotency_key_reused' });
+    expect(await send(lost)).toMatchObject({ status: 'accepted', replayed: true, revision: 1 });
+    expect(await history()).toHaveLength(2);
+  });
+
   it('says unavailable only where the command was certainly not taken', async () => {
     const away = Object.assign(Object.create(store) as EventStore, {
       readStream: () => Promise.reject(new EngineUnavailable('event store')),

@@ -1,6 +1,7 @@
 import {
   SCHEMA_VERSION,
   decodeEvent,
+  senderOf,
   streamOf,
   type CommandEnvelope,
   type CommandResult,
@@ -25,6 +26,8 @@ import { LRUCache } from 'lru-cache';
 /** What an earlier command left in the stream: enough to tell its outcome again. */
 export interface Trace {
   readonly commandId: string;
+  /** Who sent it, as an outcome names its caller. */
+  readonly sender: string;
   /** Of the command's last event. */
   readonly revision: number;
   readonly position: Position;
@@ -69,12 +72,12 @@ const empty = <State>(state: State): Folded<State> => ({
 });
 
 const traced = (traces: readonly Trace[], event: FeedEvent): readonly Trace[] => {
-  const { commandId } = event.metadata;
+  const { commandId, actor } = event.metadata;
   const made = event.type === 'SecretAdded' || event.type === 'SecretRenewed';
   const last = traces.at(-1);
   const same = last?.commandId === commandId;
   const trace: Trace = {
-    ...(same ? last : { commandId }),
+    ...(same ? last : { commandId, sender: senderOf({ type: actor.type, name: actor.id }) }),
     revision: event.revision,
     position: event.position,
     ...(made && { valueEventId: event.eventId, result: valueResult(event.data) }),

@@ -121,7 +121,10 @@ export class CommandHandler {
     for (let attempt = 0; ; attempt++) {
       const folded = await untaken(this.folded(request.command));
       const trace = folded.traces.find((each) => each.commandId === request.command.id);
-      if (trace) return this.record(request, fingerprint, accepted(request.command, trace, trace), trace);
+      if (trace) {
+        if (trace.sender !== senderOf(request.caller)) throw reused();
+        return this.record(request, fingerprint, accepted(request.command, trace, trace), trace);
+      }
       if (request.stale) throw stale();
       try {
         made ??= await this.makeValue(request.command, brought);
@@ -135,8 +138,7 @@ export class CommandHandler {
   }
 
   private known(outcome: Outcome, fingerprint: string, caller: Caller): Promise<Settled> | Settled {
-    if (outcome.fingerprint !== fingerprint || outcome.caller !== senderOf(caller))
-      throw new RekeyError('idempotency_key_reused', 'This command id was used for another command.');
+    if (outcome.fingerprint !== fingerprint || outcome.caller !== senderOf(caller)) throw reused();
     return this.replayed(outcome);
   }
 
@@ -176,6 +178,7 @@ export class CommandHandler {
     const appended = await unknown(store.append(streamOf(command), folded.revision, events));
     const trace: Trace = {
       commandId: command.id,
+      sender: senderOf(request.caller),
       ...appended,
       ...(valueEvent && {
         valueEventId: valueEvent.eventId,
@@ -313,6 +316,9 @@ const rejected = (
   position: place.position,
   error,
 });
+
+const reused = (): RekeyError =>
+  new RekeyError('idempotency_key_reused', 'This command id was used for another command.');
 
 /** Not recorded, for nothing was decided: the same command id may be tried again. */
 const busy = (): RekeyError =>
