@@ -1,5 +1,6 @@
 import { addressOf, SERVICES } from '@rekey/composition';
 import { loadConfig } from '@rekey/platform';
+import { isRequired } from '@rekey/testing';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,8 +14,7 @@ import { manifestsIn, ROOT, type Env } from './deploy.testing';
 const describeWith = (name: string, command: readonly [string, ...string[]], tests: () => void): void => {
   const [program, ...args] = command;
   const isThere = spawnSync(program, args, { stdio: 'ignore' }).status === 0;
-  const required = (process.env['REKEY_REQUIRE'] ?? '').split(',').includes(name);
-  if (isThere || required) return describe(`by ${name}`, tests);
+  if (isThere || isRequired(name)) return describe(`by ${name}`, tests);
   process.stderr.write(`Not run: files of deploy by ${name}, which is not there.\n`);
   describe.skip(`by ${name}, which is not there`, tests);
 };

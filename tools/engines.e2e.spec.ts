@@ -1,5 +1,5 @@
 import { loadConfig } from '@rekey/platform';
-import { NativeEngine } from '@rekey/testing';
+import { NativeEngine, isRequired } from '@rekey/testing';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -10,10 +10,9 @@ import { ROOT } from './deploy.testing';
 
 const NAMES = ['kafka', 'redis', 'mongodb'] as const;
 const missing = NAMES.filter((name) => !NativeEngine.isToBeHad(name));
-const required = (process.env['REKEY_REQUIRE'] ?? '').split(',');
 if (missing.length > 0)
   process.stderr.write(`Not run: npm run engines; this machine cannot start ${missing.join(', ')}\n`);
-const describeHere = missing.length === 0 || missing.some((name) => required.includes(name)) ? describe : describe.skip;
+const describeHere = missing.length === 0 || missing.some(isRequired) ? describe : describe.skip;
 
 /** The first start on a machine fetches and compiles. */
 const START_TIMEOUT_MS = 300_000;

@@ -1,11 +1,10 @@
-import { proxyTo, type EngineName, type Proxy } from '@rekey/testing';
+import { freePort, proxyTo, type EngineName, type Proxy } from '@rekey/testing';
 import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { freePort } from './services.testing';
 
 const SCRIPTS = path.resolve(__dirname, '../../../deploy/native');
 /** The first start on a machine fetches and compiles. */

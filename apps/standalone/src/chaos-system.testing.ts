@@ -1,11 +1,10 @@
-import type { EngineName, Proxy } from '@rekey/testing';
+import { freePort, type EngineName, type Proxy } from '@rekey/testing';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AppProcess, type AppName } from './app-process.testing';
 import type { ChaosEngine } from './chaos-engines.testing';
-import { freePort } from './services.testing';
 
 const POLL_MS = 50;
 /** How long one question after a process's health may take. */

@@ -116,7 +116,7 @@ export class NewerCode {
 }
 
 /** Checks in this process. */
-export const checkerOf =
+const checkerOf =
   (authenticator: Authenticator): Checker =>
   async ({ domain, clientId, text: clientSecret }) => {
     try {

@@ -1,4 +1,4 @@
-import { NativeEngine, describeOn, type EngineName } from '@rekey/testing';
+import { NativeEngine, describeOn, isRequired, type EngineName } from '@rekey/testing';
 import { randomInt } from 'node:crypto';
 import { ChaosRun } from './chaos-run.testing';
 import type { Composition } from './chaos-world.testing';
@@ -47,7 +47,7 @@ const holdsThroughChaos = (composition: Composition): void => {
 /** Tests that need native engines of their own: where one cannot be had, they are reported as not run. */
 const describeOnOwn = (name: string, engines: readonly EngineName[], tests: () => void): void => {
   const missing = engines.filter((engine) => !NativeEngine.isToBeHad(engine));
-  const required = (process.env['REKEY_REQUIRE'] ?? '').split(',').filter((each) => missing.includes(each as EngineName));
+  const required = missing.filter(isRequired);
   if (required.length > 0) throw new Error(`Required, and not to be had to be killed: ${required.join(', ')}.`);
   describe(name, () => {
     if (missing.length === 0) return tests();

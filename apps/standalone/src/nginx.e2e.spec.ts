@@ -2,24 +2,15 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import path from 'node:path';
+import { freePort, isRequired } from '@rekey/testing';
 import { StandaloneProcess, temporaryFolder } from './standalone.testing';
 
 const EXAMPLE = path.resolve(__dirname, '../../../deploy/examples/nginx');
 const NGINX = ['/usr/sbin/nginx', 'nginx'].find((name) => spawnSync(name, ['-v']).status === 0);
-const required = (process.env['REKEY_REQUIRE'] ?? '').split(',').includes('nginx');
+const required = isRequired('nginx');
 if (!NGINX && !required) process.stderr.write('nginx is not installed: its example is not run\n');
 const describeHere = NGINX || required ? describe : describe.skip;
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-};
 
 describeHere('nginx in front of a service, asking Rekey', () => {
   const folder = temporaryFolder();

@@ -1,7 +1,7 @@
 import { ensureTopics, topicsOf } from '@rekey/adapters/kafka';
+import { freePort } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import path from 'node:path';
 import { AppProcess, type AppName } from './app-process.testing';
 
@@ -15,15 +15,6 @@ export interface EngineUrls {
   readonly redis?: string;
   readonly eventstore?: string;
 }
-
-/** A port that was free just now. */
-export const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-};
 
 /** What the processes of a test share on these engines, and nobody else does. */
 export const environmentOf = (

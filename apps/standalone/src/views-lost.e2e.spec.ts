@@ -1,12 +1,10 @@
-import { Argon2SecretHasher } from '@rekey/adapters/hashing';
-import { Authenticator, FailureLimiter } from '@rekey/authentication';
-import { ActiveView, ensureKeys } from '@rekey/platform';
 import { SystemClock } from '@rekey/ports';
 import { Projector, VIEWS, authenticationView, type View } from '@rekey/read-models';
 import path from 'node:path';
+import { NewerCode } from './chaos-versions.testing';
 import { Client } from './client.testing';
 import { OpenStores, differences } from './history.testing';
-import { Load, type Checker, type LoadOptions } from './load.testing';
+import { Load, type LoadOptions } from './load.testing';
 import { StandaloneProcess, temporaryFolder } from './standalone.testing';
 import { copyViews, dropViews } from './views-copy.testing';
 import { eventually, randomOf } from './views.testing';
@@ -178,29 +176,12 @@ describe('a new version of the view', () => {
   });
 
   it('takes over without a gap for those who know it, and the others do not answer', async () => {
-    const { store, readModels } = stores;
-    const view = new ActiveView({ store, readModels, clock, view: 'authentication', versions: [1, 2] });
-    started.push(view);
-    await view.start();
-    const light = { memoryKiB: 1_024, iterations: 1, parallelism: 1 };
-    const imported = { memoryKiB: 19_456, iterations: 2, parallelism: 1 };
-    const hasher = new Argon2SecretHasher({ generated: light, imported, indexKey: ensureKeys(data).indexKey });
-    const authenticator = new Authenticator({ view, hasher, clock, limiter: new FailureLimiter(clock) });
-    const newer: Checker = async ({ domain, clientId, text: clientSecret }) => {
-      try {
-        const result = await authenticator.check({ domainId: domain.id, clientId, clientSecret });
-        return result.valid
-          ? { outcome: 'admitted', secretId: result.secretId, told: 'valid' }
-          : { outcome: 'refused', told: result.cause };
-      } catch (error) {
-        if ((error as { code?: string }).code !== 'unavailable') throw error;
-        return { outcome: 'unavailable', told: (error as Error).message };
-      }
-    };
-    await begin({ name: 'version', checker: newer, domains: 3 });
+    const newer = await NewerCode.start(stores, data);
+    started.push(newer);
+    await begin({ name: 'version', checker: newer.checker, domains: 3 });
 
-    await project('newer', { ...authenticationView, version: 2 });
-    await eventually(async () => (await stores.readModels.pointer('authentication'))?.version === 2);
+    await newer.project();
+    await eventually(() => newer.hasTakenOver());
     await goesOn();
     const old = async (): Promise<boolean> => {
       const outcomes = await Promise.all(load.values.slice(-20).map((value) => load.asService(value)));

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { isRequired } from './programs';
 
 export const ENGINES = ['eventstore', 'kafka', 'mongodb', 'redis'] as const;
 export type EngineName = (typeof ENGINES)[number];
@@ -28,9 +29,6 @@ const POLL_MS = 50;
 const RUN_VARIABLE = 'REKEY_TEST_RUN_FOLDER';
 
 const variableOf = (name: EngineName): string => `REKEY_TEST_${name.toUpperCase()}_URL`;
-
-/** Names of the engines that must not be missing. */
-const required = (): readonly string[] => (process.env['REKEY_REQUIRE'] ?? '').split(',').map((name) => name.trim());
 
 const run = (file: string, args: readonly string[]): string =>
   execFileSync(file, args, {
@@ -148,7 +146,7 @@ export const sharedEngine = (name: EngineName): Engine => {
   const runFolder = process.env[RUN_VARIABLE];
   if (runFolder === undefined) throw new Error(`${RUN_VARIABLE} is not set: engines are shared by a run of Jest.`);
   const engine = once(path.join(runFolder, `${name}.json`), () => startShared(name, path.join(runFolder, name)));
-  if (engine.url === undefined && required().includes(name)) throw new Error(`${name} is required: ${engine.notRun}`);
+  if (engine.url === undefined && isRequired(name)) throw new Error(`${name} is required: ${engine.notRun}`);
   return engine;
 };
 

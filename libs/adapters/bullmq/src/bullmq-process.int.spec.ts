@@ -1,7 +1,7 @@
 import type { Job } from '@rekey/ports';
-import { describeOn } from '@rekey/testing';
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { bundled, describeOn } from '@rekey/testing';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -12,7 +12,6 @@ import type { Told } from './worker.testing';
 const QUEUE = 'notices.email';
 /** From the death of a process until another has what it had in hand; the machine may be busy. */
 const TAKEOVER_MS_MAX = 20_000;
-const workspace = path.resolve(__dirname, '../../../..');
 
 interface Working {
   readonly child: ChildProcess;
@@ -30,20 +29,7 @@ describeOn(['redis'], ({ redis: url }) => {
 
   beforeAll(() => {
     folder = mkdtempSync(path.join(tmpdir(), 'rekey-bullmq-'));
-    program = path.join(folder, 'worker.cjs');
-    const options = {
-      entryPoints: [path.join(__dirname, 'worker.testing.ts')],
-      outfile: program,
-      tsconfig: path.join(workspace, 'tsconfig.base.json'),
-      bundle: true,
-      platform: 'node',
-      format: 'cjs',
-      packages: 'external',
-    };
-    // In a process of its own: esbuild does not work inside the realm that Jest gives to a test.
-    const script = 'require("esbuild").buildSync(JSON.parse(process.argv[1]))';
-    execFileSync(process.execPath, ['-e', script, JSON.stringify(options)], { cwd: workspace });
-    symlinkSync(path.join(workspace, 'node_modules'), path.join(folder, 'node_modules'));
+    program = bundled(path.join(__dirname, 'worker.testing.ts'), folder);
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 

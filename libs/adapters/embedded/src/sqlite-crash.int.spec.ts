@@ -1,6 +1,7 @@
 import { START, SystemClock, type StoredEvent } from '@rekey/ports';
-import { execFileSync, spawn } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { bundled } from '@rekey/testing';
+import { spawn } from 'node:child_process';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -9,7 +10,6 @@ import { SqliteDatabase } from './sqlite-database';
 import { SqliteEventStore } from './sqlite-event-store';
 
 const ROUNDS = 5;
-const workspace = path.resolve(__dirname, '../../../..');
 
 let root: string;
 let program: string;
@@ -18,21 +18,8 @@ const opened: (() => Promise<void>)[] = [];
 
 beforeAll(() => {
   root = mkdtempSync(path.join(tmpdir(), 'rekey-crash-'));
-  program = path.join(root, 'load.cjs');
-  const options = {
-    entryPoints: [path.join(__dirname, 'append-load.testing.ts')],
-    outfile: program,
-    tsconfig: path.join(workspace, 'tsconfig.base.json'),
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    packages: 'external',
-  };
-  // In a process of its own: esbuild does not work inside the realm that Jest gives to a test.
-  const script = 'require("esbuild").buildSync(JSON.parse(process.argv[1]))';
-  execFileSync(process.execPath, ['-e', script, JSON.stringify(options)], { cwd: workspace });
+  program = bundled(path.join(__dirname, 'append-load.testing.ts'), root);
   copyFileSync(path.join(__dirname, 'sqlite-worker.mjs'), path.join(root, 'sqlite-worker.mjs'));
-  symlinkSync(path.join(workspace, 'node_modules'), path.join(root, 'node_modules'));
 });
 beforeEach(() => {
   folder = mkdtempSync(path.join(root, 'store-'));

@@ -1,5 +1,6 @@
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { bundled } from '@rekey/testing';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -7,7 +8,6 @@ import { Peer } from './peer.testing';
 
 const STREAMS = 8;
 const APPENDS = 40;
-const workspace = path.resolve(__dirname, '../../../..');
 
 let folder: string;
 let peer: Peer;
@@ -20,24 +20,6 @@ afterEach(async () => {
   await peer.stop();
   rmSync(folder, { recursive: true });
 });
-
-const built = (): string => {
-  const program = path.join(folder, 'load.cjs');
-  const options = {
-    entryPoints: [path.join(__dirname, 'append-load.testing.ts')],
-    outfile: program,
-    tsconfig: path.join(workspace, 'tsconfig.base.json'),
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    packages: 'external',
-  };
-  // In a process of its own: esbuild does not work inside the realm that Jest gives to a test.
-  const script = 'require("esbuild").buildSync(JSON.parse(process.argv[1]))';
-  execFileSync(process.execPath, ['-e', script, JSON.stringify(options)], { cwd: workspace });
-  symlinkSync(path.join(workspace, 'node_modules'), path.join(folder, 'node_modules'));
-  return program;
-};
 
 /** What a network and a server do to those who rely on them, one after the other. */
 const disturb = async (round: number): Promise<void> => {
@@ -53,7 +35,11 @@ const disturb = async (round: number): Promise<void> => {
 };
 
 it('a process with two clients survives what befalls its server, appends each event once, and ends by itself', async () => {
-  const child = spawn(process.execPath, [built(), peer.url, String(STREAMS), String(APPENDS)], { stdio: 'pipe' });
+  const child = spawn(
+    process.execPath,
+    [bundled(path.join(__dirname, 'append-load.testing.ts'), folder), peer.url, String(STREAMS), String(APPENDS)],
+    { stdio: 'pipe' },
+  );
   const output: string[] = [];
   let acknowledged = 0;
   let rounds = 0;

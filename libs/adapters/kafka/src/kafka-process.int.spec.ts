@@ -1,7 +1,7 @@
-import { describeOn } from '@rekey/testing';
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { bundled, describeOn } from '@rekey/testing';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { CALLER, connectionTo, dropTopics, exampleCommand, madeTopics, openBus, until } from './kafka.testing';
@@ -9,7 +9,6 @@ import { topicsOf } from './topics';
 
 jest.setTimeout(180_000);
 const PATIENT_MS = 90_000;
-const workspace = path.resolve(__dirname, '../../../..');
 
 describeOn(['kafka'], ({ kafka: url }) => {
   const prefix = `killed-${randomUUID().slice(0, 8)}.`;
@@ -17,22 +16,11 @@ describeOn(['kafka'], ({ kafka: url }) => {
   const connection = connectionTo(url);
   const children = new Set<ChildProcess>();
   let folder: string;
+  let program: string;
 
-  beforeAll(async () => {
+  beforeAll(() => {
     folder = mkdtempSync(path.join(tmpdir(), 'rekey-kafka-'));
-    const options = {
-      entryPoints: [path.join(__dirname, 'service-process.testing.ts')],
-      outfile: path.join(folder, 'service.cjs'),
-      tsconfig: path.join(workspace, 'tsconfig.base.json'),
-      bundle: true,
-      platform: 'node',
-      format: 'cjs',
-      packages: 'external',
-    };
-    // In a process of its own: esbuild does not work inside the realm that Jest gives to a test.
-    const script = 'require("esbuild").buildSync(JSON.parse(process.argv[1]))';
-    execFileSync(process.execPath, ['-e', script, JSON.stringify(options)], { cwd: workspace });
-    symlinkSync(path.join(workspace, 'node_modules'), path.join(folder, 'node_modules'));
+    program = bundled(path.join(__dirname, 'service-process.testing.ts'), folder);
   });
   afterAll(async () => {
     for (const child of children) child.kill('SIGKILL');
@@ -43,7 +31,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
   /** A command-service in a process; `handled`: the ids of the commands that it has taken. */
   const service = (name: string) => {
     const file = path.join(folder, name);
-    const child = spawn(process.execPath, [path.join(folder, 'service.cjs'), url, prefix, file], {
+    const child = spawn(process.execPath, [program, url, prefix, file], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     children.add(child);
