@@ -18,7 +18,11 @@ export class ChaosStores {
     const store =
       connectionString === undefined
         ? await SqliteEventStore.open(sqlite, clock)
-        : new EventStoreDbEventStore({ connectionString, clock });
+        : new EventStoreDbEventStore({
+            connectionString,
+            streamPrefix: env['REKEY_EVENTSTORE_STREAMPREFIX'] ?? '',
+            clock,
+          });
     if (uri === undefined) return new ChaosStores(store, await SqliteReadModels.open(sqlite), [sqlite]);
     const mongo = new MongoDatabase({ uri, database: env['REKEY_MONGODB_DATABASE'] ?? '' });
     return new ChaosStores(store, new MongoReadModels(mongo), [mongo, sqlite]);

@@ -37,6 +37,7 @@ export const environmentOf = (
   ...(eventstore !== undefined && {
     REKEY_ADAPTERS_EVENTS: 'eventstoredb',
     REKEY_EVENTSTORE_CONNECTIONSTRING: eventstore,
+    REKEY_EVENTSTORE_STREAMPREFIX: `${name.replaceAll('-', '_')}.`,
   }),
 });
 

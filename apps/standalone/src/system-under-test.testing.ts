@@ -1,5 +1,6 @@
 import { Peer } from '@rekey/adapters/eventstoredb/testing';
 import { describeOn } from '@rekey/testing';
+import { randomUUID } from 'node:crypto';
 import { ServiceProcesses, createTopics, environmentOf, type EngineUrls } from './services.testing';
 import { StandaloneProcess, temporaryFolder } from './standalone.testing';
 
@@ -62,6 +63,7 @@ const startServices = async (urls: EngineUrls): Promise<SystemUnderTest> => {
 const onEventStore = (connectionString: string) => ({
   REKEY_ADAPTERS_EVENTS: 'eventstoredb',
   REKEY_EVENTSTORE_CONNECTIONSTRING: connectionString,
+  REKEY_EVENTSTORE_STREAMPREFIX: `test_${randomUUID().slice(0, 8)}.`,
 });
 
 /** Standalone with its events in the scripted peer of the adapter's tests, which lives in this process. */

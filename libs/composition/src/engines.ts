@@ -54,7 +54,7 @@ const eventStoreOf = async ({ config }: Setting, clock: Clock, sqlite: Sqlite): 
       return SqliteEventStore.open(await sqlite.get(), clock);
     case 'eventstoredb': {
       const connectionString = given(config.secrets.eventstore, 'eventstore.connectionString');
-      return new EventStoreDbEventStore({ connectionString, clock });
+      return new EventStoreDbEventStore({ connectionString, streamPrefix: config.eventstore.streamPrefix, clock });
     }
   }
 };

@@ -39,6 +39,10 @@ const url = (...schemes: string[]) => {
 export const eventstoreSchema = section({
   connectionString: url('esdb', 'esdb+discover').optional(),
   connectionStringFile: filePath.optional(),
+  streamPrefix: z
+    .string()
+    .regex(/^[A-Za-z0-9._]{0,64}$/, 'must have at most 64 letters, digits, . and _')
+    .default(''),
 });
 
 export const mongodbSchema = section({

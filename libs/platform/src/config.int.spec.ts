@@ -152,9 +152,16 @@ describe('the environment', () => {
       ]),
     );
     expect(Object.keys(env).length).toBeGreaterThan(25);
-    const { eventstore: _connection, ...settings } = configSchema.parse({});
+    const settings = configSchema.parse({});
     const adapters = { events: 'sqlite', views: 'sqlite', bus: 'local', jobs: 'sqlite' };
     expect({ ...loadConfig({ env, file: empty() }) }).toEqual({ ...settings, adapters, warnings: [] });
+  });
+
+  it('takes no prefix of streams that could make them those of another installation', () => {
+    expect(load('', { REKEY_EVENTSTORE_STREAMPREFIX: 'shop_1.' }).eventstore.streamPrefix).toBe('shop_1.');
+    expect(problems(() => load('', { REKEY_EVENTSTORE_STREAMPREFIX: 'application-' }))).toEqual([
+      'eventstore.streamPrefix (REKEY_EVENTSTORE_STREAMPREFIX): must have at most 64 letters, digits, . and _',
+    ]);
   });
 
   it('wins over the file, key by key', () => {

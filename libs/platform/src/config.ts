@@ -24,6 +24,7 @@ export interface Secrets {
 
 export interface Config extends Omit<Settings, 'adapters' | 'eventstore' | 'mongodb' | 'redis'> {
   readonly adapters: Adapters;
+  readonly eventstore: Omit<Settings['eventstore'], 'connectionString' | 'connectionStringFile'>;
   readonly mongodb: Omit<Settings['mongodb'], 'uri' | 'uriFile'>;
   readonly redis: Omit<Settings['redis'], 'url' | 'urlFile'>;
   /** Not enumerable: printing or serialising a configuration does not show it. */
@@ -79,11 +80,12 @@ export const loadConfig = ({ env = process.env, file }: ConfigSource = {}): Conf
   if (problems.length > 0) throw new ConfigError(problems);
   const warnings: string[] = [];
   const secrets = readSecrets(parsed.data, warnings);
-  const { eventstore: _secret, mongodb, redis, ...settings } = parsed.data;
+  const { eventstore, mongodb, redis, ...settings } = parsed.data;
   const { database, checkReadConcern } = mongodb;
   const config = {
     ...settings,
     adapters: adaptersOf(parsed.data),
+    eventstore: { streamPrefix: eventstore.streamPrefix },
     mongodb: { database, checkReadConcern },
     redis: { prefix: redis.prefix },
     warnings,

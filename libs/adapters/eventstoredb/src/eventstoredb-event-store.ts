@@ -13,7 +13,6 @@ import {
   EngineUnavailable,
   type EventBatch,
   EventStore,
-  FEED_PREFIXES,
   type HistoryQuery,
   NO_STREAM,
   type NewEvent,
@@ -30,13 +29,18 @@ import { setMaxListeners } from 'node:events';
 import { type Connection, connect } from './connection';
 import { APPEND_BYTES_MAX, ENGINE, StreamRemoved, refusalOf, tooLarge } from './failures';
 import { Following } from './following';
-import { Log, isOfFeed } from './log';
+import { Log } from './log';
 import { logPositionOf, textOf } from './positions';
 import { type Patience, answered } from './reading';
 
 export interface EventStoreDbOptions {
   /** `esdb://user:password@host:2113?tls=true`, as EventStoreDB's clients take it. */
   readonly connectionString: string;
+  /**
+   * Stands before the name of every stream, so that several systems can share a server. Without a hyphen, so that no
+   * streams of one can be taken for another's. Default: none.
+   */
+  readonly streamPrefix?: string;
   /** For our own timeouts and pauses, and for the date of the store's beginning. */
   readonly clock: Clock;
   /** How long one call may take, or one step of a read. To be more than the 2 s that the server gives a write. */
@@ -73,7 +77,7 @@ export class EventStoreDbEventStore extends EventStore {
     this.patience = { clock: options.clock, ms: options.callTimeoutMs ?? CALL_TIMEOUT_MS };
     this.appendPatienceMs = options.appendPatienceMs ?? APPEND_PATIENCE_MS;
     this.connection = connect(options.connectionString);
-    this.log = new Log(this.connection, this.patience);
+    this.log = new Log(this.connection, this.patience, options.streamPrefix ?? '');
     // As many as wait at a time.
     setMaxListeners(0, this.ending.signal);
   }
@@ -126,7 +130,7 @@ export class EventStoreDbEventStore extends EventStore {
   private async send(stream: string, expected: number, events: JSONEventData[]): Promise<AppendResult> {
     let result: AppendResult;
     try {
-      const call = this.connection.client.appendToStream(stream, events, {
+      const call = this.connection.client.appendToStream(this.log.nameOf(stream), events, {
         expectedRevision: expected === NO_STREAM ? 'no_stream' : BigInt(expected),
         requiresLeader: true,
         deadline: this.patience.ms,
@@ -147,12 +151,12 @@ export class EventStoreDbEventStore extends EventStore {
   async readStream(stream: string, fromRevision = 0, limit = Number.MAX_SAFE_INTEGER): Promise<StoredEvent[]> {
     if (limit < 1) return [];
     const maxCount = Math.min(limit, Number.MAX_SAFE_INTEGER);
-    return (await this.working(() => this.log.stream(stream, fromRevision, maxCount))).map(storedEvent);
+    return (await this.working(() => this.log.stream(stream, fromRevision, maxCount))).map(this.storedEvent);
   }
 
   async readFeed({ after = START, limit }: HistoryQuery): Promise<StoredEvent[]> {
     if (limit < 1) return [];
-    return (await this.working(() => this.log.feed(after, limit))).map(storedEvent);
+    return (await this.working(() => this.log.feed(after, limit))).map(this.storedEvent);
   }
 
   async head(): Promise<Position> {
@@ -188,7 +192,7 @@ export class EventStoreDbEventStore extends EventStore {
         for (;;) {
           const taken = await following.next(batchSize, !announced);
           if (!taken) break;
-          const events = taken.events.filter(isOfFeed).map(storedEvent);
+          const events = taken.events.filter(this.log.isOfFeed).map(this.storedEvent);
           if (events.length > 0 || (taken.caughtUp && !announced)) yield { events, caughtUp: taken.caughtUp };
           place = events.at(-1)?.position ?? place;
           announced = taken.caughtUp;
@@ -208,13 +212,26 @@ export class EventStoreDbEventStore extends EventStore {
     const subscription = this.connection.client.subscribeToAll(
       {
         fromPosition: logPositionOf(after),
-        filter: streamNameFilter({ prefixes: [...FEED_PREFIXES], checkpointInterval: CHECKPOINT_INTERVAL }),
+        filter: streamNameFilter({ prefixes: this.log.feedPrefixes(), checkpointInterval: CHECKPOINT_INTERVAL }),
         requiresLeader: true,
       },
       { highWaterMark: Math.max(batchSize, FETCHED_AHEAD) },
     );
     return new Following(subscription, ended, this.patience);
   }
+
+  private readonly storedEvent = (event: RecordedEvent): StoredEvent => {
+    if (!event.position) throw new EngineUnavailable(ENGINE, { cause: new Error('The server is older than 22.6.') });
+    return {
+      stream: this.log.streamOf(event.streamId) ?? event.streamId,
+      revision: Number(event.revision),
+      position: textOf(event.position),
+      eventId: event.id,
+      type: event.type,
+      data: event.data as Record<string, unknown>,
+      metadata: (event.metadata ?? {}) as unknown as EventMetadata,
+    };
+  };
 
   // ── Ending ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -250,16 +267,3 @@ const bytesOf = (events: readonly NewEvent[]): number =>
 
 const proposedEvent = ({ eventId, type, data, metadata }: NewEvent): JSONEventData =>
   jsonEvent({ id: eventId, type, data, metadata });
-
-const storedEvent = (event: RecordedEvent): StoredEvent => {
-  if (!event.position) throw new EngineUnavailable(ENGINE, { cause: new Error('The server is older than 22.6.') });
-  return {
-    stream: event.streamId,
-    revision: Number(event.revision),
-    position: textOf(event.position),
-    eventId: event.id,
-    type: event.type,
-    data: event.data as Record<string, unknown>,
-    metadata: (event.metadata ?? {}) as unknown as EventMetadata,
-  };
-};

@@ -1,16 +1,17 @@
-import { type EventStore, SystemClock } from '@rekey/ports';
-import { eventStoreConformance } from '@rekey/ports/conformance';
+import { type EventStore, NO_STREAM, START, SystemClock } from '@rekey/ports';
+import { collectBatches, eventStoreConformance, exampleEvents, exampleStream } from '@rekey/ports/conformance';
 import { describeOn } from '@rekey/testing';
+import { randomUUID } from 'node:crypto';
 import { EventStoreDbEventStore } from './eventstoredb-event-store';
 import { Peer } from './peer.testing';
 
 const clock = new SystemClock();
 
-/** Any number of clients of one server. */
-const clientsOf = (connectionString: string) => {
+/** Any number of clients of one server, whose streams begin with the same prefix there. */
+const clientsOf = (connectionString: string, streamPrefix = '') => {
   const opened: EventStore[] = [];
   const another = async (): Promise<EventStore> => {
-    const store = new EventStoreDbEventStore({ connectionString, clock });
+    const store = new EventStoreDbEventStore({ connectionString, streamPrefix, clock });
     opened.push(store);
     return store;
   };
@@ -36,9 +37,49 @@ eventStoreConformance('EventStoreDbEventStore on the scripted peer', async () =>
   };
 });
 
+describe('where several systems share a server', () => {
+  let peer: Peer;
+  const others: ReturnType<typeof clientsOf>[] = [];
+  beforeAll(async () => {
+    peer = await Peer.start();
+  });
+  afterAll(() => peer.stop());
+  afterEach(async () => {
+    for (const clients of others.splice(0)) await clients.close();
+  });
+  const open = async (prefix: string): Promise<EventStore> => {
+    const clients = clientsOf(peer.url, prefix);
+    others.push(clients);
+    return clients.another();
+  };
+
+  eventStoreConformance('EventStoreDbEventStore with a prefix', async () => {
+    const clients = clientsOf(peer.url, `test_${randomUUID().slice(0, 8)}.`);
+    return { ...clients, store: await clients.another() };
+  });
+
+  it('sees, follows and counts only what is its own', async () => {
+    const stream = exampleStream();
+    const [one, two, bare] = [await open('one.'), await open('one.two.'), await open('')];
+    for (const store of [one, two, bare]) await store.append(stream, NO_STREAM, exampleEvents(2));
+    const ids = new Set<string>();
+    for (const store of [one, two, bare]) {
+      const feed = await store.readFeed({ limit: 10 });
+      const followed = await collectBatches(store, { after: START, count: 2, caughtUp: true });
+      expect(feed.map((event) => event.stream)).toEqual([stream, stream]);
+      expect(followed.flatMap(({ events }) => events)).toEqual(feed);
+      expect(await store.readStream(stream)).toEqual(feed);
+      expect(await store.head()).toBe(feed[1]?.position);
+      for (const { eventId } of feed) ids.add(eventId);
+      ids.add(await store.identity());
+    }
+    expect(ids.size).toBe(9);
+  });
+});
+
 describeOn(['eventstore'], ({ eventstore }) => {
   eventStoreConformance('EventStoreDbEventStore on a real server', async () => {
-    const clients = clientsOf(eventstore);
+    const clients = clientsOf(eventstore, `test_${randomUUID().slice(0, 8)}.`);
     return { ...clients, store: await clients.another() };
   });
 });

@@ -4,7 +4,7 @@ import type {
   ReadStreamOptions,
   RecordedEvent,
 } from '@eventstore/db-client';
-import { EngineUnavailable, type Position, START, inFeed } from '@rekey/ports';
+import { EngineUnavailable, FEED_PREFIXES, type Position, START, inFeed } from '@rekey/ports';
 import type { Connection } from './connection';
 import { ENGINE, isWorthAnotherCall, saysNoStream } from './failures';
 import { logPositionOf, textOf } from './positions';
@@ -21,7 +21,8 @@ const LAST = { direction: 'backwards', fromRevision: 'end', maxCount: 1 } as con
 
 /**
  * What is read of EventStoreDB: of streams, and of the log that holds all of them. Everything is asked of the leader,
- * for a follower may lag behind what was acknowledged, and throws `EngineUnavailable`.
+ * for a follower may lag behind what was acknowledged, and throws `EngineUnavailable`. Streams are called here as Rekey
+ * calls them; on the server a prefix stands before their names.
  */
 export class Log {
   /** The head as it was found last, and the last event of the log then. */
@@ -30,21 +31,42 @@ export class Log {
   constructor(
     private readonly connection: Connection,
     private readonly patience: Patience,
+    private readonly prefix: string,
   ) {}
 
+  /** How the server calls a stream. */
+  nameOf(stream: string): string {
+    return this.prefix + stream;
+  }
+
+  /** How Rekey calls what the server calls so; undefined for a stream of somebody else. */
+  streamOf(name: string): string | undefined {
+    return name.startsWith(this.prefix) ? name.slice(this.prefix.length) : undefined;
+  }
+
+  /** What the names of the feed's streams begin with on the server. */
+  feedPrefixes(): string[] {
+    return FEED_PREFIXES.map((prefix) => this.nameOf(prefix));
+  }
+
+  /** Events of the server's own, such as the trace of a deletion, may stand in any stream. */
+  readonly isOfFeed = ({ streamId, type }: Pick<RecordedEvent, 'streamId' | 'type'>): boolean => {
+    const stream = this.streamOf(streamId);
+    return stream !== undefined && inFeed(stream) && !type.startsWith('$');
+  };
+
   /** Events of a stream, from a revision on; none where there is no stream, or no longer. */
-  stream(name: string, fromRevision: number, maxCount: number): Promise<RecordedEvent[]> {
-    return this.reading(() => this.streamOnce(name, { fromRevision: BigInt(fromRevision), maxCount }));
+  stream(stream: string, fromRevision: number, maxCount: number): Promise<RecordedEvent[]> {
+    return this.reading(() => this.streamOnce(this.nameOf(stream), { fromRevision: BigInt(fromRevision), maxCount }));
   }
 
   async last(stream: string): Promise<RecordedEvent | undefined> {
-    const [event] = await this.reading(() => this.streamOnce(stream, LAST));
-    return event;
+    return this.lastNamed(this.nameOf(stream));
   }
 
   /** Whether a stream was deleted in a way that lets it be begun again, then at the revision behind its last. */
   async isSoftDeleted(stream: string): Promise<boolean> {
-    const event = await this.last(`$$${stream}`);
+    const event = await this.lastNamed(`$$${this.nameOf(stream)}`);
     const { $tb: firstReadable } = (event?.data ?? {}) as { $tb?: unknown };
     return typeof firstReadable === 'number' && firstReadable >= BEYOND_ALL;
   }
@@ -57,6 +79,11 @@ export class Log {
 
   head(): Promise<Position> {
     return this.reading(() => this.headOnce());
+  }
+
+  private async lastNamed(name: string): Promise<RecordedEvent | undefined> {
+    const [event] = await this.reading(() => this.streamOnce(name, LAST));
+    return event;
   }
 
   private async streamOnce(name: string, options: ReadStreamOptions): Promise<RecordedEvent[]> {
@@ -90,7 +117,7 @@ export class Log {
         if (position <= begin) return true;
         last = position;
         fromPosition = event.position;
-        if (isOfFeed(event)) found.push(event);
+        if (this.isOfFeed(event)) found.push(event);
         return found.length < limit;
       });
       if (found.length === limit || seen < maxCount || last === begin) return found;
@@ -109,7 +136,7 @@ export class Log {
         seen++;
         end ??= event;
         fromPosition = event.position;
-        if (isOfFeed(event)) head = textOf(event.position);
+        if (this.isOfFeed(event)) head = textOf(event.position);
         else if (before && isSame(event, before.end)) head = before.head;
         return head === undefined;
       });
@@ -136,10 +163,6 @@ export class Log {
     }
   }
 }
-
-/** Events of the server's own, such as the trace of a deletion, may stand in any stream. */
-export const isOfFeed = ({ streamId, type }: Pick<RecordedEvent, 'streamId' | 'type'>): boolean =>
-  inFeed(streamId) && !type.startsWith('$');
 
 /** The very same event of the very same log: one that was put back from an older copy may have another at the place. */
 const isSame = (left: AllStreamRecordedEvent, right: AllStreamRecordedEvent): boolean =>
