@@ -169,8 +169,10 @@ const tests = (): void =>
       const { stdout } = await shell([COMMAND, SIGN, SEND, REPLY].join('\n'));
       const [headers, value] = stdout.split('\n');
       expect(headers).toMatch(/^kafka_correlationId=first,/);
-      expect(JSON.parse(value ?? '')).toMatchObject({ id: FIRST.id, status: 'accepted', replayed: false, revision: 0 });
-      const { body } = await api.ask({ method: 'GET', target: `/domains/${DOMAIN}/applications/${APPLICATION}` });
+      const reply = JSON.parse(value ?? '') as CommandReply;
+      expect(reply).toMatchObject({ id: FIRST.id, status: 'accepted', replayed: false, revision: 0 });
+      const seen = { 'rekey-at-least': reply.position };
+      const { body } = await api.ask({ method: 'GET', target: `/domains/${DOMAIN}/applications/${APPLICATION}`, headers: seen }); // prettier-ignore
       expect(body).toMatchObject({ clientId: 'billing', name: 'Billing' });
       const { body: page } = await api.ask({ method: 'GET', target: `/history?stream=application-${APPLICATION}` });
       expect(page.items).toMatchObject([{ type: 'ApplicationRegistered', metadata: { actor: { type: 'service', id: 'billing' } } }]); // prettier-ignore
