@@ -212,7 +212,7 @@ export class EventStoreDbEventStore extends EventStore {
     const subscription = this.connection.client.subscribeToAll(
       {
         fromPosition: logPositionOf(after),
-        filter: streamNameFilter({ prefixes: this.log.feedPrefixes(), checkpointInterval: CHECKPOINT_INTERVAL }),
+        filter: streamNameFilter({ prefixes: this.log.feedPrefixes, checkpointInterval: CHECKPOINT_INTERVAL }),
         requiresLeader: true,
       },
       { highWaterMark: Math.max(batchSize, FETCHED_AHEAD) },
@@ -223,7 +223,7 @@ export class EventStoreDbEventStore extends EventStore {
   private readonly storedEvent = (event: RecordedEvent): StoredEvent => {
     if (!event.position) throw new EngineUnavailable(ENGINE, { cause: new Error('The server is older than 22.6.') });
     return {
-      stream: this.log.streamOf(event.streamId) ?? event.streamId,
+      stream: this.log.streamOf(event.streamId),
       revision: Number(event.revision),
       position: textOf(event.position),
       eventId: event.id,

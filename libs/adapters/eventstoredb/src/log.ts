@@ -4,7 +4,7 @@ import type {
   ReadStreamOptions,
   RecordedEvent,
 } from '@eventstore/db-client';
-import { EngineUnavailable, FEED_PREFIXES, type Position, START, inFeed } from '@rekey/ports';
+import { EngineUnavailable, FEED_PREFIXES, type Position, START } from '@rekey/ports';
 import type { Connection } from './connection';
 import { ENGINE, isWorthAnotherCall, saysNoStream } from './failures';
 import { logPositionOf, textOf } from './positions';
@@ -25,6 +25,8 @@ const LAST = { direction: 'backwards', fromRevision: 'end', maxCount: 1 } as con
  * calls them; on the server a prefix stands before their names.
  */
 export class Log {
+  /** What the names of the feed's streams begin with on the server. */
+  readonly feedPrefixes: string[];
   /** The head as it was found last, and the last event of the log then. */
   private lookedAt: { readonly head: Position; readonly end: AllStreamRecordedEvent } | undefined;
 
@@ -32,28 +34,23 @@ export class Log {
     private readonly connection: Connection,
     private readonly patience: Patience,
     private readonly prefix: string,
-  ) {}
+  ) {
+    this.feedPrefixes = FEED_PREFIXES.map((begin) => this.nameOf(begin));
+  }
 
   /** How the server calls a stream. */
   nameOf(stream: string): string {
     return this.prefix + stream;
   }
 
-  /** How Rekey calls what the server calls so; undefined for a stream of somebody else. */
-  streamOf(name: string): string | undefined {
-    return name.startsWith(this.prefix) ? name.slice(this.prefix.length) : undefined;
-  }
-
-  /** What the names of the feed's streams begin with on the server. */
-  feedPrefixes(): string[] {
-    return FEED_PREFIXES.map((prefix) => this.nameOf(prefix));
+  /** How Rekey calls a stream of its own that the server calls so. */
+  streamOf(name: string): string {
+    return name.slice(this.prefix.length);
   }
 
   /** Events of the server's own, such as the trace of a deletion, may stand in any stream. */
-  readonly isOfFeed = ({ streamId, type }: Pick<RecordedEvent, 'streamId' | 'type'>): boolean => {
-    const stream = this.streamOf(streamId);
-    return stream !== undefined && inFeed(stream) && !type.startsWith('$');
-  };
+  readonly isOfFeed = ({ streamId, type }: Pick<RecordedEvent, 'streamId' | 'type'>): boolean =>
+    this.feedPrefixes.some((begin) => streamId.startsWith(begin)) && !type.startsWith('$');
 
   /** Events of a stream, from a revision on; none where there is no stream, or no longer. */
   stream(stream: string, fromRevision: number, maxCount: number): Promise<RecordedEvent[]> {
