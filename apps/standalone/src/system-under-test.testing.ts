@@ -1,6 +1,5 @@
 import { Peer } from '@rekey/adapters/eventstoredb/testing';
 import { describeOn } from '@rekey/testing';
-import { randomUUID } from 'node:crypto';
 import { ServiceProcesses, createTopics, environmentOf, type EngineUrls } from './services.testing';
 import { StandaloneProcess, temporaryFolder } from './standalone.testing';
 
@@ -21,10 +20,11 @@ export type StartSystem = () => Promise<SystemUnderTest>;
 const EVERY_SECOND = { REKEY_NOTIFICATIONS_CRONEXPRESSION: '* * * * * *' };
 
 /** Standalone in a process of its own, with notices every second. */
-const startStandalone = async (more: Readonly<Record<string, string>> = {}): Promise<SystemUnderTest> => {
+const startStandalone = async (urls: EngineUrls = {}): Promise<SystemUnderTest> => {
   const folder = temporaryFolder();
+  const env = { ...environmentOf(folder.path, urls), ...EVERY_SECOND };
   const start = async (): Promise<SystemUnderTest> => {
-    const standalone = await StandaloneProcess.start(folder.path, { env: { ...EVERY_SECOND, ...more } });
+    const standalone = await StandaloneProcess.start(folder.path, { env });
     return {
       url: standalone.url,
       token: standalone.token,
@@ -60,16 +60,10 @@ const startServices = async (urls: EngineUrls): Promise<SystemUnderTest> => {
   return start();
 };
 
-const onEventStore = (connectionString: string) => ({
-  REKEY_ADAPTERS_EVENTS: 'eventstoredb',
-  REKEY_EVENTSTORE_CONNECTIONSTRING: connectionString,
-  REKEY_EVENTSTORE_STREAMPREFIX: `test_${randomUUID().slice(0, 8)}.`,
-});
-
 /** Standalone with its events in the scripted peer of the adapter's tests, which lives in this process. */
 const startOnPeer = async (): Promise<SystemUnderTest> => {
   const peer = await Peer.start();
-  const started = await startStandalone(onEventStore(peer.url));
+  const started = await startStandalone({ eventstore: peer.url });
   const withPeer = (system: SystemUnderTest): SystemUnderTest => ({
     ...system,
     restart: async () => withPeer(await system.restart()),
@@ -94,7 +88,7 @@ export const describeSystems = (name: string, tests: (start: StartSystem) => voi
       describeOn(['kafka'], (urls) => tests(() => startServices(urls))));
     describe('as standalone on a scripted EventStoreDB', () => tests(startOnPeer));
     describe('as standalone on a real EventStoreDB', () =>
-      describeOn(['eventstore'], ({ eventstore }) => tests(() => startStandalone(onEventStore(eventstore)))));
+      describeOn(['eventstore'], (urls) => tests(() => startStandalone(urls))));
     describe('as four services on a real EventStoreDB', () =>
       describeOn(['eventstore', 'kafka', 'mongodb', 'redis'], (urls) => tests(() => startServices(urls))));
   });
