@@ -53,6 +53,15 @@ describe('the command handler on the embedded stores', () => {
     }); // prettier-ignore
   const send = (envelope: CommandEnvelope, handler = handlerWith(), caller = ADMIN): Promise<CommandReply> =>
     handler.handle({ command: envelope, caller, correlationId: 'test' });
+  /** A command whose events are stored and whose outcome is not. */
+  const sentWithoutOutcome = async (): Promise<CommandEnvelope> => {
+    const deaf: Outcomes = Object.assign(Object.create(outcomes) as Outcomes, {
+      record: () => Promise.reject(new EngineUnavailable('outcomes')),
+    });
+    const lost = command(addSecret('CI'));
+    await expect(send(lost, handlerWith({ outcomes: deaf }))).rejects.toMatchObject({ code: 'timeout' });
+    return lost;
+  };
   const history = async () => (await store.readStream(applicationStream(applicationId))).map(decodeEvent);
   const valueOf = (reply: CommandReply): Promise<string> =>
     open(reply.result?.sealedSecret ?? '', recipient.privateKey);
@@ -201,22 +210,14 @@ describe('the command handler on the embedded stores', () => {
   });
 
   it('tells a stale command its outcome also where only the stream knows it', async () => {
-    const deaf: Outcomes = Object.assign(Object.create(outcomes) as Outcomes, {
-      record: () => Promise.reject(new EngineUnavailable('outcomes')),
-    });
-    const lost = command(addSecret('CI'));
-    await expect(send(lost, handlerWith({ outcomes: deaf }))).rejects.toMatchObject({ code: 'timeout' });
+    const lost = await sentWithoutOutcome();
     const again = await handlerWith().handle({ command: lost, caller: ADMIN, correlationId: 'test', stale: true });
     expect(again).toMatchObject({ status: 'accepted', replayed: true, revision: 1 });
     expect(await outcomes.find(lost.id)).not.toBeNull();
   });
 
   it('gives nobody else the outcome that only the stream knows, nor takes the id from its sender', async () => {
-    const deaf: Outcomes = Object.assign(Object.create(outcomes) as Outcomes, {
-      record: () => Promise.reject(new EngineUnavailable('outcomes')),
-    });
-    const lost = command(addSecret('CI'));
-    await expect(send(lost, handlerWith({ outcomes: deaf }))).rejects.toMatchObject({ code: 'timeout' });
+    const lost = await sentWithoutOutcome();
     const other: Caller = { ...ADMIN, name: 'somebody' };
     await expect(send(lost, handlerWith(), other)).rejects.toMatchObject({ code: 'idempotency_key_reused' });
     expect(await send(lost)).toMatchObject({ status: 'accepted', replayed: true, revision: 1 });

@@ -3,6 +3,7 @@ import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { ManualClock } from '@rekey/ports';
 import { exampleNotice, notifierConformance } from '@rekey/ports/conformance';
+import { freePort } from '@rekey/testing';
 import pino from 'pino';
 import { LogNotifier } from './log-notifier';
 import { UiNotifier } from './ui-notifier';
@@ -124,10 +125,7 @@ describe('WebhookNotifier', () => {
   });
 
   it('says of a broken connection what kind it was, never where to', async () => {
-    const closed = createServer();
-    await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve));
-    const { port } = closed.address() as AddressInfo;
-    await new Promise((resolve) => closed.close(resolve));
+    const port = await freePort();
     const url = `http://127.0.0.1:${port}/path?token=url-token`;
     for (const notifier of [
       new WebhookNotifier({ url, secret }, clock),
