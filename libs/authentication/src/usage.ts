@@ -28,8 +28,8 @@ export interface UsageOptions {
 
 const FLUSH_EVERY_MS = 5_000;
 const SECRETS_MAX = 50_000;
-/** Entries handed on at a time: so few that no check waits noticeably for a batch to be made. */
-const BATCH_MAX = 100;
+/** Entries handed on at a time: so few that no check waits noticeably until a batch is made, and the store has taken it. */
+const BATCH_MAX = 25;
 /** From this share of the memory on, a batch goes out without waiting for its time. */
 const FLUSH_EARLY_SHARE = 0.5;
 
@@ -40,14 +40,15 @@ interface Counted {
 }
 
 /**
- * Collects uses of secrets off the path of the checks and hands them on in batches, at intervals and when it stops.
+ * Collects uses of secrets off the path of the checks and hands them on in batches, at intervals and when it stops. After
+ * each batch the store is left alone for as long as it took.
  * While the sink fails, counts are kept and tried again; nothing is lost but by a crash, or by a full memory.
  */
 export class UsageRecorder {
   private counted = new Map<string, Counted>();
   private flushing: Promise<void> | undefined;
   private cancelTimer: (() => void) | undefined;
-  private stopped = false;
+  private readonly stopping = new AbortController();
   /** A sink that does not take batches is only asked at intervals. */
   private sinkFailed = false;
   private readonly flushEveryMs: number;
@@ -77,7 +78,7 @@ export class UsageRecorder {
 
   /** Begins to hand on batches. */
   start(): void {
-    if (this.stopped || this.cancelTimer) return;
+    if (this.stopping.signal.aborted || this.cancelTimer) return;
     this.cancelTimer = this.options.clock.schedule(this.flushEveryMs, () => {
       this.cancelTimer = undefined;
       void this.flush().finally(() => this.start());
@@ -89,7 +90,7 @@ export class UsageRecorder {
    * batch; the caller may try again.
    */
   async stop(): Promise<void> {
-    this.stopped = true;
+    this.stopping.abort();
     this.cancelTimer?.();
     this.cancelTimer = undefined;
     await this.flushing;
@@ -108,13 +109,16 @@ export class UsageRecorder {
 
   private async handOn(): Promise<void> {
     if (this.counted.size === 0) return;
+    const { clock, sink } = this.options;
     const leaving = this.counted;
     this.counted = new Map();
     try {
       while (leaving.size > 0) {
         const batch = firstOf(leaving, BATCH_MAX);
-        await this.options.sink(batch.map(([id, counted]) => entryOf(id, counted)));
+        const startedMs = clock.monotonicMs();
+        await sink(batch.map(([id, counted]) => entryOf(id, counted)));
         for (const [id] of batch) leaving.delete(id);
+        if (leaving.size > 0) await this.leaveAlone(clock.monotonicMs() - startedMs);
       }
       this.sinkFailed = false;
     } catch (error) {
@@ -122,6 +126,11 @@ export class UsageRecorder {
       this.takeBack(leaving);
       throw error;
     }
+  }
+
+  /** Batches take at most half of the store's time: the checks and their views are its work. Who stops does not pause. */
+  private async leaveAlone(forMs: number): Promise<void> {
+    if (forMs > 0) await this.options.clock.sleep(forMs, this.stopping.signal);
   }
 
   /** Puts what was not taken under what was counted meanwhile. */

@@ -14,7 +14,7 @@ const CAUSE_LENGTH_MAX = 256;
 const EXPIRY_TRIES: JobOptions = { attempts: 8, backoffMs: 1_000, backoffMaxMs: 60_000, concurrency: 8 };
 
 /** Ten minutes for a receiver to come back, in tries that are further and further apart. */
-export const NOTICE_TRIES: JobOptions = { attempts: 8, backoffMs: 5_000, backoffMaxMs: 300_000, concurrency: 4 };
+export const NOTICE_TRIES: JobOptions = { attempts: 8, backoffMs: 5_000, backoffMaxMs: 300_000, concurrency: 16 };
 
 /** Answers after which the same command may do better; after any other the matter is closed, or is not ours. */
 const PASSING: ReadonlySet<ErrorCode> = new Set(['unavailable', 'timeout', 'revision_conflict', 'rate_limited', 'internal']); // prettier-ignore
