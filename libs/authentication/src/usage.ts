@@ -29,7 +29,9 @@ export interface UsageOptions {
 const FLUSH_EVERY_MS = 5_000;
 const SECRETS_MAX = 50_000;
 /** Entries handed on at a time: so few that no check waits noticeably until a batch is made, and the store has taken it. */
-const BATCH_MAX = 25;
+const BATCH_MAX = 10;
+/** A batch is followed by so many times its own length without one: the store's time is the checks' and their views'. */
+const PAUSES = 3;
 /** From this share of the memory on, a batch goes out without waiting for its time. */
 const FLUSH_EARLY_SHARE = 0.5;
 
@@ -41,7 +43,7 @@ interface Counted {
 
 /**
  * Collects uses of secrets off the path of the checks and hands them on in batches, at intervals and when it stops. After
- * each batch the store is left alone for as long as it took.
+ * each batch the store is left alone for a while that depends on how long it took.
  * While the sink fails, counts are kept and tried again; nothing is lost but by a crash, or by a full memory.
  */
 export class UsageRecorder {
@@ -128,9 +130,9 @@ export class UsageRecorder {
     }
   }
 
-  /** Batches take at most half of the store's time: the checks and their views are its work. Who stops does not pause. */
-  private async leaveAlone(forMs: number): Promise<void> {
-    if (forMs > 0) await this.options.clock.sleep(forMs, this.stopping.signal);
+  /** Who stops does not pause. */
+  private async leaveAlone(batchMs: number): Promise<void> {
+    if (batchMs > 0) await this.options.clock.sleep(PAUSES * batchMs, this.stopping.signal);
   }
 
   /** Puts what was not taken under what was counted meanwhile. */

@@ -112,7 +112,7 @@ describe('UsageRecorder', () => {
     ]);
   });
 
-  it('hands on large numbers of secrets in batches of 25, and keeps those that were not taken', async () => {
+  it('hands on large numbers of secrets in batches of 10, and keeps those that were not taken', async () => {
     let taken = 0;
     const sizes: number[] = [];
     const { usage } = setup({
@@ -125,15 +125,15 @@ describe('UsageRecorder', () => {
         taken += batch.length;
       },
     });
-    for (let index = 0; index < 60; index++) usage.record(`s${index}`, at(1));
+    for (let index = 0; index < 25; index++) usage.record(`s${index}`, at(1));
     await usage.flush();
-    expect(taken).toBe(25);
+    expect(taken).toBe(10);
     await usage.stop();
-    expect(sizes).toEqual([25, 0, 25, 10]);
-    expect(taken).toBe(60);
+    expect(sizes).toEqual([10, 0, 10, 5]);
+    expect(taken).toBe(25);
   });
 
-  it('leaves the store alone after each batch for as long as it took, but not where it stops', async () => {
+  it('leaves the store alone after each batch for three times as long as it took, but not where it stops', async () => {
     const sizes: number[] = [];
     const clock = new ManualClock(START_MS);
     const sink = async (batch: UsageEntry[]): Promise<void> => {
@@ -141,18 +141,18 @@ describe('UsageRecorder', () => {
       clock.advance(40);
     };
     const { usage } = setup({ clock, sink });
-    for (let index = 0; index < 110; index++) usage.record(`s${index}`, at(1));
+    for (let index = 0; index < 45; index++) usage.record(`s${index}`, at(1));
     const flushing = usage.flush();
     await settle();
-    clock.advance(39);
+    clock.advance(119);
     await settle();
-    expect(sizes).toEqual([25]);
+    expect(sizes).toEqual([10]);
     clock.advance(1);
     await settle();
-    expect(sizes).toEqual([25, 25]);
+    expect(sizes).toEqual([10, 10]);
     await usage.stop();
     await flushing;
-    expect(sizes).toEqual([25, 25, 25, 25, 10]);
+    expect(sizes).toEqual([10, 10, 10, 10, 5]);
   });
 
   it('says when the last batch was not taken, and takes another try', async () => {
