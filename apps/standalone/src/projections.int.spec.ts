@@ -62,7 +62,7 @@ describe('projections, asked for from another process', () => {
     const gate = new Gate();
     const history = new RandomHistory(stores.store, 52);
     await history.more(20);
-    await start({ readModels: gate.on(stores.readModels, ['put']) });
+    await start({ readModels: gate.on(stores.readModels, ['advance']) });
     await stores.allReached(history.position);
     const before = Date.now();
     try {
@@ -126,7 +126,7 @@ describe('projections, asked for from another process', () => {
       await eventually(() => causes().every((cause) => cause === 'the stores cannot be looked at'));
       away = () => false;
       await eventually(() => !ready(projector).includes(false));
-      away = (name) => name === 'put';
+      away = (name) => name === 'advance';
       await new RandomHistory(stores.store, 61).more(60);
       await eventually(() => causes().some((cause) => cause === 'projecting fails, and is tried again'));
       away = () => false;

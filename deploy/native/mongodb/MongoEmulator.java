@@ -7,6 +7,7 @@ import java.net.InetSocketAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 
@@ -39,9 +40,53 @@ public final class MongoEmulator {
 
         @Override
         public Document handleMessage(MongoMessage message) {
-            Document answer = super.handleMessage(message);
-            if (WRITES.contains(message.getDocument().keySet().iterator().next())) getMvStore().commit();
+            Document asked = message.getDocument();
+            boolean inOrder = asked.get("updates") instanceof List<?> updates && updates.size() > 1
+                    && !Boolean.FALSE.equals(asked.get("ordered"));
+            Document answer = inOrder ? updatedInOrder(message) : super.handleMessage(message);
+            if (WRITES.contains(asked.keySet().iterator().next())) getMvStore().commit();
             return answer;
+        }
+
+        /** Nothing is done behind an update that failed: by itself, the library goes on. */
+        private Document updatedInOrder(MongoMessage message) {
+            Document asked = message.getDocument();
+            List<Document> upserted = new ArrayList<>();
+            Document sum = new Document();
+            int index = 0;
+            for (Object update : (List<?>) asked.get("updates")) {
+                Document one = asked.clone();
+                one.put("updates", List.of(update));
+                Document answer = super.handleMessage(new MongoMessage(message.getChannel(), message.getHeader(), one));
+                if (!answer.containsKey("n")) return answer;
+                for (String count : List.of("n", "nModified")) sum.merge(count, answer.get(count), DurableBackend::added);
+                upserted.addAll(at(index, answer, "upserted"));
+                List<Document> errors = at(index, answer, "writeErrors");
+                if (!errors.isEmpty()) {
+                    sum.put("writeErrors", errors);
+                    break;
+                }
+                index++;
+            }
+            if (!upserted.isEmpty()) sum.put("upserted", upserted);
+            sum.put("ok", 1.0);
+            return sum;
+        }
+
+        private static Object added(Object left, Object right) {
+            return ((Number) left).intValue() + ((Number) right).intValue();
+        }
+
+        /** What an answer lists of its only update, as that of the update with this index. */
+        private static List<Document> at(int index, Document answer, String list) {
+            List<Document> found = new ArrayList<>();
+            if (answer.get(list) instanceof Iterable<?> each)
+                for (Object one : each) {
+                    Document document = ((Document) one).clone();
+                    document.put("index", index);
+                    found.add(document);
+                }
+            return found;
         }
     }
 

@@ -69,6 +69,13 @@ export interface Pointer {
   readonly revision: number;
 }
 
+/** Documents that are stored together with a checkpoint. */
+export interface Changes {
+  readonly documents: readonly ViewDocument[];
+  /** What was stored under their ids when they were read, null: nothing. Where others have written since, storing takes longer. */
+  readonly before: ReadonlyMap<string, ViewDocument | null>;
+}
+
 /** What a read by id saw, all at one moment. */
 export interface Snapshot<D extends ViewDocument> {
   /** In the order of the ids; null where there is none. */
@@ -124,10 +131,17 @@ export abstract class ReadModels {
   abstract claim(collection: CollectionName, owner: string, seen: Pick<Build, 'owner' | 'beat'>): Promise<Build | null>;
 
   /**
-   * Moves the checkpoint from one place to another (or keeps it: a heartbeat) and counts a beat. False, and nothing
-   * changed, where somebody else owns the build, the checkpoint is not `from`, or the build is gone.
+   * Stores documents, each under the guard of `put`, and then moves the checkpoint from one place to another (or keeps
+   * it: a heartbeat) and counts a beat. False where somebody else owns the build, the checkpoint is not `from`, or the
+   * build is gone: then the checkpoint is as it was. Rejects, and leaves it as it was, where a document cannot be stored.
    */
-  abstract advance(collection: CollectionName, owner: string, from: Position, to: Position): Promise<boolean>;
+  abstract advance(
+    collection: CollectionName,
+    owner: string,
+    from: Position,
+    to: Position,
+    changes?: Changes,
+  ): Promise<boolean>;
 
   abstract pointer(view: string): Promise<Pointer | null>;
 

@@ -2,6 +2,7 @@ import {
   EngineUnavailable,
   START,
   type Build,
+  type Changes,
   type Clock,
   type CollectionName,
   type Position,
@@ -23,11 +24,15 @@ export interface FeedWork {
   /** Before the first page of each lease, with the place that it goes on from. */
   begin(checkpoint: Position): Promise<void>;
   /**
-   * Takes a page in, so that its effects are stored. May be called again with the same events. Throws
-   * `EngineUnavailable` where it is to be called again, `Displaced` where the checkpoint is not where it should be.
+   * Takes a page in, so that its effects are stored, then moves the checkpoint behind it: by `advance`, whose answer is
+   * its own. May be called again with the same events. Throws `EngineUnavailable` where it is to be called again,
+   * `Displaced` where the checkpoint is not where it should be.
    */
-  take(page: FeedPage, checkpoint: Position): Promise<void>;
+  take(page: FeedPage, checkpoint: Position, advance: Advance): Promise<Standing>;
 }
+
+/** Moves the checkpoint, and stores documents before it. Throws where one of them cannot be stored, with no effect. */
+export type Advance = (changes?: Changes) => Promise<Standing>;
 
 /** The checkpoint that was read with the documents is another one than this process has stored. */
 export class Displaced extends Error {
@@ -170,12 +175,11 @@ export class LeasedFeed {
       standing = await this.exclusive(async () => {
         if (lease.signal.aborted) return 'lost';
         try {
-          await work.take(page, this.checkpointNow);
+          return await work.take(page, this.checkpointNow, (changes) => this.advance(page.last, changes));
         } catch (error) {
           if (error instanceof Displaced) return this.judge(this.checkpointNow);
           throw error;
         }
-        return this.advance(page.last);
       });
     }
     // A heartbeat may have found out more than the page that it cut short.
@@ -215,17 +219,20 @@ export class LeasedFeed {
   }
 
   /** Moves the stored checkpoint, or keeps it as a sign of life, and says how the build stands then. */
-  private async advance(to: Position): Promise<Standing> {
+  private async advance(to: Position, changes?: Changes): Promise<Standing> {
     const { readModels, collection, owner, clock, onAdvanced } = this.options;
     const from = this.checkpointNow;
-    let moved: boolean;
+    let moved = false;
+    let away: EngineUnavailable | undefined;
     try {
-      moved = await readModels.advance(collection, owner, from, to);
+      moved = await readModels.advance(collection, owner, from, to, changes);
     } catch (error) {
       if (!(error instanceof EngineUnavailable)) throw error;
-      moved = false;
+      away = error;
     }
     const standing = moved ? 'moved' : await this.judge(to);
+    // What was to be stored is not: it is tried again after a while.
+    if (away && standing === 'held') throw away;
     if (standing === 'moved') {
       this.checkpointNow = to;
       this.beatAtMs = clock.monotonicMs();

@@ -28,7 +28,7 @@ describe('what follows the feed ends, whenever it is told to', () => {
     const ending = new AbortController();
     const feed = feedOf();
     const readModels = readModelsOf(() => ending.abort());
-    const work = { begin: () => Promise.resolve(), take: () => Promise.resolve() };
+    const work = { begin: () => Promise.resolve(), take: () => Promise.resolve('moved' as const) };
     const leased = new LeasedFeed({ readModels, clock, feed, collection: build('').collection, view: 'secrets', owner: 'me/1', work, log: SILENT }); // prettier-ignore
     expect(await leased.run(ending.signal)).toBe('stopped');
     feed.close();

@@ -9,9 +9,10 @@ import {
   type StoredEvent,
   type ViewDocument,
 } from '@rekey/ports';
+import type { Standing } from './build-plan';
 import { decoded, type DecodedEvent, type FeedPage } from './feed';
 import { brokenOf, concernsOf, foldEvents, type Failure, type Folded } from './fold';
-import { Displaced, type FeedWork, type Log } from './leased-feed';
+import { Displaced, type Advance, type FeedWork, type Log } from './leased-feed';
 import { Parking, createParked } from './parking';
 import { ReplaysOfBuild, createReplays, type Asked, type Replayed } from './replays';
 import type { View } from './view';
@@ -22,7 +23,7 @@ export interface PageFacts {
   readonly collection: CollectionName;
   readonly events: readonly StoredEvent[];
 }
-export type AroundPage = (page: PageFacts, take: () => Promise<void>) => Promise<void>;
+export type AroundPage = <T>(page: PageFacts, take: () => Promise<T>) => Promise<T>;
 
 export interface ProjectionOptions {
   readonly store: Pick<EventStore, 'readStream'>;
@@ -61,19 +62,29 @@ export class Projection implements FeedWork {
     await this.parking.load();
   }
 
-  take(page: FeedPage, checkpoint: Position): Promise<void> {
+  take(page: FeedPage, checkpoint: Position, advance: Advance): Promise<Standing> {
     const { around, view, collection } = this.options;
-    if (!around) return this.takeIn(page, checkpoint);
+    if (!around) return this.takeIn(page, checkpoint, advance);
     const events = page.events.map(({ stored }) => stored);
-    return around({ view: view.name, collection, events }, () => this.takeIn(page, checkpoint));
+    return around({ view: view.name, collection, events }, () => this.takeIn(page, checkpoint, advance));
   }
 
-  private async takeIn({ events }: FeedPage, checkpoint: Position): Promise<void> {
+  private async takeIn({ events }: FeedPage, checkpoint: Position, advance: Advance): Promise<Standing> {
     const { streams } = this.options.view;
     const ours = streams === '' ? events : events.filter(({ stored }) => stored.stream.startsWith(streams));
     const free = this.parking.size === 0 ? ours : ours.filter(({ stored }) => !this.parking.get(stored.stream));
-    for (const { stored, cause } of (await this.foldIn(free, checkpoint)).values()) await this.park(stored, cause);
+    const { folded, before } = await this.fold(free, checkpoint);
+    if (folded.failures.size === 0 && this.parking.size === 0)
+      try {
+        return await advance({ documents: [...folded.changed.values()], before });
+      } catch (error) {
+        if (error instanceof EngineUnavailable) throw error;
+        // One of them cannot be stored: each is put by itself.
+      }
+    await this.put(folded, before);
+    for (const { stored, cause } of folded.failures.values()) await this.park(stored, cause);
     if (this.parking.size > 0) await this.parking.add(ours.map(({ stored }) => stored));
+    return advance();
   }
 
   /** Hands over each parked stream whose replay was asked for; `take` says whether it could be given its time. */
@@ -117,14 +128,21 @@ export class Projection implements FeedWork {
 
   /** Reads, folds and stores. Answers the first event that failed of each stream, whose later ones were left alone. */
   private async foldIn(events: readonly DecodedEvent[], checkpoint: Position): Promise<Map<string, Failure>> {
-    if (events.length === 0) return new Map();
-    const { view } = this.options;
-    const documents = await this.load(events, checkpoint);
-    let folded = foldEvents(view, documents, events);
-    for (let attempt = 2; attempt <= TRIES && folded.failures.size > 0; attempt++)
-      folded = foldEvents(view, documents, events.map(({ stored }) => decoded(stored))); // prettier-ignore
-    await this.put(folded, documents);
+    const { folded, before } = await this.fold(events, checkpoint);
+    await this.put(folded, before);
     return folded.failures;
+  }
+
+  private async fold(
+    events: readonly DecodedEvent[],
+    checkpoint: Position,
+  ): Promise<{ folded: Folded<ViewDocument>; before: ReadonlyMap<string, ViewDocument | null> }> {
+    const { view } = this.options;
+    const before = await this.load(events, checkpoint);
+    let folded = foldEvents(view, before, events);
+    for (let attempt = 2; attempt <= TRIES && folded.failures.size > 0; attempt++)
+      folded = foldEvents(view, before, events.map(({ stored }) => decoded(stored))); // prettier-ignore
+    return { folded, before };
   }
 
   /**

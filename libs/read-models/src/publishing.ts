@@ -1,8 +1,9 @@
 import { redact, type Sha256 } from '@rekey/domain';
-import { START, type Clock, type EventPublisher, type EventStore, type ReadModels } from '@rekey/ports';
+import { START, type Clock, type EventPublisher, type EventStore, type Position, type ReadModels } from '@rekey/ports';
 import { createHash } from 'node:crypto';
+import type { Standing } from './build-plan';
 import type { Feed, FeedPage } from './feed';
-import { LeasedFeed, type FeedWork, type Log } from './leased-feed';
+import { LeasedFeed, type Advance, type FeedWork, type Log } from './leased-feed';
 
 /** What the place of the publisher is kept under, as that of a view. */
 export const PUBLISHED = 'published';
@@ -39,8 +40,9 @@ export class Publishing implements FeedWork {
   }
 
   /** Verifiers stay here. */
-  async take({ events }: FeedPage): Promise<void> {
+  async take({ events }: FeedPage, _checkpoint: Position, advance: Advance): Promise<Standing> {
     await this.publisher.publish(events.map(({ stored }) => ({ ...stored, data: redact(stored.data, sha256) })));
+    return advance();
   }
 
   /** Publishes until the store has another history. What comes twice after a loss is known by its event id. */

@@ -2,6 +2,7 @@ import { invalid } from '@rekey/domain';
 import {
   type Accumulation,
   type Build,
+  type Changes,
   type CollectionName,
   EngineUnavailable,
   type Filter,
@@ -191,10 +192,17 @@ export class SqliteReadModels extends ReadModels {
     return row ? buildOf(collection, row) : null;
   }
 
-  async advance(collection: CollectionName, owner: string, from: Position, to: Position): Promise<boolean> {
+  async advance(
+    collection: CollectionName,
+    owner: string,
+    from: Position,
+    to: Position,
+    changes?: Changes,
+  ): Promise<boolean> {
     if ((await whereThereSoon(this.indexes.makeBefore(collection, to))) === GONE) return false;
-    const results = await this.write([advanceStep(collection, owner, from, to)]);
-    return results !== GONE && results[0]?.changes === 1;
+    const steps = [...putSteps(collection, changes?.documents ?? []), advanceStep(collection, owner, from, to)];
+    const results = await this.write(steps);
+    return results !== GONE && results.at(-1)?.changes === 1;
   }
 
   // ── Pointers ───────────────────────────────────────────────────────────────────────────────────────────────────

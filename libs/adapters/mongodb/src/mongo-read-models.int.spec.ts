@@ -200,6 +200,7 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
       () => views.dropBuild('other.v1.b1'),
       () => views.claim(COLLECTION, 'x', { owner: '', beat: 0 }),
       () => views.advance(COLLECTION, 'x', START, START),
+      () => views.advance(COLLECTION, 'x', START, START, { documents: [document('a', 1)], before: new Map() }),
       () => views.pointer('authentication'),
       () => views.switchPointer({ view: 'authentication', version: 1, collection: COLLECTION, revision: 1 }),
       () => views.reached(COLLECTION, START, 0),

@@ -2,6 +2,7 @@ import { invalid } from '@rekey/domain';
 import {
   type Accumulation,
   type Build,
+  type Changes,
   type CollectionName,
   EngineUnavailable,
   type Filter,
@@ -45,6 +46,8 @@ const SETTLED = { readConcern: { level: 'majority' } } as const;
 const RECORD = { _id: RECORD_ID };
 /** Documents in the answer to one question; more are asked for by further ones. */
 const BATCH_MAX = 5_000;
+/** More documents are stored sooner by themselves, where inserts need not be upserts, in no order. */
+const TOGETHER_MAX = 100;
 
 const pointersIn = (database: Db): Collection<StoredPointer> => database.collection('view-pointers');
 
@@ -223,9 +226,33 @@ export class MongoReadModels extends ReadModels {
     return buildOf(collection, record);
   }
 
-  async advance(collection: CollectionName, owner: string, from: Position, to: Position): Promise<boolean> {
+  /** Few documents are stored by the very command that moves the checkpoint, so that it is one write to wait for. */
+  async advance(
+    collection: CollectionName,
+    owner: string,
+    from: Position,
+    to: Position,
+    { documents, before }: Changes = NO_CHANGES,
+  ): Promise<boolean> {
     const filter = { ...RECORD, position: from, 'build.owner': owner };
     const update = { $set: { position: to }, $inc: { 'build.beat': 1 } };
+    if (documents.length > 0 && documents.length <= TOGETHER_MAX) {
+      const fields = await this.fieldsOf(collection);
+      if (!fields) return false;
+      const writes = newestOf(documents)
+        .map((document) => guardedWrite(storedOf(document, fields), before.get(document._id)?.position))
+        .filter((write) => write !== null);
+      const moved = await this.on(collection, async (stored) => {
+        const operations = [...writes, { updateOne: { filter, update } }];
+        const result = await unlessTaken(stored.bulkWrite(operations, { ordered: true }));
+        if (result === TAKEN) return TAKEN;
+        const done = result.matchedCount + result.upsertedCount === operations.length;
+        if (!done && result.upsertedCount > 0) await dropIfOrphan(stored);
+        return done;
+      });
+      if (moved !== TAKEN) return moved;
+    }
+    await this.put(collection, documents);
     const { matchedCount } = await this.on(collection, (stored) => stored.updateOne(filter, update));
     return matchedCount === 1;
   }
@@ -284,16 +311,22 @@ export class MongoReadModels extends ReadModels {
 
   /** Checks fields against the declared ones. */
   private async keysOf(collection: CollectionName): Promise<KeyOf> {
-    const known = this.fields.get(collection);
-    const record = known ? undefined : await this.on(collection, (stored) => stored.findOne(RECORD));
-    const fields = known ?? record?.fields;
+    const fields = await this.fieldsOf(collection);
     if (!fields) throw this.gone(collection);
-    this.fields.set(collection, fields);
     return (field) => {
       if (field !== '_id' && !fields.includes(field))
         throw invalid(field, 'Nothing can be searched or sorted by this field.');
       return keyOf(field);
     };
+  }
+
+  /** The declared fields, which a collection has from its making to its end; undefined where there is none. */
+  private async fieldsOf(collection: CollectionName): Promise<readonly string[] | undefined> {
+    const known = this.fields.get(collection);
+    if (known) return known;
+    const fields = (await this.on(collection, (stored) => stored.findOne(RECORD)))?.fields;
+    if (fields) this.fields.set(collection, fields);
+    return fields;
   }
 
   private gone(collection: CollectionName): EngineUnavailable {
@@ -328,6 +361,20 @@ const newestOf = (documents: readonly ViewDocument[]): ViewDocument[] => {
   }
   return [...newest.values()];
 };
+
+const NO_CHANGES: Changes = { documents: [], before: new Map() };
+
+/**
+ * Replaces what was read before, or makes what was not there. Where anything else is stored under the id by now, the
+ * upsert meets it as a duplicate: in a bulk that is ordered, nothing behind it is done. Null: what was read is as new.
+ */
+const guardedWrite = (next: Stored, before = ''): AnyBulkWriteOperation<Stored> | null => {
+  if (before >= next.position) return null;
+  const filter = { _id: next._id, position: before === '' ? NO_POSITION : before };
+  return { replaceOne: { filter, replacement: next, upsert: true } };
+};
+/** Of no document. */
+const NO_POSITION = 'none';
 
 const TAKEN = Symbol('taken');
 

@@ -1,5 +1,5 @@
 import { type Position, START } from '../event-store';
-import type { Build, ReadModels } from '../read-models';
+import type { Build, ReadModels, ViewDocument, ViewIndex } from '../read-models';
 
 /** A store of read models under test: one for each test, empty at first. */
 export interface ReadModelsUnderTest {
@@ -27,3 +27,17 @@ export const buildOf = (more: Partial<Build> = {}): Build => ({
   beat: 0,
   ...more,
 });
+
+export interface Counted extends ViewDocument {
+  readonly text: string;
+}
+
+export const INDEXES: readonly ViewIndex[] = [{ name: 'text', fields: ['text'] }];
+export const document = (id: string, place: number, text = `${id}@${place}`): Counted => ({
+  _id: id,
+  position: at(place),
+  text,
+});
+
+export const times = <T>(count: number, make: (index: number) => T): T[] =>
+  Array.from({ length: count }, (_, i) => make(i));

@@ -1,27 +1,25 @@
 import fc from 'fast-check';
 import { EngineUnavailable, START } from '../event-store';
-import type { Build, Pointer, ReadModels, ViewDocument, ViewIndex } from '../read-models';
+import type { Build, Pointer, ReadModels } from '../read-models';
+import { readModelsCheckpointConformance } from './read-models-checkpoint';
 import { readModelsQueriesConformance } from './read-models-queries';
-import { at, buildOf, COLLECTION, type ReadModelsUnderTest } from './read-models-store';
+import {
+  at,
+  buildOf,
+  COLLECTION,
+  type Counted,
+  document,
+  INDEXES,
+  type ReadModelsUnderTest,
+  times,
+} from './read-models-store';
 
-interface Counted extends ViewDocument {
-  readonly text: string;
-}
-
-const INDEXES: readonly ViewIndex[] = [{ name: 'text', fields: ['text'] }];
-const document = (id: string, place: number, text = `${id}@${place}`): Counted => ({
-  _id: id,
-  position: at(place),
-  text,
-});
 const pointerOf = (revision: number, collection = COLLECTION): Pointer => ({
   view: 'secrets',
   version: 1,
   collection,
   revision,
 });
-const times = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i));
-
 /** What every `ReadModels` must hold. */
 export const readModelsConformance = (name: string, make: () => Promise<ReadModelsUnderTest>): void => {
   describe(`${name} as ReadModels`, () => {
@@ -220,6 +218,7 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
     });
 
     readModelsQueriesConformance(() => store);
+    readModelsCheckpointConformance(() => store);
 
     describe('builds', () => {
       it('are listed, of one view or all', async () => {
@@ -269,72 +268,6 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
       });
     });
 
-    describe('lease', () => {
-      it('is given to exactly one of many who saw the same', async () => {
-        const handles = [models, await store.open(), await store.open()];
-        let seen = buildOf();
-        for (let round = 0; round < 3; round++) {
-          const claims = times(30, (index) =>
-            (handles[index % 3] ?? models).claim(COLLECTION, `owner-${round}-${index}`, seen),
-          );
-          const won = (await Promise.all(claims)).filter((claim) => claim != null);
-          expect(won).toHaveLength(1);
-          const [build] = won as [Build];
-          expect(await models.builds()).toEqual([build]);
-          expect(build).toEqual({ ...buildOf(), owner: build.owner, beat: seen.beat + 1 });
-          seen = build;
-        }
-      });
-
-      it('is not given where the owner gave a sign of life, or where the build is gone', async () => {
-        expect(await models.claim(COLLECTION, 'one', { owner: '', beat: 0 })).toMatchObject({ owner: 'one', beat: 1 });
-        expect(await models.advance(COLLECTION, 'one', START, START)).toBe(true);
-        expect(await models.claim(COLLECTION, 'two', { owner: 'one', beat: 1 })).toBeNull();
-        expect(await models.claim(COLLECTION, 'two', { owner: '', beat: 2 })).toBeNull();
-        expect(await models.claim(COLLECTION, 'two', { owner: 'one', beat: 2 })).toMatchObject({ owner: 'two' });
-        await models.dropBuild(COLLECTION);
-        expect(await models.claim(COLLECTION, 'three', { owner: 'two', beat: 3 })).toBeNull();
-      });
-    });
-
-    describe('checkpoint', () => {
-      it('is moved, or kept as a sign of life, by the owner alone', async () => {
-        await models.claim(COLLECTION, 'one', { owner: '', beat: 0 });
-        expect(await models.advance(COLLECTION, 'one', START, at(3))).toBe(true);
-        expect(await models.advance(COLLECTION, 'one', at(3), at(3))).toBe(true);
-        const moved = buildOf({ owner: 'one', checkpoint: at(3), beat: 3 });
-        expect(await models.builds()).toEqual([moved]);
-        expect((await models.read(COLLECTION, [])).checkpoint).toBe(at(3));
-
-        expect(await models.advance(COLLECTION, 'two', at(3), at(4))).toBe(false);
-        expect(await models.advance(COLLECTION, '', at(3), at(4))).toBe(false);
-        expect(await models.advance(COLLECTION, 'one', START, at(4))).toBe(false);
-        expect(await models.advance(COLLECTION, 'one', at(2), at(4))).toBe(false);
-        expect(await models.builds()).toEqual([moved]);
-
-        await models.claim(COLLECTION, 'two', moved);
-        expect(await models.advance(COLLECTION, 'one', at(3), at(4))).toBe(false);
-        expect(await models.advance(COLLECTION, 'two', at(3), at(4))).toBe(true);
-      });
-
-      it('is moved by one of many who race from the same place', async () => {
-        await models.claim(COLLECTION, 'one', { owner: '', beat: 0 });
-        const other = await store.open();
-        const moves = await Promise.all(
-          times(20, (index) => (index % 2 ? models : other).advance(COLLECTION, 'one', START, at(1 + index))),
-        );
-        expect(moves.filter(Boolean)).toHaveLength(1);
-        expect((await models.read(COLLECTION, [])).checkpoint).toBe(at(1 + moves.indexOf(true)));
-      });
-
-      it('cannot be moved where the build is gone', async () => {
-        await models.claim(COLLECTION, 'one', { owner: '', beat: 0 });
-        await models.dropBuild(COLLECTION);
-        expect(await models.advance(COLLECTION, 'one', START, at(1))).toBe(false);
-        expect(await models.builds()).toEqual([]);
-      });
-    });
-
     describe('pointer', () => {
       it('is none at first, then what was stored last', async () => {
         expect(await models.pointer('secrets')).toBeNull();
@@ -365,41 +298,6 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
           expect(switches.filter(Boolean)).toHaveLength(1);
           expect(await models.pointer('secrets')).toEqual(pointerOf(revision, `secrets.v1.r${switches.indexOf(true)}`));
         }
-      });
-    });
-
-    describe('reached', () => {
-      const LONG_MS = 20_000;
-
-      beforeEach(() => models.claim(COLLECTION, 'one', { owner: '', beat: 0 }));
-
-      it('is true at once for a place at or before the checkpoint', async () => {
-        await models.advance(COLLECTION, 'one', START, at(5));
-        for (const place of [START, at(1), at(5)]) expect(await models.reached(COLLECTION, place, 0)).toBe(true);
-      });
-
-      it('is true as soon as the checkpoint gets there, whoever moves it', async () => {
-        const other = await store.open();
-        const waits = [1, 2, 2, 3].map((place) => models.reached(COLLECTION, at(place), LONG_MS));
-        const elsewhere = [1, 3].map((place) => other.reached(COLLECTION, at(place), LONG_MS));
-        await models.advance(COLLECTION, 'one', START, at(1));
-        expect(await Promise.all([waits[0], elsewhere[0]])).toEqual([true, true]);
-        await other.advance(COLLECTION, 'one', at(1), at(9));
-        expect(await Promise.all([...waits, ...elsewhere])).toEqual(times(6, () => true));
-      });
-
-      it('is false when the time is out', async () => {
-        await models.advance(COLLECTION, 'one', START, at(5));
-        expect(await models.reached(COLLECTION, at(6), 0)).toBe(false);
-        expect(await models.reached(COLLECTION, at(6), 30)).toBe(false);
-      });
-
-      it('is false where the build is gone, or goes meanwhile', async () => {
-        expect(await models.reached('secrets.v1.none', START, LONG_MS)).toBe(false);
-        const other = await store.open();
-        const waits = [models, other].map((handle) => handle.reached(COLLECTION, at(1), LONG_MS));
-        await models.dropBuild(COLLECTION);
-        expect(await Promise.all(waits)).toEqual([false, false]);
       });
     });
 
