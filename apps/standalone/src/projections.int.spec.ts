@@ -1,18 +1,19 @@
 import { EngineUnavailable, type StoredEvent } from '@rekey/ports';
 import { VIEWS, type Projector, type View } from '@rekey/read-models';
+import { describeOn } from '@rekey/testing';
 import { FastClock, Gate, RandomHistory, TestStores, VIEW_NAMES, eventually, through } from './views.testing';
 
 const FAST = 40;
 const WAIT_MS = 20_000;
 
 /** One process projects, another one with connections of its own asks. */
-describe('projections, asked for from another process', () => {
+const answerFromAfar = (open: () => Promise<TestStores>): void => {
   let stores: TestStores;
   let others: TestStores;
   let running: Projector[] = [];
 
   beforeEach(async () => {
-    stores = await TestStores.open();
+    stores = await open();
     others = await stores.beside();
   });
   afterEach(async () => {
@@ -266,4 +267,9 @@ describe('projections, asked for from another process', () => {
       for (const [view, count] of parkedByView) expect(all.filter((each) => each.view === view)).toHaveLength(count as number); // prettier-ignore
     });
   });
+};
+
+describe('projections, asked for from another process', () => {
+  describe('on SQLite', () => answerFromAfar(() => TestStores.open()));
+  describeOn(['mongodb'], ({ mongodb }) => answerFromAfar(() => TestStores.open(mongodb)));
 });

@@ -1,4 +1,5 @@
 import { SqliteDatabase, SqliteEventStore, SqliteReadModels } from '@rekey/adapters/embedded';
+import { MongoDatabase, MongoReadModels, type MongoDatabaseOptions } from '@rekey/adapters/mongodb';
 import { SCHEMA_VERSION, VIEW_VERSIONS, type ViewName } from '@rekey/contracts';
 import {
   application,
@@ -21,11 +22,13 @@ import {
   SystemClock,
   type EventStore,
   type Position,
+  type ReadModels,
   type ViewDocument,
   type ViewIndex,
 } from '@rekey/ports';
 import { Projections, Projector, type ProjectorOptions, type Replayed } from '@rekey/read-models';
 import { createHash, randomUUID } from 'node:crypto';
+import { MongoClient } from 'mongodb';
 import { temporaryFolder } from './standalone.testing';
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
@@ -233,28 +236,49 @@ export class RandomHistory {
 
 export const VIEW_NAMES = Object.keys(VIEW_VERSIONS) as ViewName[];
 
+interface Place {
+  /** Of the SQLite file. */
+  readonly folder: string;
+  readonly views: MongoDatabaseOptions | undefined;
+}
+
 /** Event store and read models in a folder of their own. */
 export class TestStores {
   private constructor(
-    private readonly folder: { readonly path: string; remove(): void },
+    private readonly place: Place,
     readonly database: SqliteDatabase,
     readonly store: SqliteEventStore,
-    readonly readModels: SqliteReadModels,
+    readonly readModels: ReadModels,
+    private readonly removed: () => Promise<void>,
   ) {}
 
-  static async open(): Promise<TestStores> {
-    return TestStores.on(temporaryFolder());
+  /** Events lie in SQLite; views too, or in a database of their own on the MongoDB server that is given. */
+  static async open(mongodb?: string): Promise<TestStores> {
+    const folder = temporaryFolder();
+    const views = mongodb === undefined ? undefined : { uri: mongodb, database: `rekey-test-${randomUUID()}` };
+    return TestStores.on({ folder: folder.path, views }, async () => {
+      folder.remove();
+      if (!views) return;
+      const client = new MongoClient(views.uri);
+      await client.db(views.database).dropDatabase();
+      await client.close();
+    });
   }
 
   /** The same stores by connections of their own, as another process has them. Removed before these. */
   beside(): Promise<TestStores> {
-    return TestStores.on({ path: this.folder.path, remove: () => undefined });
+    return TestStores.on(this.place, () => Promise.resolve());
   }
 
-  private static async on(folder: { readonly path: string; remove(): void }): Promise<TestStores> {
-    const database = await SqliteDatabase.open(folder.path);
+  private static async on(place: Place, removed: () => Promise<void>): Promise<TestStores> {
+    const database = await SqliteDatabase.open(place.folder);
     const store = await SqliteEventStore.open(database, new SystemClock());
-    return new TestStores(folder, database, store, await SqliteReadModels.open(database));
+    if (!place.views) return new TestStores(place, database, store, await SqliteReadModels.open(database), removed);
+    const server = new MongoDatabase(place.views);
+    return new TestStores(place, database, store, new MongoReadModels(server), async () => {
+      await server.close();
+      await removed();
+    });
   }
 
   /** A projector on these stores. */
@@ -302,7 +326,7 @@ export class TestStores {
     await this.readModels.close();
     await this.store.close();
     await this.database.close();
-    this.folder.remove();
+    await this.removed();
   }
 }
 
