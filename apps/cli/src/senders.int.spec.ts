@@ -83,11 +83,14 @@ describe('rekey keys', () => {
     expect([code, files.filter((file) => !existsSync(at(`installation/${file}`)))]).toEqual([0, []]);
     expect(ensureKeys(at('installation')).signing.publicKey).toEqual(JSON.parse(stdout));
     expect((await rekey('keys', '--folder', 'installation')).stdout).toBe(stdout);
+    const valueKey = (await rekey('keys', '--folder', 'installation', '--value-key')).stdout;
+    expect(JSON.parse(valueKey)).toEqual(ensureKeys(at('installation')).commandSeal.publicKey);
   });
 
   it.each([
     [[]],
     [['--out', 'x', '--folder', 'y']],
+    [['--out', 'x', '--value-key']],
     [['--out', 'x', '--alg', 'RS256']],
     [['--out', 'x', '--name', 'ü']],
   ])('is 2, and makes nothing, for %j', async (args) => {

@@ -14,6 +14,7 @@ const jwkOf = (curve: 'Ed25519' | 'P-256', more: object = {}): PrivateJwk => {
 };
 const publicHalf = ({ d: _d, ...jwk }: PrivateJwk): JWK => jwk;
 const SERVICE_KEY = jwkOf('Ed25519', { kid: 'billing-1' });
+const VALUE_KEY = jwkOf('P-256');
 const DOMAIN = 'shop';
 const APPLICATION = applicationIdOf(DOMAIN, 'billing');
 const SECRET = { domainId: DOMAIN, applicationId: APPLICATION, description: 'CI' };
@@ -40,6 +41,8 @@ describe('a client without brokers', () => {
     expect(unsigned).toMatchObject({ code: 'invalid_request', details: { field: 'privateKey' } });
     const sealed = await refusal(RekeyClient.connect({ ...options, recipientKey: SERVICE_KEY }));
     expect(sealed).toMatchObject({ code: 'invalid_request', details: { field: 'recipientKey' } });
+    const brought = await refusal(RekeyClient.connect({ ...options, valueKey: SERVICE_KEY }));
+    expect(brought).toMatchObject({ code: 'invalid_request', details: { field: 'valueKey' } });
   });
 });
 
@@ -140,6 +143,26 @@ describeOn(['kafka'], ({ kafka }) => {
     const commands = asked.map(({ command }) => command);
     expect(new Set(commands.map(({ id }) => id))).toEqual(new Set([commandId]));
     expect(new Set(commands.map(({ recipientKey }) => JSON.stringify(recipientKey))).size).toBe(1);
+  });
+
+  it('takes over a value that an application has, sealed, and never sends it in clear', async () => {
+    const { d: _d, ...valueKey } = VALUE_KEY;
+    const bringing = await connect({ valueKey });
+    const firstSecret = { description: 'Of before', value: 'brought along' };
+    const application = { domainId: DOMAIN, clientId: 'billing', name: 'Billing', firstSecret };
+    const made = await bringing.registerApplication(application);
+    expect(made).not.toHaveProperty('secret');
+    const [{ command }] = asked as [CommandRequest & { command: { type: 'RegisterApplication' } }];
+    expect(command.recipientKey).toBeUndefined();
+    expect(JSON.stringify(command)).not.toContain('brought along');
+    const { sealedValue = '', ...rest } = command.data.firstSecret ?? {};
+    expect(rest).toEqual({ description: 'Of before', secretId: made.secretId });
+    expect(await open(sealedValue, VALUE_KEY)).toBe('brought along');
+
+    asked.length = 0;
+    const unsealed = await refusal(client.registerApplication(application));
+    expect(unsealed).toMatchObject({ code: 'invalid_request', details: { field: 'valueKey' } });
+    expect(asked).toEqual([]);
   });
 
   it('gives a key only with what makes a value', async () => {
@@ -270,6 +293,7 @@ describeOn(['kafka'], ({ kafka }) => {
   it('tells the log nothing of what is in a record', () => {
     const lines = JSON.stringify(Object.values(log).flatMap(({ mock }) => mock.calls));
     expect(lines).not.toContain('the value');
+    expect(lines).not.toContain('brought along');
     expect(lines).not.toContain(SERVICE_KEY.d);
   });
 });

@@ -1,19 +1,27 @@
 import { KafkaCommandSender, topicsOf, type KafkaLog } from '@rekey/adapters/kafka';
 import {
-  RekeyError, publicErrorOf, type Caller, type CommandData, type CommandEnvelope, type CommandType,
+  RekeyError, publicErrorOf, type Caller, type CommandData, type CommandEnvelope, type CommandType, type RecipientKey,
 } from '@rekey/contracts'; // prettier-ignore
 import { applicationIdOf } from '@rekey/domain';
-import { commandSigner, type CommandSignerOptions } from '@rekey/platform';
+import { commandSigner, seal, type CommandSignerOptions } from '@rekey/platform';
 import type { SignCommand } from '@rekey/ports';
+import type { JWK } from 'jose';
 import { randomUUID } from 'node:crypto';
 import { v5 as uuidV5 } from 'uuid';
 import { WaitingClock, untilKnown } from './attempts';
 import type { RekeyClientOptions, SendOptions } from './options';
-import { RecipientKeys } from './recipient';
+import { RecipientKeys, valueKeyOf } from './recipient';
 import { opened, type ReplyOf } from './replies';
 
 /** Data of a command whose ids may be left out: then they follow from others, or from the command's id. */
 type Without<Type extends CommandType, Names extends string> = Omit<CommandData<Type>, Names>;
+
+/** A secret that comes with its application. */
+export interface FirstSecret {
+  readonly description: string;
+  /** One that the application has already, of any form but Rekey's own. */
+  readonly value?: string;
+}
 
 const TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 30_000;
@@ -34,6 +42,7 @@ export class RekeyClient {
     private readonly clock: WaitingClock,
     private readonly sender: KafkaCommandSender,
     private readonly recipient: RecipientKeys,
+    private readonly valueKey: RecipientKey | undefined,
   ) {}
 
   /**
@@ -45,6 +54,7 @@ export class RekeyClient {
     const clock = new WaitingClock();
     const sign = signerOf({ name, privateKey, audience, clock });
     const recipient = options.recipientKey ? RecipientKeys.of(options.recipientKey) : await RecipientKeys.made();
+    const valueKey = options.valueKey && valueKeyOf(options.valueKey);
     const topics = topicsOf(options.topicPrefix);
     const sender = KafkaCommandSender.open({
       connection: {
@@ -58,7 +68,7 @@ export class RekeyClient {
       clock,
       sign,
     });
-    const client = new RekeyClient(options, clock, sender, recipient);
+    const client = new RekeyClient(options, clock, sender, recipient, valueKey);
     await client.connected().catch(async (error: unknown) => {
       await client.close();
       throw error;
@@ -95,17 +105,20 @@ export class RekeyClient {
     return opened<Type>(reply, this.recipient);
   }
 
-  /** Registers an application; with `firstSecret` its value is in the answer. */
+  /**
+   * Registers an application. With `firstSecret` the value that Rekey makes for it is in the answer; with a `value` in
+   * it that one is taken over, sealed to `valueKey`. Throws `invalid_request` where there is no such key.
+   */
   async registerApplication(
     {
       firstSecret,
       ...data
-    }: Without<'RegisterApplication', 'applicationId' | 'firstSecret'> & { firstSecret?: { description: string } },
+    }: Without<'RegisterApplication', 'applicationId' | 'firstSecret'> & { firstSecret?: FirstSecret },
     options: SendOptions = {},
   ): Promise<ReplyOf<'RegisterApplication'> & { readonly applicationId: string; readonly secretId?: string }> {
     const commandId = options.commandId ?? randomUUID();
     const applicationId = applicationIdOf(data.domainId, data.clientId);
-    const made = firstSecret && { ...firstSecret, secretId: derivedId(commandId) };
+    const made = firstSecret && { ...(await this.sealed(firstSecret)), secretId: derivedId(commandId) };
     const command = { ...data, applicationId, ...(made && { firstSecret: made }) };
     const reply = await this.send('RegisterApplication', command, { ...options, commandId });
     return { ...reply, applicationId, ...(made && { secretId: made.secretId }) };
@@ -131,6 +144,13 @@ export class RekeyClient {
   async close(): Promise<void> {
     this.closed = true;
     await this.sender.close();
+  }
+
+  private async sealed({ description, value }: FirstSecret): Promise<{ description: string; sealedValue?: string }> {
+    if (value === undefined) return { description };
+    const { valueKey } = this;
+    if (!valueKey) throw new RekeyError('invalid_request', 'A value is only sent sealed: that takes `valueKey`.', { field: 'valueKey' }); // prettier-ignore
+    return { description, sealedValue: await seal(value, valueKey as JWK) };
   }
 
   private async connected(): Promise<void> {

@@ -1,5 +1,5 @@
-export { RekeyClient } from './client';
-export type { ActingFor, PrivateJwk, RekeyClientOptions, SendOptions } from './options';
+export { RekeyClient, type FirstSecret } from './client';
+export type { ActingFor, PrivateJwk, PublicJwk, RekeyClientOptions, SendOptions } from './options';
 export type { AcceptedReply, ReplyOf, WithValue } from './replies';
 export { RekeyError } from '@rekey/contracts';
 export type { CommandData, CommandResult, CommandType, ErrorCode, Role } from '@rekey/contracts';

@@ -1,16 +1,20 @@
 import type { KafkaConnection, KafkaLog, KafkaSasl } from '@rekey/adapters/kafka';
 import type { Caller, Role } from '@rekey/contracts';
 
-/** A private key as a JWK (RFC 7517). */
-export interface PrivateJwk {
+/** A public key as a JWK (RFC 7517). */
+export interface PublicJwk {
   readonly kty: string;
   readonly crv: string;
   readonly x: string;
   readonly y?: string;
-  readonly d: string;
   readonly kid?: string;
   readonly use?: string;
   readonly alg?: string;
+}
+
+/** A private key as a JWK (RFC 7517). */
+export interface PrivateJwk extends PublicJwk {
+  readonly d: string;
 }
 
 export interface RekeyClientOptions {
@@ -37,6 +41,11 @@ export interface RekeyClientOptions {
    * as this client. With a key that is kept, a value can still be opened by a process that asks for it again.
    */
   readonly recipientKey?: PrivateJwk;
+  /**
+   * Public key for ECDH-ES that values are sealed to which this service brings: what `rekey keys --value-key` has printed.
+   * Needed for those alone.
+   */
+  readonly valueKey?: PublicJwk;
   /** How long `connect` tries, in milliseconds; default 30,000. */
   readonly connectTimeoutMs?: number;
   /** How long one attempt waits for its reply where `send` is not told, in milliseconds; default 10,000. */

@@ -12,6 +12,7 @@ interface KeysOptions {
   readonly alg: Algorithm;
   readonly out?: string;
   readonly folder?: string;
+  readonly valueKey?: boolean;
   readonly name: string;
   readonly role?: readonly Role[];
   readonly onlyDomain?: readonly string[];
@@ -40,9 +41,11 @@ export const addKeysCommand = (program: Command, io: Io): void => {
         "instead: all keys of an installation's own that are missing in this folder",
       ).conflicts(['out', 'alg', 'name', 'role', 'onlyDomain']),
     )
+    .option('--value-key', 'with --folder: print the public key that senders seal the values to which they bring')
     .action(
       action<KeysOptions>(io, async (session, options) => {
-        if (options.folder !== undefined) return installationKeys(session, options.folder);
+        if (options.folder !== undefined) return installationKeys(session, options.folder, options.valueKey ?? false);
+        if (options.valueKey) throw usage('Of which installation? --folder names the folder of its keys.');
         if (options.out === undefined) throw usage('Where to? --out names the file of the private key.');
         return senderKey(session, options, options.out);
       }),
@@ -78,12 +81,14 @@ const newKey = (alg: Algorithm): string => {
 };
 
 /** What the services of an installation make for themselves at their first start, where it must be there before. */
-const installationKeys = async (session: Session, folder: string): Promise<void> => {
+const installationKeys = async (session: Session, folder: string, wantsValueKey: boolean): Promise<void> => {
   const { ensureKeys } = await import('@rekey/platform');
-  const { signing, adminToken } = ensureKeys(folder);
+  const { signing, commandSeal, adminToken } = ensureKeys(folder);
   const { publicKey } = signing;
+  const valueKey = commandSeal.publicKey;
   if (session.json)
-    return session.line(JSON.stringify({ folder, publicKey, adminToken: { sha256: adminToken.sha256 } }));
+    return session.line(JSON.stringify({ folder, publicKey, valueKey, adminToken: { sha256: adminToken.sha256 } }));
+  if (wantsValueKey) return session.line(JSON.stringify(valueKey));
   await session.line(JSON.stringify(publicKey));
   session.note(`\n${folder} holds all keys of an installation, and this is the public half of its signing key.`);
 };
