@@ -4,7 +4,7 @@ export { Access, type AccessOptions, type StaticToken } from './access';
 export type { OidcOptions } from './oidc';
 export * from './active-view';
 export { CLIENT_VARIABLES, ConfigError, loadConfig, type Config, type ConfigSource, type Secrets } from './config';
-export { adaptersOf, type Adapters } from './config-engines';
+export type { Adapters } from './config-engines';
 export {
   KeyError, ensureKeys, makeSigningKey, parseSigningKey, type KeyFiles, type Keys, type SealingKeys, type SigningKeys,
 } from './keys'; // prettier-ignore

@@ -1,4 +1,6 @@
+import { publicErrorOf } from '@rekey/contracts';
 import type { Instant } from '@rekey/domain';
+import { EngineUnavailable } from './event-store';
 
 /** Something to do at an instant. The id is deterministic: a job that is known is not added again. */
 export interface Job {
@@ -29,6 +31,10 @@ export interface DeadJob extends Job {
   readonly cause: string;
   readonly failedAt: Instant;
 }
+
+/** What a job's last error may leave with it: public text alone; the rest is in the log. */
+export const keptCauseOf = (error: unknown): string =>
+  publicErrorOf(error)?.message ?? (error instanceof EngineUnavailable ? error.message : 'Internal error');
 
 export interface JobCounts {
   readonly waiting: number;

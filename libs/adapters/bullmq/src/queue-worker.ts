@@ -1,6 +1,5 @@
-import { publicErrorOf } from '@rekey/contracts';
 import type { Instant } from '@rekey/domain';
-import { EngineUnavailable, type Job, type JobOptions, type JobRun } from '@rekey/ports';
+import { keptCauseOf, type Job, type JobOptions, type JobRun } from '@rekey/ports';
 import { DelayedError, type Job as EngineJob, UnrecoverableError } from 'bullmq';
 import type { ReportFailure } from './redis-link';
 import { Taking, type TakingOptions } from './taking';
@@ -76,12 +75,8 @@ export class QueueWorker {
       await this.handler({ job: { id, queue, data, runAt }, attempt, last });
     } catch (error) {
       this.options.report({ err: error, queue, job: id }, 'A job failed.');
-      const cause = causeOf(error);
+      const cause = keptCauseOf(error);
       throw last ? new UnrecoverableError(cause) : new Error(cause);
     }
   }
 }
-
-/** Only public text is kept with a job that failed; the rest is in the log. */
-const causeOf = (error: unknown): string =>
-  publicErrorOf(error)?.message ?? (error instanceof EngineUnavailable ? error.message : 'Internal error');

@@ -1,9 +1,8 @@
-import { publicErrorOf } from '@rekey/contracts';
 import { invalid } from '@rekey/domain';
 import {
   type Clock,
   type DeadJob,
-  EngineUnavailable,
+  keptCauseOf,
   type Job,
   type JobCounts,
   type JobOptions,
@@ -227,7 +226,7 @@ export class SqliteJobs extends Jobs {
       return {
         kind: 'run',
         sql: 'UPDATE jobs SET due_ms = NULL, tries = ?, cause = ?, failed_at = ? WHERE queue = ? AND id = ?',
-        params: [attempt, causeOf(error), clock.now(), name, row.id],
+        params: [attempt, keptCauseOf(error), clock.now(), name, row.id],
       };
     const backoffMs = Math.min(options.backoffMs * 2 ** (attempt - 1), options.backoffMaxMs);
     return {
@@ -311,7 +310,3 @@ const dueMsOf = (runAt: string): number => {
   if (Number.isNaN(dueMs)) throw invalid('runAt', 'Must be an instant.');
   return dueMs;
 };
-
-/** Only public text is kept with a dead job; the rest is in the log. */
-const causeOf = (error: unknown): string =>
-  publicErrorOf(error)?.message ?? (error instanceof EngineUnavailable ? error.message : 'Internal error');
