@@ -1,15 +1,11 @@
 #!/bin/sh
 # Stops what an engine's start.sh started on a data folder, and waits until it is gone: stop.sh DATA_FOLDER
 set -eu
+. "$(dirname "$0")/alive.sh"
 
 folder=${1:?usage: stop.sh DATA_FOLDER}
 [ -f "$folder/pid" ] || exit 0
 pid=$(cat "$folder/pid")
-
-# A process that has ended counts as gone, also where nobody has asked for its end yet.
-alive() {
-  kill -0 "$1" 2>/dev/null && case $(ps -o stat= -p "$1" 2>/dev/null) in Z*) false ;; esac
-}
 
 kill "$pid" 2>/dev/null || true
 tries=0

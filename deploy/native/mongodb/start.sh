@@ -3,6 +3,7 @@
 # PORT 0 takes a free one. Prints the connection string as soon as it answers. Needs a JDK (17 or later) and Maven; what
 # Maven fetches is kept in REKEY_NATIVE_CACHE (default ~/.cache/rekey/native).
 set -eu
+. "$(dirname "$0")/../alive.sh"
 
 folder=${1:?usage: start.sh DATA_FOLDER [PORT]}
 port=${2:-27017}
@@ -26,7 +27,7 @@ if [ ! -d "$cache" ]; then
 fi
 
 mkdir -p "$folder"
-if [ -f "$folder/pid" ] && kill -0 "$(cat "$folder/pid")" 2>/dev/null; then
+if [ -f "$folder/pid" ] && alive "$(cat "$folder/pid")"; then
   echo "start.sh: one runs on $folder already" >&2
   exit 1
 fi
@@ -39,7 +40,7 @@ echo "$pid" >"$folder/pid"
 tries=0
 until [ -f "$folder/port" ]; do
   tries=$((tries + 1))
-  if [ "$tries" -gt 600 ] || ! kill -0 "$pid" 2>/dev/null; then
+  if [ "$tries" -gt 600 ] || ! alive "$pid"; then
     cat "$folder/log" >&2
     kill "$pid" 2>/dev/null || true
     rm -f "$folder/pid"

@@ -3,6 +3,7 @@
 # PORT 0 takes a free one. Prints the connection string as soon as it answers, its data loaded. Needs redis-server, 6.2 or
 # later.
 set -eu
+. "$(dirname "$0")/../alive.sh"
 
 folder=${1:?usage: start.sh DATA_FOLDER [PORT]}
 port=${2:-6379}
@@ -10,7 +11,7 @@ port=${2:-6379}
 command -v redis-server >/dev/null || { echo "start.sh: redis-server is missing" >&2; exit 1; }
 
 mkdir -p "$folder"
-if [ -f "$folder/pid" ] && kill -0 "$(cat "$folder/pid")" 2>/dev/null; then
+if [ -f "$folder/pid" ] && alive "$(cat "$folder/pid")"; then
   echo "start.sh: one runs on $folder already" >&2
   exit 1
 fi
@@ -30,7 +31,7 @@ serve() {
       kill "$pid" 2>/dev/null || true
       return 1
     fi
-    kill -0 "$pid" 2>/dev/null || return 1
+    alive "$pid" || return 1
     sleep 0.05
   done
 }
