@@ -3,6 +3,9 @@
 # PORT 0 takes a free one. Prints host and port as soon as it answers. Needs Java (17 or later) and Maven; what Maven
 # fetches is kept in REKEY_NATIVE_CACHE (default ~/.cache/rekey/native). REKEY_NATIVE_ADVERTISED_PORT: the port that
 # clients are told to come to, where something stands between them and the broker (default: the broker's own).
+# REKEY_NATIVE_PROPERTIES: a file of properties that win over those below. REKEY_NATIVE_CLUSTER: the id that nodes of one
+# cluster share, 22 characters. REKEY_NATIVE_SCRAM: a user, as Kafka's format tool takes it. REKEY_NATIVE_JAVA: more
+# options of Java.
 set -eu
 
 folder=${1:?usage: start.sh DATA_FOLDER [PORT]}
@@ -70,6 +73,7 @@ broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
 log.cleaner.dedupe.buffer.size=4194304
 PROPERTIES
+  [ -z "${REKEY_NATIVE_PROPERTIES:-}" ] || cat "$REKEY_NATIVE_PROPERTIES" >>"$folder/server.properties"
 }
 
 # Called in a subshell, which becomes it.
@@ -85,11 +89,13 @@ while :; do
   controller=$(random_port)
   write_properties
   if [ ! -f "$folder/data/meta.properties" ]; then
-    id=$(head -c 16 /dev/urandom | base64 | tr '+/' 'xy' | cut -c 1-22)
+    id=${REKEY_NATIVE_CLUSTER:-$(head -c 16 /dev/urandom | base64 | tr '+/' 'xy' | cut -c 1-22)}
     (java_with_kafka -Xmx128m -XX:TieredStopAtLevel=1 kafka.tools.StorageTool format --ignore-formatted -t "$id" \
-      -c "$folder/server.properties" >"$folder/log" 2>&1) || { cat "$folder/log" >&2; exit 1; }
+      -c "$folder/server.properties" ${REKEY_NATIVE_SCRAM:+--add-scram "$REKEY_NATIVE_SCRAM"} \
+      >"$folder/log" 2>&1) || { cat "$folder/log" >&2; exit 1; }
   fi
-  java_with_kafka -Xmx256m kafka.Kafka "$folder/server.properties" >"$folder/log" 2>&1 </dev/null &
+  java_with_kafka -Xmx256m ${REKEY_NATIVE_JAVA:-} kafka.Kafka "$folder/server.properties" \
+    >"$folder/log" 2>&1 </dev/null &
   pid=$!
   echo "$pid" >"$folder/pid"
 

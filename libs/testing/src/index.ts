@@ -1,3 +1,5 @@
+export * from './certificates';
 export * from './engines';
+export * from './kafka-nodes';
 export * from './programs';
 export * from './proxy';

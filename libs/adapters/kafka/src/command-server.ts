@@ -3,6 +3,7 @@ import type { Consumer } from 'kafkajs';
 import type { CommandIntake } from './command-intake';
 import { CONSUMER_OPTIONS, clientOptions, type KafkaConnection } from './connection';
 import { TopicMissing, again, publicCause } from './failures';
+import { GroupWatch } from './group-watch';
 import type { KafkaObserver } from './observer';
 import type { KafkaTopics, TopicDirectory } from './topics';
 
@@ -48,7 +49,14 @@ class KafkaServer extends ServerKafka {
     consumer.on(consumer.events.CRASH, () => this.listeners.ended());
     // From the beginning: what was sent before the group joined for the first time is not lost.
     await consumer.subscribe({ topics: [this.topics.commands], fromBeginning: true });
-    await consumer.run({ autoCommit: false, eachBatch: async (payload) => this.intake.take(payload) });
+    const watch = new GroupWatch(consumer);
+    await consumer.run({
+      autoCommit: false,
+      eachBatch: async (payload) => {
+        watch.check();
+        this.intake.take(payload);
+      },
+    });
   }
 
   /** As `listen`, for those who wait. Throws where the topic is missing. */

@@ -1,5 +1,5 @@
 import type { Clock } from '@rekey/ports';
-import { KafkaJSError } from 'kafkajs';
+import { KafkaJSError, KafkaJSSASLAuthenticationError } from 'kafkajs';
 import { setTimeout } from 'node:timers/promises';
 
 /** There is no such topic, or no such partition of it; nothing was sent. */
@@ -23,6 +23,14 @@ export class NotAllStored extends Error {
   constructor(readonly topic: string) {
     super(`Not all partitions of ${topic} have answered.`);
     this.name = 'NotAllStored';
+  }
+}
+
+/** The brokers do not take what this process is known by, or it does not take them; time alone does not change that. */
+export class Refused extends Error {
+  constructor(cause: unknown) {
+    super(publicCause(cause), { cause });
+    this.name = 'Refused';
   }
 }
 
@@ -65,11 +73,29 @@ export const saysNoTopic = (error: unknown): boolean =>
 export const saysTooLarge = (error: unknown): boolean =>
   ['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'].includes(String(typeOf(origin(error))));
 
+const TLS_CODE = /^(ERR_(SSL|TLS)_\w+|(CERT|DEPTH_ZERO|INVALID|SELF_SIGNED|UNABLE_TO)_\w+)$/;
+
+/** What Node calls a handshake that failed, or a certificate that cannot be trusted. */
+const tlsCode = (error: unknown): string | undefined => {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  return typeof code === 'string' && TLS_CODE.test(code) ? code : undefined;
+};
+
+/** Whether a failure is about users, passwords and certificates: it comes again each time. */
+export const saysRefused = (error: unknown): boolean => {
+  const root = origin(error);
+  const isSasl = root instanceof KafkaJSSASLAuthenticationError || typeOf(root) === 'UNSUPPORTED_SASL_MECHANISM';
+  return isSasl || tlsCode(root) !== undefined;
+};
+
 /** What may be told of a failure: no address, nothing of a record. */
 export const publicCause = (error: unknown): string => {
   const root = origin(error);
   if (root instanceof TopicMissing || root instanceof NotAllStored || root instanceof Late) return root.message;
   const type = typeOf(root);
   if (typeof type === 'string' && /^[A-Z_]+$/.test(type)) return `The broker says ${type}.`;
+  if (root instanceof KafkaJSSASLAuthenticationError) return 'The brokers do not let this user in.';
+  const tls = tlsCode(root);
+  if (tls !== undefined) return `TLS with the brokers fails: ${tls}.`;
   return 'No broker answers.';
 };

@@ -1,72 +1,15 @@
-import { RekeyError, type CommandReply } from '@rekey/contracts';
-import type { CommandRequest } from '@rekey/ports';
+import type { RekeyError } from '@rekey/contracts';
 import { NativeEngine, describeOn, ownEngine } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import type { KafkaCommandBus } from './kafka-command-bus';
-import {
-  CALLER, Effects, connectionTo, dropTopics, exampleCommand, logged, madeTopics, openBus, until,
-} from './kafka.testing'; // prettier-ignore
+import { Effects, connectionTo, dropTopics, logged, madeTopics, openBus, until } from './kafka.testing';
+import { Load, PATIENT_MS, insist, requestTo } from './load.testing';
 import { OFFSET_COMMIT, PRODUCE, Relay, spoil, type Mishap } from './relay.testing';
 import { topicsOf, type KafkaTopics } from './topics';
 
-const PATIENT_MS = 90_000;
 /** Brokers are stopped and started, on a busy machine. */
 jest.setTimeout(240_000);
-const KEYS = 8;
-
-const requestTo = (key: string): CommandRequest => ({
-  command: exampleCommand(key),
-  caller: CALLER,
-  correlationId: randomUUID(),
-});
-
-/** Sends as a caller does who wants to know: again, under the same id, where the bus has no answer. */
-const insist = async (bus: KafkaCommandBus, request: CommandRequest, timeoutMs: number): Promise<CommandReply> => {
-  const deadline = Date.now() + PATIENT_MS;
-  for (;;)
-    try {
-      return await bus.send(request, timeoutMs);
-    } catch (error) {
-      const again = error instanceof RekeyError && ['timeout', 'unavailable'].includes(error.code);
-      if (!again || Date.now() > deadline) throw error;
-    }
-};
-
-/** Senders at work, each on a key of its own, one command after the other. */
-class Load {
-  replies = 0;
-  private going = true;
-  private readonly work: Promise<void>[];
-  private readonly keys = Array.from({ length: KEYS }, () => randomUUID());
-  private readonly sent = new Map(this.keys.map((key) => [key, [] as string[]]));
-
-  constructor(bus: KafkaCommandBus, timeoutMs: number) {
-    this.work = this.keys.map(async (key) => {
-      while (this.going) {
-        const request = requestTo(key);
-        this.sent.get(key)?.push(request.command.id);
-        expect(await insist(bus, request, timeoutMs)).toMatchObject({ id: request.command.id, status: 'accepted' });
-        this.replies++;
-      }
-    });
-  }
-
-  async goesOn(replies = 100): Promise<void> {
-    const from = this.replies;
-    await Promise.race([
-      until(`${replies} more replies`, () => this.replies >= from + replies, PATIENT_MS),
-      Promise.all(this.work),
-    ]);
-  }
-
-  /** Nothing acknowledged was lost, nothing done twice, all in order. */
-  async end(effects: Effects): Promise<void> {
-    this.going = false;
-    await Promise.all(this.work);
-    for (const [key, ids] of this.sent) expect(effects.of(key)).toEqual(ids);
-  }
-}
 
 describeOn(['kafka'], ({ kafka: url }) => {
   describe('answers that are lost between client and broker', () => {

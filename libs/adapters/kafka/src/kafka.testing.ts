@@ -6,14 +6,20 @@ import { CONSUMER_OPTIONS, clientOf, type KafkaConnection, type KafkaLog } from 
 import { KafkaCommandBus, type KafkaCommandBusOptions } from './kafka-command-bus';
 import { ensureTopics, topicsOf, type KafkaTopics } from './topics';
 
-/** Log lines, for tests that look into them. */
-export const logged = (): KafkaLog & { readonly lines: string[] } => {
+/** Log lines, for tests that look into them; `warnings`: those of them that warn. */
+export const logged = (): KafkaLog & { readonly lines: string[]; readonly warnings: string[] } => {
   const lines: string[] = [];
-  const write = (facts: object, message: string): void => {
+  const warnings: string[] = [];
+  const lineOf = (facts: object, message: string): string => {
     const err = (facts as { err?: unknown }).err;
-    lines.push(`${message} ${JSON.stringify(facts)} ${err instanceof Error ? String(err.stack) : ''}`);
+    return `${message} ${JSON.stringify(facts)} ${err instanceof Error ? String(err.stack) : ''}`;
   };
-  return { lines, debug: write, info: write, warn: write, error: write };
+  const write = (facts: object, message: string): void => void lines.push(lineOf(facts, message));
+  const warn = (facts: object, message: string): void => {
+    lines.push(lineOf(facts, message));
+    warnings.push(lineOf(facts, message));
+  };
+  return { lines, warnings, debug: write, info: write, warn, error: warn };
 };
 
 export const connectionTo = (url: string, log: KafkaLog = logged()): KafkaConnection => ({

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { AssignerProtocol, type Consumer, type KafkaMessage, type PartitionAssigner } from 'kafkajs';
 import { CONSUMER_OPTIONS, clientOf, type KafkaConnection } from './connection';
 import { TopicMissing, again, publicCause } from './failures';
+import { GroupWatch } from './group-watch';
 import type { KafkaObserver } from './observer';
 import type { KafkaTopics, TopicDirectory } from './topics';
 
@@ -114,9 +115,11 @@ export class ReplyReader {
     const { topics, onReply } = this.options;
     await consumer.connect();
     await consumer.subscribe({ topics: [topics.reply], fromBeginning: false });
+    const watch = new GroupWatch(consumer);
     await consumer.run({
       autoCommit: false,
       eachBatch: async ({ batch }) => {
+        watch.check();
         for (const message of batch.messages) onReply(message);
         place.next = (BigInt(batch.lastOffset()) + 1n).toString();
       },

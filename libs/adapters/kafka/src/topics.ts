@@ -1,6 +1,6 @@
 import { ConfigResourceTypes, type Admin, type ITopicConfig } from 'kafkajs';
 import { clientOf, type KafkaConnection } from './connection';
-import { publicCause, saysNoTopic } from './failures';
+import { Refused, publicCause, saysNoTopic, saysRefused } from './failures';
 
 /** The names of all that Rekey has in Kafka. */
 export interface KafkaTopics {
@@ -76,7 +76,7 @@ const AGAIN_MS = 200;
 
 /**
  * Makes the topics that are missing; those that are there are left as they are. Answers what is wrong with those that Rekey
- * reads, for the log. Throws where it could not be done in time.
+ * reads, for the log. Throws where it could not be done in time, and `Refused` as soon as the brokers do not let it in.
  */
 export const ensureTopics = async (options: EnsureTopicsOptions): Promise<readonly string[]> => {
   const admin = clientOf(options.connection, 'admin').admin();
@@ -88,6 +88,7 @@ export const ensureTopics = async (options: EnsureTopicsOptions): Promise<readon
         await createMissing(admin, options);
         return await complaints(admin, options.topics);
       } catch (error) {
+        if (saysRefused(error)) throw new Refused(error);
         // New topics have no leader for a moment, and a broker may be on its way up.
         if (Date.now() > deadline) throw error;
         await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
