@@ -7,6 +7,7 @@
 # cluster share, 22 characters. REKEY_NATIVE_SCRAM: a user, as Kafka's format tool takes it. REKEY_NATIVE_JAVA: more
 # options of Java.
 set -eu
+. "$(dirname "$0")/../alive.sh"
 
 folder=${1:?usage: start.sh DATA_FOLDER [PORT]}
 given=${2:-9092}
@@ -28,11 +29,6 @@ if [ ! -d "$cache" ]; then
   chmod 755 "$made"
   [ -d "$cache" ] || mv "$made" "$cache"
 fi
-
-# A process that has ended counts as gone, also where nobody has asked for its end yet.
-alive() {
-  kill -0 "$1" 2>/dev/null && case $(ps -o stat= -p "$1" 2>/dev/null) in Z*) false ;; esac
-}
 
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)

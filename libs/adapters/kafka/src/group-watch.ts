@@ -8,17 +8,17 @@ const SILENT_MS = 2_000;
  * broker is back, though another has taken over: it commits nothing meanwhile, and waits a second between two fetches.
  */
 export class GroupWatch {
-  private heardMs = Date.now();
+  private heardMs = performance.now();
 
   constructor(consumer: Consumer) {
-    const heard = (): void => void (this.heardMs = Date.now());
+    const heard = (): void => void (this.heardMs = performance.now());
     consumer.on(consumer.events.GROUP_JOIN, heard);
     consumer.on(consumer.events.HEARTBEAT, heard);
   }
 
   /** For the consumer's handler of batches, before it takes one. Throws what the consumer joins again for. */
   check(): void {
-    if (Date.now() - this.heardMs < SILENT_MS) return;
+    if (performance.now() - this.heardMs < SILENT_MS) return;
     throw new KafkaJSProtocolError(Object.assign(new Error('The coordinator is silent'), MOVED));
   }
 }
