@@ -70,6 +70,27 @@ describe('the feed behind very many events of others', () => {
     }
   });
 
+  it('is read at the cost of its own where it is thinly spread', async () => {
+    const written: string[] = [];
+    for (let round = 0; round < 60; round++) {
+      peer.log.noise(50);
+      written.push(...(await write(1)).ids);
+    }
+    const cost = await costOf(async () => expect(await idsAfter(START)).toEqual(written));
+    expect(cost.events).toBeLessThan(FEW);
+    expect(cost.subscriptions).toBe(1);
+  });
+
+  it('is read with what is between where that is not much', async () => {
+    const written: string[] = [];
+    for (let round = 0; round < 60; round++) {
+      peer.log.noise(4);
+      written.push(...(await write(1)).ids);
+    }
+    const cost = await costOf(async () => expect(await idsAfter(START)).toEqual(written));
+    expect(cost.subscriptions).toBe(0);
+  });
+
   it('is searched for once where there is none at all', async () => {
     peer.log.noise(MANY);
     for (const subscriptions of [1, 0, 0]) {
@@ -244,13 +265,10 @@ describe('the head before very many events of others', () => {
 
   it('is told as away where both ways fail', async () => {
     peer.log.noise(MANY);
-    peer.faults.subscribe.push({ kind: 'fail', code: status.UNKNOWN }, { kind: 'fail', code: status.UNKNOWN });
-    await store.identity();
-    peer.log.noise(MANY);
-    peer.faults.read.push({ kind: 'slow', everyMs: 0 }, { kind: 'slow', everyMs: 0 });
-    for (let call = 0; call < 4; call++) peer.faults.read.push({ kind: 'fail', code: status.UNKNOWN });
+    // The two small pages are answered, and nothing behind them.
+    for (let call = 0; call < 2; call++) peer.faults.read.push({ kind: 'slow', everyMs: 0 });
+    for (let call = 0; call < 2; call++) peer.faults.read.push({ kind: 'fail', code: status.UNKNOWN });
     expect(await failureOf(store.head())).toBeInstanceOf(EngineUnavailable);
-    peer.faults.read.length = 0;
     expect(await store.head()).toBe(START);
   });
 });

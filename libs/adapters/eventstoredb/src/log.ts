@@ -15,6 +15,8 @@ import { type Place, Stretch, placeOf } from './stretch';
 /** Events of the log that one call asks for at least when it looks for some of the feed among others. */
 const PAGE_MIN = 64;
 const PAGE_MAX = 4_096;
+/** Share of the feed in a page from which on to read all of the log is cheaper than to have it picked out. */
+const SHARE_MIN = 1 / 8;
 /** Events of the log that are looked at for the head first, call by call: mostly the very last one is it. */
 const HEAD_PAGES = [8, 256] as const;
 /** What a deletion leaves as the first revision that is still readable is more than any stream holds. */
@@ -119,8 +121,8 @@ export class Log {
   }
 
   /**
-   * The client sends no filter with a read of the log. So what is of others is passed over here as long as there is some
-   * of the feed among it, and by the server from where a page brings none. What was looked at once is not looked at again.
+   * The client sends no filter with a read of the log. So what is of others is passed over here as long as a good part of
+   * it is of the feed, and by the server from where that is not so. What was looked at once is not looked at again.
    */
   private async feedOnce(after: Place, limit: number): Promise<RecordedEvent[]> {
     const { lookedAt: known } = this;
@@ -138,7 +140,7 @@ export class Log {
       });
       if (stretch.isFull) return stretch.events;
       if (seen < maxCount || stretch.place === begin) break;
-      if (stretch.count > count) continue;
+      if (stretch.count - count >= SHARE_MIN * seen) continue;
       await this.all.pick(stretch);
       if (stretch.isFull) return stretch.events;
       break;
