@@ -13,6 +13,9 @@ import type { Place, Stretch } from './stretch';
 /** The server tells how far it has looked after so many times 32 events that are not for us. */
 const CHECKPOINT_INTERVAL = 100;
 
+/** The last event of the log at some time; undefined where it had none. */
+export type End = AllStreamRecordedEvent | undefined;
+
 /** The calls to the log that holds all streams of the server, ours and others. They throw what the client throws, and `TimedOut`. */
 export class AllStreams {
   constructor(
@@ -34,10 +37,10 @@ export class AllStreams {
    * Goes on behind a stretch with what the server picks out for the feed, up to the end that the log has now. By a
    * subscription, the only call that the client sends a filter with: as for a read, every page on the way is asked of the
    * leader, and the server says that it has caught up only when such a page has met the end. So what was acknowledged
-   * before is in it. Dropped on the way, it goes on as long as each time brings something. Gives up by the signal.
+   * before is in it, and all up to the end that was found before the call. Dropped on the way, it goes on as long as each
+   * time brings something. Gives up by the signal.
    */
-  async pick(stretch: Stretch, take = stretch.take, signal?: AbortSignal): Promise<void> {
-    const end = await this.end();
+  async pick(stretch: Stretch, end: End, take = stretch.take, signal?: AbortSignal): Promise<void> {
     for (;;) {
       const { place } = stretch;
       try {
@@ -59,8 +62,8 @@ export class AllStreams {
     return this.connection.client.subscribeToAll({ fromPosition: position, filter, requiresLeader: true });
   }
 
-  private async end(): Promise<AllStreamRecordedEvent | undefined> {
-    let end: AllStreamRecordedEvent | undefined;
+  async end(): Promise<End> {
+    let end: End;
     await this.page({ direction: 'backwards', fromPosition: 'end', maxCount: 1 }, (event) => {
       end = event;
       return true;

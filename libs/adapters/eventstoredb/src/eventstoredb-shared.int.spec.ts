@@ -267,7 +267,8 @@ describe('the head before very many events of others', () => {
     peer.log.noise(MANY);
     // The two small pages are answered, and nothing behind them.
     for (let call = 0; call < 2; call++) peer.faults.read.push({ kind: 'slow', everyMs: 0 });
-    for (let call = 0; call < 2; call++) peer.faults.read.push({ kind: 'fail', code: status.UNKNOWN });
+    peer.faults.read.push({ kind: 'fail', code: status.UNKNOWN });
+    peer.faults.subscribe.push({ kind: 'fail', code: status.UNKNOWN });
     expect(await failureOf(store.head())).toBeInstanceOf(EngineUnavailable);
     expect(await store.head()).toBe(START);
   });

@@ -5,7 +5,7 @@ import type {
   RecordedEvent,
 } from '@eventstore/db-client';
 import { EngineUnavailable, FEED_PREFIXES, type Position, START } from '@rekey/ports';
-import { AllStreams, isSame } from './all-streams';
+import { AllStreams, type End, isSame } from './all-streams';
 import type { Connection } from './connection';
 import { ENGINE, isWorthAnotherCall, saysNoStream } from './failures';
 import { logPositionOf, textOf } from './positions';
@@ -18,7 +18,7 @@ const PAGE_MAX = 4_096;
 /** Share of the feed in a page from which on to read all of the log is cheaper than to have it picked out. */
 const SHARE_MIN = 1 / 8;
 /** Events of the log that are looked at for the head first, call by call: mostly the very last one is it. */
-const HEAD_PAGES = [8, 256] as const;
+const HEAD_PAGES = [8, 64] as const;
 /** What a deletion leaves as the first revision that is still readable is more than any stream holds. */
 const BEYOND_ALL = 2 ** 53;
 const LAST = { direction: 'backwards', fromRevision: 'end', maxCount: 1 } as const;
@@ -33,7 +33,7 @@ interface LookedAt {
 interface Look {
   readonly known: LookedAt | undefined;
   from: LogPosition | 'end';
-  end?: AllStreamRecordedEvent;
+  end?: End;
   head?: Position;
 }
 
@@ -131,8 +131,9 @@ export class Log {
     if (isKnown || after.text === START) stretch.head = after.text;
     for (;;) {
       const { place: begin, count } = stretch;
-      // One more, as a read begins with the very event that it is to begin after.
-      const maxCount = Math.min(Math.max(limit - count + 1, PAGE_MIN), PAGE_MAX);
+      // One more, as a read begins with the very event that it is to begin after; of what is new, a little first.
+      const wanted = isKnown && count === 0 ? 0 : limit - count + 1;
+      const maxCount = Math.min(Math.max(wanted, PAGE_MIN), PAGE_MAX);
       let seen = 0;
       await this.all.page({ direction: 'forwards', fromPosition: begin.position, maxCount }, (event) => {
         seen++;
@@ -141,7 +142,7 @@ export class Log {
       if (stretch.isFull) return stretch.events;
       if (seen < maxCount || stretch.place === begin) break;
       if (stretch.count - count >= SHARE_MIN * seen) continue;
-      await this.all.pick(stretch);
+      await this.all.pick(stretch, await this.all.end());
       if (stretch.isFull) return stretch.events;
       break;
     }
@@ -159,7 +160,7 @@ export class Log {
       this.note(look.head, look.end);
       return look.head;
     }
-    if (known && (await this.isStill(known))) return this.headBehind(placeOf(known.end), known.head);
+    if (known && (await this.isStill(known))) return this.headBehind(placeOf(known.end), known.head, look.end);
     if (this.searching) {
       // What is found there may be older than this question, but leaves next to nothing to look at.
       await this.searching;
@@ -195,7 +196,10 @@ export class Log {
       return look.head ?? START;
     };
     try {
-      return await Promise.any([backwards(), this.headBehind({ text: START, position: 'start' }, START, over.signal)]);
+      return await Promise.any([
+        backwards(),
+        this.headBehind({ text: START, position: 'start' }, START, look.end, over.signal),
+      ]);
     } catch (error) {
       throw (error as AggregateError).errors[0];
     } finally {
@@ -204,7 +208,7 @@ export class Log {
   }
 
   /** The head, of which is known what it was at a place: the server passes over what others have appended since. */
-  private async headBehind(place: Place, head: Position, signal?: AbortSignal): Promise<Position> {
+  private async headBehind(place: Place, head: Position, end: End, signal?: AbortSignal): Promise<Position> {
     const stretch = new Stretch(place, 1, this.isOfFeed);
     stretch.head = head;
     const take = (event: AllStreamRecordedEvent): boolean => {
@@ -212,7 +216,7 @@ export class Log {
       stretch.events.length = 0;
       return true;
     };
-    await this.all.pick(stretch, take, signal);
+    await this.all.pick(stretch, end, take, signal);
     this.note(stretch.head, stretch.last);
     return stretch.head;
   }
@@ -224,7 +228,7 @@ export class Log {
     return isStill;
   }
 
-  private note(head: Position | undefined, end: AllStreamRecordedEvent | undefined): void {
+  private note(head: Position | undefined, end: End): void {
     if (head !== undefined && end) this.lookedAt = { head, end };
   }
 
