@@ -86,10 +86,26 @@ export class ChaosRun {
   }
 
   private async begin(): Promise<void> {
-    const { status } = await this.client.ask({ method: 'POST', target: '/domains', body: { id: this.probe, name: 'probe' } });
-    if (status !== 201) throw new Error(`The domain to probe was not created: ${status}.`);
-    await startLoad(this.load);
-  } // prettier-ignore
+    await this.createDomain(this.probe, 'probe');
+    await this.startLoad(this.load);
+  }
+
+  private async startLoad(load: Load): Promise<Load> {
+    for (const { id } of load.domains) await this.createDomain(id);
+    load.start(SENDERS, CHECKERS);
+    return load;
+  }
+
+  /** Asks again under the same key, as a client does, while it is not known or not to be seen what became of it. */
+  private async createDomain(id: string, name = id): Promise<void> {
+    const headers = { 'idempotency-key': `create-${id}` };
+    for (const deadline = performance.now() + SETTLED_WITHIN_MS; ; await sleep(50)) {
+      const { status } = await this.client.ask({ method: 'POST', target: '/domains', body: { id, name }, headers });
+      if (status === 201) return;
+      if (![202, 503, 504].includes(status) || performance.now() > deadline)
+        throw new Error(`The domain ${id} was not created: ${status}.`);
+    }
+  }
 
   private loadOf(more: Partial<LoadOptions> = {}): Load {
     const load = new Load({
@@ -282,7 +298,7 @@ export class ChaosRun {
 
   /** Another version of the view of the check takes over, under a load of its own. Nothing can be done after that. */
   async takeOver(): Promise<void> {
-    hold(await takeOver(this.world, (more) => startLoad(this.loadOf(more))));
+    hold(await takeOver(this.world, (more) => this.startLoad(this.loadOf(more))));
   }
 
   /** What was done, how long it took until all was mended, and what the load has seen of it. */
@@ -308,12 +324,6 @@ export class ChaosRun {
     await this.world.remove();
   }
 }
-
-const startLoad = async (load: Load): Promise<Load> => {
-  await load.createDomains();
-  load.start(SENDERS, CHECKERS);
-  return load;
-};
 
 /** Throws where there are problems, with the first of them. */
 const hold = (problems: readonly string[]): void => {

@@ -261,12 +261,16 @@ const askAll = async <T>(sources: ReadonlyMap<string, () => Promise<T>>): Promis
   );
 };
 
-/** Age of the oldest event behind a checkpoint, in seconds; 0 where there is none. Throws `EngineUnavailable`. */
+/**
+ * Age of the oldest event behind a checkpoint, in seconds; 0 where there is none, which is asked first: to find the next
+ * event, a store may have to search what others keep in it. Throws `EngineUnavailable`.
+ */
 export const lagSeconds = async (
-  store: Pick<EventStore, 'readFeed'>,
+  store: Pick<EventStore, 'head' | 'readFeed'>,
   checkpoint: Position,
   clock: Pick<Clock, 'nowMs'>,
 ): Promise<number> => {
+  if ((await store.head()) <= checkpoint) return 0;
   const [next] = await store.readFeed({ after: checkpoint, limit: 1 });
   return next ? Math.max(0, clock.nowMs() - Date.parse(next.metadata.occurredAt)) / 1_000 : 0;
 };

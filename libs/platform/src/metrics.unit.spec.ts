@@ -137,12 +137,19 @@ describe('metrics', () => {
 describe('the lag of a view', () => {
   const nowMs = Date.parse('2027-01-01T00:01:00.000Z');
   const store = (...events: string[]) => ({
-    readFeed: () => Promise.resolve(events.map((occurredAt) => ({ metadata: { occurredAt } }) as StoredEvent)),
+    head: () => Promise.resolve(`00${events.length}`),
+    readFeed: jest.fn(() => Promise.resolve(events.map((occurredAt) => ({ metadata: { occurredAt } }) as StoredEvent))),
   });
 
   it('is the age of the oldest event behind its checkpoint', async () => {
     const waiting = store('2027-01-01T00:00:57.500Z');
     expect(await lagSeconds(waiting, '', new ManualClock(nowMs))).toBe(2.5);
+  });
+
+  it('is zero behind the head, without a search for what may come', async () => {
+    const read = store('2027-01-01T00:00:57.500Z', '2027-01-01T00:00:58.500Z');
+    expect(await lagSeconds(read, '002', new ManualClock(nowMs))).toBe(0);
+    expect(read.readFeed).not.toHaveBeenCalled();
   });
 
   it('is zero where there is none, or where clocks disagree', async () => {

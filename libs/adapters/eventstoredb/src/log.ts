@@ -5,19 +5,37 @@ import type {
   RecordedEvent,
 } from '@eventstore/db-client';
 import { EngineUnavailable, FEED_PREFIXES, type Position, START } from '@rekey/ports';
+import { AllStreams, type End, isSame } from './all-streams';
 import type { Connection } from './connection';
 import { ENGINE, isWorthAnotherCall, saysNoStream } from './failures';
 import { logPositionOf, textOf } from './positions';
 import { type Patience, readThrough } from './reading';
+import { type Place, Stretch, placeOf } from './stretch';
 
 /** Events of the log that one call asks for at least when it looks for some of the feed among others. */
-const PAGE_MIN = 256;
+const PAGE_MIN = 64;
 const PAGE_MAX = 4_096;
-/** Events of the log that are looked at for the head first: mostly the very last one is it. */
-const HEAD_PAGE = 8;
+/** Share of the feed in a page from which on to read all of the log is cheaper than to have it picked out. */
+const SHARE_MIN = 1 / 8;
+/** Events of the log that are looked at for the head first, call by call: mostly the very last one is it. */
+const HEAD_PAGES = [8, 64] as const;
 /** What a deletion leaves as the first revision that is still readable is more than any stream holds. */
 const BEYOND_ALL = 2 ** 53;
 const LAST = { direction: 'backwards', fromRevision: 'end', maxCount: 1 } as const;
+
+/** The head as it was found last, and how far the log was looked at for it: behind the head up to there, all is of others. */
+interface LookedAt {
+  readonly head: Position;
+  readonly end: AllStreamRecordedEvent;
+}
+
+/** A look backwards from the end of the log: the head as soon as it is found, and what has been come to. */
+interface Look {
+  readonly known: LookedAt | undefined;
+  from: LogPosition | 'end';
+  end?: End;
+  head?: Position;
+}
 
 /**
  * What is read of EventStoreDB: of streams, and of the log that holds all of them. Everything is asked of the leader,
@@ -27,8 +45,10 @@ const LAST = { direction: 'backwards', fromRevision: 'end', maxCount: 1 } as con
 export class Log {
   /** What the names of the feed's streams begin with on the server. */
   readonly feedPrefixes: string[];
-  /** The head as it was found last, and the last event of the log then. */
-  private lookedAt: { readonly head: Position; readonly end: AllStreamRecordedEvent } | undefined;
+  private readonly all: AllStreams;
+  private lookedAt: LookedAt | undefined;
+  /** The search for the head where nothing is known yet, which all share. */
+  private searching: Promise<Position> | undefined;
 
   constructor(
     private readonly connection: Connection,
@@ -36,6 +56,7 @@ export class Log {
     private readonly prefix: string,
   ) {
     this.feedPrefixes = FEED_PREFIXES.map((begin) => this.nameOf(begin));
+    this.all = new AllStreams(connection, patience, this.feedPrefixes);
   }
 
   /** How the server calls a stream. */
@@ -70,8 +91,8 @@ export class Log {
 
   /** At most `limit` events of the feed behind a place. Throws `RangeError` where the text is no place. */
   feed(after: Position, limit: number): Promise<RecordedEvent[]> {
-    const from = logPositionOf(after);
-    return this.reading(() => this.feedOnce(after, from, limit));
+    const place = { text: after, position: logPositionOf(after) };
+    return this.reading(() => this.feedOnce(place, limit));
   }
 
   head(): Promise<Position> {
@@ -99,56 +120,116 @@ export class Log {
     return events;
   }
 
-  /** The client sends no filter with a read of the log: what is not of the feed is passed over here. */
-  private async feedOnce(after: Position, from: LogPosition | 'start', limit: number): Promise<RecordedEvent[]> {
-    const found: RecordedEvent[] = [];
-    let last = after;
-    for (let fromPosition = from; ;) {
-      // One more, as a read begins with the very event that it is to begin after.
-      const maxCount = Math.min(Math.max(limit - found.length + 1, PAGE_MIN), PAGE_MAX);
-      const begin = last;
+  /**
+   * The client sends no filter with a read of the log. So what is of others is passed over here as long as a good part of
+   * it is of the feed, and by the server from where that is not so. What was looked at once is not looked at again.
+   */
+  private async feedOnce(after: Place, limit: number): Promise<RecordedEvent[]> {
+    const { lookedAt: known } = this;
+    const isKnown = known?.head === after.text && (await this.isStill(known));
+    const stretch = new Stretch(isKnown ? placeOf(known.end) : after, limit, this.isOfFeed);
+    if (isKnown || after.text === START) stretch.head = after.text;
+    for (;;) {
+      const { place: begin, count } = stretch;
+      // One more, as a read begins with the very event that it is to begin after; of what is new, a little first.
+      const wanted = isKnown && count === 0 ? 0 : limit - count + 1;
+      const maxCount = Math.min(Math.max(wanted, PAGE_MIN), PAGE_MAX);
       let seen = 0;
-      await this.page({ direction: 'forwards', fromPosition, maxCount }, (event) => {
+      await this.all.page({ direction: 'forwards', fromPosition: begin.position, maxCount }, (event) => {
         seen++;
-        const position = textOf(event.position);
-        if (position <= begin) return true;
-        last = position;
-        fromPosition = event.position;
-        if (this.isOfFeed(event)) found.push(event);
-        return found.length < limit;
+        return stretch.take(event);
       });
-      if (found.length === limit || seen < maxCount || last === begin) return found;
+      if (stretch.isFull) return stretch.events;
+      if (seen < maxCount || stretch.place === begin) break;
+      if (stretch.count - count >= SHARE_MIN * seen) continue;
+      await this.all.pick(stretch, await this.all.end());
+      if (stretch.isFull) return stretch.events;
+      break;
     }
+    this.note(stretch.head, stretch.last);
+    return stretch.events;
   }
 
-  /** Looks backwards from the end, as far as nobody has looked before. */
+  /** Looks backwards from the end; where all that is there is of others, further back only once. */
   private async headOnce(): Promise<Position> {
-    const before = this.lookedAt;
-    let end: AllStreamRecordedEvent | undefined;
-    let head: Position | undefined;
-    let fromPosition: LogPosition | 'end' = 'end';
-    for (let maxCount = HEAD_PAGE; head === undefined; maxCount = Math.min(8 * maxCount, PAGE_MAX)) {
-      let seen = 0;
-      await this.page({ direction: 'backwards', fromPosition, maxCount }, (event) => {
-        seen++;
-        end ??= event;
-        fromPosition = event.position;
-        if (this.isOfFeed(event)) head = textOf(event.position);
-        else if (before && isSame(event, before.end)) head = before.head;
-        return head === undefined;
-      });
-      if (seen < maxCount) head ??= START;
+    const { lookedAt: known } = this;
+    const look: Look = { from: 'end', known };
+    for (const maxCount of HEAD_PAGES) {
+      await this.lookBack(look, maxCount);
+      if (look.head === undefined) continue;
+      this.note(look.head, look.end);
+      return look.head;
     }
-    if (end) this.lookedAt = { head, end };
-    return head;
+    if (known && (await this.isStill(known))) return this.headBehind(placeOf(known.end), known.head, look.end);
+    if (this.searching) {
+      // What is found there may be older than this question, but leaves next to nothing to look at.
+      await this.searching;
+      return this.headOnce();
+    }
+    this.searching = this.search(look).finally(() => (this.searching = undefined));
+    return this.searching;
   }
 
-  private page(
-    options: { direction: 'forwards' | 'backwards'; fromPosition: LogPosition | 'start' | 'end'; maxCount: number },
-    take: (event: AllStreamRecordedEvent) => boolean,
-  ): Promise<void> {
-    const read = this.connection.client.readAll({ ...options, requiresLeader: true });
-    return readThrough(read, ({ event }) => !event || take(event), this.patience);
+  /** One call's worth of looking backwards. */
+  private async lookBack(look: Look, maxCount: number, signal?: AbortSignal): Promise<void> {
+    let seen = 0;
+    await this.all.page({ direction: 'backwards', fromPosition: look.from, maxCount }, (event) => {
+      seen++;
+      look.end ??= event;
+      look.from = event.position;
+      if (this.isOfFeed(event)) look.head = textOf(event.position);
+      else if (look.known && isSame(event, look.known.end)) look.head = look.known.head;
+      return look.head === undefined && !signal?.aborted;
+    });
+    if (seen < maxCount && !signal?.aborted) look.head ??= START;
+  }
+
+  /**
+   * Nothing is known yet. Goes on backwards and comes from the start at a time, as either may be the shorter way: there
+   * may be few events behind the last one of the feed, or few events of the feed.
+   */
+  private async search(look: Look): Promise<Position> {
+    const over = new AbortController();
+    const backwards = async (): Promise<Position> => {
+      while (look.head === undefined && !over.signal.aborted) await this.lookBack(look, PAGE_MAX, over.signal);
+      this.note(look.head, look.end);
+      return look.head ?? START;
+    };
+    try {
+      return await Promise.any([
+        backwards(),
+        this.headBehind({ text: START, position: 'start' }, START, look.end, over.signal),
+      ]);
+    } catch (error) {
+      throw (error as AggregateError).errors[0];
+    } finally {
+      over.abort();
+    }
+  }
+
+  /** The head, of which is known what it was at a place: the server passes over what others have appended since. */
+  private async headBehind(place: Place, head: Position, end: End, signal?: AbortSignal): Promise<Position> {
+    const stretch = new Stretch(place, 1, this.isOfFeed);
+    stretch.head = head;
+    const take = (event: AllStreamRecordedEvent): boolean => {
+      stretch.take(event);
+      stretch.events.length = 0;
+      return true;
+    };
+    await this.all.pick(stretch, end, take, signal);
+    this.note(stretch.head, stretch.last);
+    return stretch.head;
+  }
+
+  /** Where not, the log is another one, put back from a copy: what is known is forgotten. */
+  private async isStill({ end }: LookedAt): Promise<boolean> {
+    const isStill = await this.all.holds(end);
+    if (!isStill) this.lookedAt = undefined;
+    return isStill;
+  }
+
+  private note(head: Position | undefined, end: End): void {
+    if (head !== undefined && end) this.lookedAt = { head, end };
   }
 
   /** Made again once where the first call only found that the connection or the leader is another now. */
@@ -160,7 +241,3 @@ export class Log {
     }
   }
 }
-
-/** The very same event of the very same log: one that was put back from an older copy may have another at the place. */
-const isSame = (left: AllStreamRecordedEvent, right: AllStreamRecordedEvent): boolean =>
-  left.id === right.id && textOf(left.position) === textOf(right.position);

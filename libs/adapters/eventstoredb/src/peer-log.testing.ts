@@ -109,6 +109,19 @@ export class PeerLog {
     for (const { stream } of gone) this.stream(stream).events.pop();
   }
 
+  /** Where in the log the record at a position is; undefined where none stands there. */
+  indexOf(position: bigint): number | undefined {
+    let [from, to] = [0, this.records.length];
+    while (from < to) {
+      const middle = Math.floor((from + to) / 2);
+      const { position: found } = this.records[middle] as LogRecord;
+      if (found === position) return middle;
+      if (found < position) from = middle + 1;
+      else to = middle;
+    }
+    return undefined;
+  }
+
   /** Calls back after every append; the answer ends it. */
   follow(changed: () => void): () => void {
     this.followers.add(changed);

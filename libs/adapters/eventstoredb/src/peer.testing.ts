@@ -17,8 +17,11 @@ export type Break =
 export type AppendFault =
   Break | { readonly kind: 'wrong'; readonly actual: bigint | undefined } | { readonly kind: 'no position' };
 
-/** `slow`: so long between one event and the next. */
+/** `slow`: so long between one event and the next; of a subscription, before each word of how far it has looked. */
 export type ReadFault = Break | { readonly kind: 'slow'; readonly everyMs: number };
+
+/** `drop`: after so many events. */
+export type SubscribeFault = ReadFault | { readonly kind: 'drop'; readonly after: number };
 
 export interface PeerOptions {
   /** Shares the log of another peer, as the members of a cluster do. */
@@ -41,7 +44,11 @@ export class Peer {
   readonly log: PeerLog;
   readonly gate: Gate;
   /** Taken one for each call, in order; none: the call is answered as it should be. */
-  readonly faults: { readonly append: AppendFault[]; readonly read: ReadFault[]; readonly subscribe: Break[] } = {
+  readonly faults: {
+    readonly append: AppendFault[];
+    readonly read: ReadFault[];
+    readonly subscribe: SubscribeFault[];
+  } = {
     append: [],
     read: [],
     subscribe: [],
@@ -154,8 +161,11 @@ export class Peer {
     const refusal = this.refusalOf(call.metadata);
     if (refusal) return void call.emit('error', refusal);
     const fault = isSubscription ? this.faults.subscribe.shift() : this.faults.read.shift();
-    if (fault && fault.kind !== 'slow') return this.breakOff(fault, (error) => void call.emit('error', error));
-    const work = isSubscription ? this.serve(call, options) : this.page(call, options, fault?.everyMs);
+    if (fault && fault.kind !== 'slow' && fault.kind !== 'drop')
+      return this.breakOff(fault, (error) => void call.emit('error', error));
+    const everyMs = fault?.kind === 'slow' ? fault.everyMs : undefined;
+    const after = fault?.kind === 'drop' ? fault.after : Infinity;
+    const work = isSubscription ? this.serve(call, options, { everyMs, after }) : this.page(call, options, everyMs);
     work.catch((error: unknown) => call.emit('error', error));
   };
 
@@ -177,9 +187,9 @@ export class Peer {
 
   private async page(call: Reader, options: ReadReq.Options, everyMs?: number): Promise<void> {
     const isBackwards = options.getReadDirection() === ReadReq.Options.ReadDirection.BACKWARDS;
-    const records = options.hasAll() ? this.ofLog(options, isBackwards) : this.ofStream(options, isBackwards);
-    if (!records) await write(call, streamNotFound(nameOf(options.getStream()?.getStreamIdentifier())));
     const count = Number(options.getCount());
+    const records = options.hasAll() ? this.ofLog(options, isBackwards, count) : this.ofStream(options, isBackwards);
+    if (!records) await write(call, streamNotFound(nameOf(options.getStream()?.getStreamIdentifier())));
     for (const record of records?.slice(0, count) ?? []) {
       if (call.cancelled) return;
       if (everyMs !== undefined) await setTimeout(everyMs);
@@ -201,36 +211,47 @@ export class Peer {
   }
 
   /** Forwards the place itself is read too, backwards it is not. */
-  private ofLog(options: ReadReq.Options, isBackwards: boolean): LogRecord[] {
-    const from = this.placeOf(options);
+  private ofLog(options: ReadReq.Options, isBackwards: boolean, count: number): LogRecord[] {
     const { records } = this.log;
-    if (isBackwards) return records.slice(0, from === undefined ? records.length : from).reverse();
-    return records.slice(from ?? 0);
+    const from = this.placeOf(options) ?? (isBackwards ? records.length : 0);
+    if (isBackwards) return records.slice(Math.max(0, from - count), from).reverse();
+    return records.slice(from, from + count);
   }
 
   /** Index of the record that stands at the place that is asked for. One where nothing stands is an error. */
   private placeOf(options: ReadReq.Options): number | undefined {
     const position = options.getAll()?.getPosition();
     if (!position) return undefined;
-    const index = this.log.records.findIndex((record) => String(record.position) === position.getCommitPosition());
-    if (index < 0 || position.getPreparePosition() !== position.getCommitPosition()) throw failure(status.UNKNOWN);
+    const index = this.log.indexOf(BigInt(position.getCommitPosition()));
+    if (index === undefined || position.getPreparePosition() !== position.getCommitPosition())
+      throw failure(status.UNKNOWN);
     return index;
   }
 
   // ── Following ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  private async serve(call: Reader, options: ReadReq.Options): Promise<void> {
+  private async serve(
+    call: Reader,
+    options: ReadReq.Options,
+    { everyMs, after }: { readonly everyMs: number | undefined; readonly after: number },
+  ): Promise<void> {
     const wants = wantedBy(options);
     const interval = 32 * Math.max(1, options.getFilter()?.getCheckpointintervalmultiplier() ?? 1);
     let cursor = (this.placeOf(options) ?? -1) + 1;
     this.subscribers.add(call);
     call.on('cancelled', () => this.subscribers.delete(call));
     await write(call, confirmation());
+    let sent = 0;
     for (;;) {
       for (let considered = 1; cursor < this.log.records.length && !call.cancelled; considered++) {
         const record = this.log.records[cursor++] as LogRecord;
-        if (wants(record)) await write(call, eventResp(record));
-        if (considered % interval === 0) await write(call, checkpoint(record.position));
+        if (wants(record)) {
+          if (sent++ === after) return this.drop(call);
+          await write(call, eventResp(record));
+        }
+        if (considered % interval !== 0) continue;
+        if (everyMs !== undefined) await setTimeout(everyMs);
+        await write(call, checkpoint(record.position));
       }
       if (call.cancelled) return;
       cursor = await this.live(call, cursor, wants);
