@@ -106,6 +106,35 @@ describe('SqliteReadModels', () => {
     }
   });
 
+  it('shows at once whatever it has told to be there, also where it looks once a turn, and a commit falls into one', async () => {
+    const database = await SqliteDatabase.open(under.folder);
+    const alone = await SqliteReadModels.open(database, { alone: true });
+    try {
+      await alone.put(COLLECTION, [document('a', 1)]);
+      const checkpoint = async (): Promise<string | null> => (await alone.read(COLLECTION, ['a'])).checkpoint;
+      let place = 0;
+      const next = (): string => {
+        meddle(`UPDATE ${TABLE} SET position = '${at(++place)}' WHERE id = ''`);
+        return at(place);
+      };
+      const tellers: ((position: string) => Promise<void>)[] = [
+        async (position) => expect(await alone.reached(COLLECTION, position, 0)).toBe(true),
+        async (position) => expect(await alone.builds()).toMatchObject([{ checkpoint: position }]),
+      ];
+      for (const told of tellers) {
+        // Nothing below waits for more than is there already: it is all one turn of the event loop.
+        await new Promise(setImmediate);
+        expect([await checkpoint(), await checkpoint()]).toEqual([at(place), at(place)]);
+        const position = next();
+        await told(position);
+        expect(await checkpoint()).toBe(position);
+      }
+    } finally {
+      await alone.close();
+      await database.close();
+    }
+  });
+
   it('never mixes two states in one read, whatever is done to the collection meanwhile', async () => {
     await models.put(COLLECTION, [document('a', 1), document('b', 1)]);
     await models.advance(COLLECTION, 'projector', at(0), at(1));

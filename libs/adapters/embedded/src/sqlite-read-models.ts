@@ -68,7 +68,8 @@ export class SqliteReadModels extends ReadModels {
   private readonly waiters = new Map<CollectionName, Set<Waiter>>();
   private readonly cache: SnapshotCache;
   private readonly index: WalIndex;
-  private forgetTurn: (() => void) | undefined;
+  private readonly turn: TurnState | undefined;
+  private readonly unwatchTurn: (() => void) | undefined;
   private readonly queries: SqliteQueryThread;
   private readonly indexes: LateIndexes;
   private unwatch: (() => void) | undefined;
@@ -79,7 +80,9 @@ export class SqliteReadModels extends ReadModels {
   ) {
     super();
     this.index = new WalIndex(path.join(database.folder, STORE_FILE));
-    const state = alone ? this.turnState() : this.index;
+    const turn = (this.turn = alone ? new TurnState(this.index) : undefined);
+    this.unwatchTurn = turn && database.watch(() => turn.forget());
+    const state = turn ?? this.index;
     this.cache = new SnapshotCache(() => state.current());
     this.queries = new SqliteQueryThread(database.folder);
     this.indexes = new LateIndexes(database);
@@ -89,12 +92,6 @@ export class SqliteReadModels extends ReadModels {
   static async open(database: SqliteDatabase, options: SqliteReadModelsOptions = {}): Promise<SqliteReadModels> {
     await database.migrate('read-models', SCHEMA);
     return new SqliteReadModels(database, options);
-  }
-
-  private turnState(): TurnState {
-    const state = new TurnState(this.index);
-    this.forgetTurn = this.database.watch(() => state.committed());
-    return state;
   }
 
   // ── Documents ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -171,6 +168,7 @@ export class SqliteReadModels extends ReadModels {
   }
 
   async builds(view?: string): Promise<Build[]> {
+    this.turn?.forget();
     const collections = this.database.prepare<{ collection: string }>(COLLECTIONS_SQL);
     return this.database.snapshot(() =>
       collections.all().flatMap(({ collection }) => {
@@ -276,14 +274,16 @@ export class SqliteReadModels extends ReadModels {
     for (const waiters of this.waiters.values())
       for (const { fail } of waiters) fail(new EngineUnavailable('embedded store'));
     this.stopWatching();
-    this.forgetTurn?.();
+    this.unwatchTurn?.();
     this.index.close();
     await this.queries.close();
   }
 
   // ── Inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** Read past the cache: whoever is told may read at once, and must find it so. */
   private checkpoint(collection: CollectionName): Position | null {
+    this.turn?.forget();
     const row = whereThere(() => this.readStatement(collection, 0).get());
     return row === GONE ? null : (row?.checkpoint ?? null);
   }

@@ -87,7 +87,7 @@ describe('the state within a turn of the event loop', () => {
     const turn = new TurnState(index);
     expect(turn.current()).toBe(1);
     state = 2;
-    turn.committed();
+    turn.forget();
     expect(turn.current()).toBe(2);
   });
 });

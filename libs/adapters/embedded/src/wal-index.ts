@@ -44,21 +44,17 @@ export class WalIndex {
 
 /**
  * The same for a process that alone acknowledges what is written to the file: within one turn of the event loop the
- * number is looked up once, unless a commit of this process was told of between. So what was acknowledged is always
- * seen; what another process does to the file, from the next turn on.
+ * number is looked up once, unless a commit was told of between. So what was acknowledged, or seen by anybody, is always
+ * seen; what else another process does to the file, from the next turn on.
  */
 export class TurnState {
   private known: number | undefined;
-  private readonly forget = (): void => {
-    this.known = undefined;
-  };
-
   constructor(private readonly index: Pick<WalIndex, 'current'>) {}
 
-  /** To be called before anybody learns of a commit of this process. */
-  committed(): void {
+  /** To be called before anybody learns of a commit, by this process's own word or by a look at the file. */
+  readonly forget = (): void => {
     this.known = undefined;
-  }
+  };
 
   current(): number {
     if (this.known !== undefined) return this.known;
