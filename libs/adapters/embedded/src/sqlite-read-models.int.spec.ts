@@ -157,7 +157,7 @@ describe('SqliteReadModels', () => {
       [`DROP TABLE IF EXISTS ${TABLE}`],
     ];
     const disturb = async (): Promise<void> => {
-      for (let round = 0; round < 60; round++) {
+      for (let round = 0; round < 60 && !over; round++) {
         await new Promise((resolve) => setTimeout(resolve, 5));
         try {
           meddle(...(harms[round % 3] ?? []));
@@ -167,7 +167,6 @@ describe('SqliteReadModels', () => {
           expect(String(error)).toContain('no such table');
         }
       }
-      over = true;
     };
 
     const seen = { whole: 0, gone: 0 };
@@ -180,15 +179,18 @@ describe('SqliteReadModels', () => {
           seen.gone++;
         } else {
           expect(a?.position).toBe(b?.position);
-          // The checkpoint is stored after the documents; an emptied collection begins with neither.
+          // The checkpoint is stored after the documents; an emptied collection begins with neither. How far they are
+          // ahead of it is not said: a copy may be put back between the projector's look and its put.
           expect(Number(a?.position ?? 0) - Number(checkpoint)).toBeGreaterThanOrEqual(0);
-          expect(Number(a?.position ?? 0) - Number(checkpoint)).toBeLessThanOrEqual(1);
           seen.whole++;
         }
         if ((seen.whole + seen.gone) % 50 === 0) await new Promise(setImmediate);
       }
     };
-    await Promise.all([project(), disturb(), check()]);
+    // Whoever ends, or fails, ends the others, before the store is closed under them.
+    const works = [project(), disturb(), check()].map((work) => work.finally(() => (over = true)));
+    await Promise.allSettled(works);
+    await Promise.all(works);
     expect(seen.whole).toBeGreaterThan(0);
     expect(seen.gone).toBeGreaterThan(0);
   });
