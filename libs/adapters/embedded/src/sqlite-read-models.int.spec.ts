@@ -141,14 +141,14 @@ describe('SqliteReadModels', () => {
     meddle(`CREATE TABLE copy AS SELECT id, position, document FROM ${TABLE}`);
     let over = false;
 
-    /** Projects on and on: both documents in one put, then the checkpoint; begins anew wherever it finds itself. */
+    /** Projects on and on: both documents with the checkpoint, as a projector does; begins anew wherever it finds itself. */
     const project = async (): Promise<void> => {
       while (!over) {
         const [found] = await models.builds();
         if (!found) await models.createBuild(build, [{ name: 'name', fields: ['name'] }]);
         const place = Number(found?.checkpoint ?? 0) + 1;
-        await models.put(COLLECTION, [document('a', place), document('b', place)]);
-        await models.advance(COLLECTION, 'projector', at(place - 1), at(place));
+        const changes = { documents: [document('a', place), document('b', place)], before: new Map() };
+        await models.advance(COLLECTION, 'projector', at(place - 1), at(place), changes);
       }
     };
     const harms = [
@@ -179,8 +179,8 @@ describe('SqliteReadModels', () => {
           seen.gone++;
         } else {
           expect(a?.position).toBe(b?.position);
-          // The checkpoint is stored after the documents; an emptied collection begins with neither. How far they are
-          // ahead of it is not said: a copy may be put back between the projector's look and its put.
+          // The checkpoint is stored with the documents; an emptied collection begins with neither. How far they are
+          // ahead of it is not said: a copy may be put back between the projector's look and its write.
           expect(Number(a?.position ?? 0) - Number(checkpoint)).toBeGreaterThanOrEqual(0);
           seen.whole++;
         }
