@@ -81,7 +81,7 @@ export const takeTurns = async (
     }
   }
   return results;
-}; // prettier-ignore
+};
 
 /** The middle of some values, one of each round. */
 export const figure = (

@@ -67,8 +67,14 @@ describe('load', () => {
     const target = await serve(echo);
     const ending = new AbortController();
     const run = atRate({
-      target, requests: [post('x')], connections: 1, warmUpMs: 0, durationMs: 3_600_000, perSecond: 100, signal: ending.signal,
-    }); // prettier-ignore
+      target,
+      requests: [post('x')],
+      connections: 1,
+      warmUpMs: 0,
+      durationMs: 3_600_000,
+      perSecond: 100,
+      signal: ending.signal,
+    });
     ending.abort();
     expect(await run).toMatchObject({ perSecond: expect.any(Number) });
   });

@@ -33,9 +33,11 @@ describe('seed', () => {
       const places = new Map<string, typeof CHAIN_START>();
       for (const event of feed) {
         decodeEvent(event);
-        const step = checkLink({ ...event, metadata: { ...event.metadata } }, places.get(event.stream) ?? CHAIN_START, (text) =>
-          hash('sha256', text, 'hex'),
-        ); // prettier-ignore
+        const step = checkLink(
+          { ...event, metadata: { ...event.metadata } },
+          places.get(event.stream) ?? CHAIN_START,
+          (text) => hash('sha256', text, 'hex'),
+        );
         expect(step.broken).toBeUndefined();
         places.set(event.stream, step.place);
       }

@@ -118,10 +118,17 @@ export const seedStore = async (store: EventStore, options: SeedOptions): Promis
       all.push({
         type: 'SecretAdded',
         data: {
-          ...ids, secretId, version: 1, description: `Secret ${number}`, verifier, lookupId, hint: hintOf(clientSecret),
-          expiresAt: expiresAt(number), expirySource: 'domain',
+          ...ids,
+          secretId,
+          version: 1,
+          description: `Secret ${number}`,
+          verifier,
+          lookupId,
+          hint: hintOf(clientSecret),
+          expiresAt: expiresAt(number),
+          expirySource: 'domain',
         },
-      }); // prettier-ignore
+      });
     }
     await append(applicationStream(ids.applicationId), all);
   };
@@ -141,10 +148,17 @@ const chained = (stream: string, events: readonly (ApplicationEvent | SecurityDo
   return events.map(({ type, data }, revision) => {
     const { eventId, metadata } = chain(
       { stream, revision, eventId: randomUUID(), type, data: data },
-      { commandId, correlationId: commandId, causationId: commandId, actor: ACTOR, occurredAt, schemaVersion: SCHEMA_VERSION },
+      {
+        commandId,
+        correlationId: commandId,
+        causationId: commandId,
+        actor: ACTOR,
+        occurredAt,
+        schemaVersion: SCHEMA_VERSION,
+      },
       previousHash,
       sha256,
-    ); // prettier-ignore
+    );
     previousHash = metadata.hash;
     return { eventId, type, data: data, metadata };
   });

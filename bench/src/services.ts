@@ -7,7 +7,16 @@ import path from 'node:path';
 import { Redis } from 'ioredis';
 import { Kafka, logLevel } from 'kafkajs';
 import { MongoClient } from 'mongodb';
-import { HOST, NO_LIMIT, freePort, newToken, launchApp, writeConfiguration, type RekeyServer, type Running } from './processes'; // prettier-ignore
+import {
+  HOST,
+  NO_LIMIT,
+  freePort,
+  newToken,
+  launchApp,
+  writeConfiguration,
+  type RekeyServer,
+  type Running,
+} from './processes';
 
 export type ServiceName = 'command-service' | 'expiry-watcher' | 'gateway' | 'projector';
 

@@ -36,7 +36,17 @@ const until = async (what: string, holds: () => Promise<boolean>): Promise<void>
 };
 
 beforeAll(async () => {
-  const made = await place.run(['token', 'new', '--name', 'deploy', '--role', 'manager', '--only-domain', 'acme', '--value-only']); // prettier-ignore
+  const made = await place.run([
+    'token',
+    'new',
+    '--name',
+    'deploy',
+    '--role',
+    'manager',
+    '--only-domain',
+    'acme',
+    '--value-only',
+  ]);
   managerToken = made.stdout.trim();
   // What people are told to put into the configuration is what works there.
   writeFileSync(path.join(place.folder, 'rekey.yml'), made.stderr.slice(made.stderr.indexOf('access:')));
@@ -171,6 +181,10 @@ it('backs the store up and restores it while the server runs', async () => {
 
 it('leaves no value and no token in what the server writes', () => {
   expect(values.length).toBeGreaterThan(5);
-  for (const secret of [...values, managerToken, readFileSync(path.join(place.folder, 'data/admin-token'), 'utf8').trim()])
+  for (const secret of [
+    ...values,
+    managerToken,
+    readFileSync(path.join(place.folder, 'data/admin-token'), 'utf8').trim(),
+  ])
     expect(server.output).not.toContain(secret);
-}); // prettier-ignore
+});

@@ -14,15 +14,31 @@ const OF = ['-d', 'acme', '--client-id', 'billing'];
 const VALUE = composeSecret('0'.repeat(10), Buffer.alloc(32));
 
 const domain: z.infer<typeof domainAnswer> = {
-  id: 'acme', name: 'Acme', contacts: ['security@acme.example'], enabled: true,
+  id: 'acme',
+  name: 'Acme',
+  contacts: ['security@acme.example'],
+  enabled: true,
   policy: { expiry: { mode: 'after', after: { amount: 90, unit: 'days' } } },
-  createdAt: '2026-01-01T00:00:00.000Z', updatedAt: '2026-01-01T00:00:00.000Z', applications: 2,
-}; // prettier-ignore
+  createdAt: '2026-01-01T00:00:00.000Z',
+  updatedAt: '2026-01-01T00:00:00.000Z',
+  applications: 2,
+};
 const secret: Omit<z.infer<typeof secretWithValueAnswer>, 'secret'> = {
-  id: SECRET, applicationId: APPLICATION, domainId: 'acme', clientId: 'billing', applicationName: 'Billing', version: 1,
-  description: 'CI', status: 'active', hint: 'x7Qa', createdAt: '2026-01-01T00:00:00.000Z',
-  createdBy: { type: 'token', id: 'admin' }, expiresAt: '9000-01-01T00:00:00.000Z', expirySource: 'command', allowedCidrs: [],
-}; // prettier-ignore
+  id: SECRET,
+  applicationId: APPLICATION,
+  domainId: 'acme',
+  clientId: 'billing',
+  applicationName: 'Billing',
+  version: 1,
+  description: 'CI',
+  status: 'active',
+  hint: 'x7Qa',
+  createdAt: '2026-01-01T00:00:00.000Z',
+  createdBy: { type: 'token', id: 'admin' },
+  expiresAt: '9000-01-01T00:00:00.000Z',
+  expirySource: 'command',
+  allowedCidrs: [],
+};
 const receipt: z.infer<typeof receiptAnswer> = { position: '00042', effectiveAt: '2026-01-01T00:00:00.000Z' };
 
 const place = new Workplace();
@@ -41,10 +57,13 @@ afterAll(async () => {
 
 /** Runs the command line against the stand-in. Whatever happens, it shows no stack. */
 const rekey = async (args: readonly string[], options: RunOptions = {}): Promise<Outcome> => {
-  const outcome = await place.run(args, { ...options, env: { REKEY_URL: url, REKEY_TOKEN: 'rka_test', ...options.env } });
+  const outcome = await place.run(args, {
+    ...options,
+    env: { REKEY_URL: url, REKEY_TOKEN: 'rka_test', ...options.env },
+  });
   expect(outcome.stderr).not.toMatch(/^\s+at /m);
   return outcome;
-}; // prettier-ignore
+};
 
 describe('reading', () => {
   it('shows a table to people', async () => {
@@ -53,8 +72,11 @@ describe('reading', () => {
     expect(stdout.split('\n')[0]).toMatch(/^DOMAIN +NAME +STATUS +POLICY +APPLICATIONS +CREATED$/);
     expect(stdout.split('\n')[1]).toMatch(/^acme +Acme +enabled +after 90 days +2 +2026-01-01T00:00:00.000Z$/);
     expect([code, stderr]).toEqual([0, '']);
-    expect(server.seen[0]).toMatchObject({ query: { q: 'ac', limit: '7' }, headers: { authorization: 'Bearer rka_test' } });
-  }); // prettier-ignore
+    expect(server.seen[0]).toMatchObject({
+      query: { q: 'ac', limit: '7' },
+      headers: { authorization: 'Bearer rka_test' },
+    });
+  });
 
   it('gives scripts the very body', async () => {
     const text = '{"items": [ {"id":"acme","extra":1} ]}';
@@ -140,8 +162,11 @@ describe('writing', () => {
     await rekey(['secret', 'add', ...args]);
     await rekey(['secret', 'add', ...args, '--if-match', '7']);
     expect(addSecretBody.parse(server.seen[0]?.body)).toEqual({
-      description: 'CI', expiresIn: { amount: 3, unit: 'months' }, notBefore: '2030-01-01T00:00:00.000Z', allowedCidrs: ['10.0.0.0/8'],
-    }); // prettier-ignore
+      description: 'CI',
+      expiresIn: { amount: 3, unit: 'months' },
+      notBefore: '2030-01-01T00:00:00.000Z',
+      allowedCidrs: ['10.0.0.0/8'],
+    });
     const [first, second] = server.seen.map(({ headers }) => headers['idempotency-key']);
     expect(first).toMatch(/^cli-/);
     expect(second).not.toBe(first);
@@ -169,7 +194,11 @@ describe('writing', () => {
 
   it('shows the value alone where that is asked for', async () => {
     server.on('POST', SECRETS, { status: 201, body: { ...secret, secret: VALUE } });
-    expect(await rekey(['secret', 'add', 'CI', ...OF, '--value-only'])).toEqual({ code: 0, stdout: `${VALUE}\n`, stderr: '' }); // prettier-ignore
+    expect(await rekey(['secret', 'add', 'CI', ...OF, '--value-only'])).toEqual({
+      code: 0,
+      stdout: `${VALUE}\n`,
+      stderr: '',
+    });
   });
 
   it('shows nothing where a value would stand, when the value is no longer to be had', async () => {
@@ -180,7 +209,19 @@ describe('writing', () => {
   });
 
   it('registers with a first secret, and imports one without showing it', async () => {
-    const registered = { id: APPLICATION, domainId: 'acme', clientId: 'billing', name: 'Billing', contacts: [], enabled: true, policy: { expiry: { mode: 'inherit' } }, createdAt: domain.createdAt, updatedAt: domain.createdAt, secrets: 1, firstSecret: { id: SECRET, version: 1, description: 'Default', secret: VALUE } }; // prettier-ignore
+    const registered = {
+      id: APPLICATION,
+      domainId: 'acme',
+      clientId: 'billing',
+      name: 'Billing',
+      contacts: [],
+      enabled: true,
+      policy: { expiry: { mode: 'inherit' } },
+      createdAt: domain.createdAt,
+      updatedAt: domain.createdAt,
+      secrets: 1,
+      firstSecret: { id: SECRET, version: 1, description: 'Default', secret: VALUE },
+    };
     server.on('POST', '/api/v1/domains/acme/applications', { status: 201, body: registered });
     const register = ['app', 'register', 'Billing', ...OF];
     expect((await rekey([...register, '--first-secret', '--value-only'])).stdout).toBe(`${VALUE}\n`);
@@ -232,7 +273,10 @@ describe('writing', () => {
 
   it('changes of a policy what was said, and nothing that somebody has changed meanwhile', async () => {
     server.on('GET', '/api/v1/domains/acme', { status: 200, body: domain, headers: { etag: '"3"' } });
-    server.on('PUT', '/api/v1/domains/acme/policy', ({ body }) => ({ status: 200, body: { policy: body, affected: { count: 0, items: [] } } })); // prettier-ignore
+    server.on('PUT', '/api/v1/domains/acme/policy', ({ body }) => ({
+      status: 200,
+      body: { policy: body, affected: { count: 0, items: [] } },
+    }));
     expect((await rekey(['policy', 'set', '-d', 'acme', '--max-lifetime', '1y'])).code).toBe(0);
     expect(server.seen[1]).toMatchObject({
       headers: { 'if-match': '"3"' },
@@ -244,7 +288,14 @@ describe('writing', () => {
   });
 
   it('previews a policy without a write', async () => {
-    const item = { applicationId: APPLICATION, secretId: SECRET, description: 'CI', expiresAt: null, wouldExpireAt: '2030-01-01T00:00:00.000Z', wouldSource: 'application' }; // prettier-ignore
+    const item = {
+      applicationId: APPLICATION,
+      secretId: SECRET,
+      description: 'CI',
+      expiresAt: null,
+      wouldExpireAt: '2030-01-01T00:00:00.000Z',
+      wouldSource: 'application',
+    };
     const affected = { count: 1, items: [item] };
     const route = `/api/v1/domains/acme/applications/${APPLICATION}/policy`;
     server.on('PUT', route, ({ body }) => ({ status: 200, body: { policy: body, affected } }));
@@ -266,7 +317,14 @@ describe('writing', () => {
 
 describe('the check', () => {
   const route = '/api/v1/domains/acme/authenticate';
-  const valid = { valid: true, domainId: 'acme', clientId: 'billing', applicationId: APPLICATION, secretId: SECRET, version: 1 }; // prettier-ignore
+  const valid = {
+    valid: true,
+    domainId: 'acme',
+    clientId: 'billing',
+    applicationId: APPLICATION,
+    secretId: SECRET,
+    version: 1,
+  };
 
   it('says 0 for valid credentials, which it takes from standard input or a file', async () => {
     server.on('POST', route, { status: 200, body: valid });
@@ -312,7 +370,15 @@ describe('the check', () => {
 });
 
 describe('the history', () => {
-  const event = { stream: 'domain-acme', revision: 0, position: '01', eventId: SECRET, type: 'DomainCreated', data: { domainId: 'acme', name: 'Acme' }, metadata: { occurredAt: '2026-01-01T00:00:00.000Z', actor: { type: 'token', id: 'admin' } } }; // prettier-ignore
+  const event = {
+    stream: 'domain-acme',
+    revision: 0,
+    position: '01',
+    eventId: SECRET,
+    type: 'DomainCreated',
+    data: { domainId: 'acme', name: 'Acme' },
+    metadata: { occurredAt: '2026-01-01T00:00:00.000Z', actor: { type: 'token', id: 'admin' } },
+  };
 
   it('is asked for everything, one domain, or one application', async () => {
     const body = { items: [event] };
@@ -378,11 +444,26 @@ describe('the history', () => {
 });
 
 describe('notices', () => {
-  const notice = { id: `${SECRET}.1.5.ui`, domainId: 'acme', applicationId: APPLICATION, secretId: SECRET, version: 1, threshold: 5, channel: 'ui', state: 'sent', sentAt: '2026-01-01T00:00:00.000Z', clientId: 'billing', description: 'Nightly' }; // prettier-ignore
+  const notice = {
+    id: `${SECRET}.1.5.ui`,
+    domainId: 'acme',
+    applicationId: APPLICATION,
+    secretId: SECRET,
+    version: 1,
+    threshold: 5,
+    channel: 'ui',
+    state: 'sent',
+    sentAt: '2026-01-01T00:00:00.000Z',
+    clientId: 'billing',
+    description: 'Nightly',
+  };
 
   it('are listed, acknowledged and sent again', async () => {
     server.on('GET', '/api/v1/notifications', { status: 200, body: { items: [notice] } });
-    server.on('POST', `/api/v1/notifications/${notice.id}/acknowledge`, { status: 200, body: { ...notice, state: 'acknowledged' } }); // prettier-ignore
+    server.on('POST', `/api/v1/notifications/${notice.id}/acknowledge`, {
+      status: 200,
+      body: { ...notice, state: 'acknowledged' },
+    });
     server.on('POST', `/api/v1/notifications/${notice.id}/retry`, { status: 200, body: notice });
     const { stdout } = await rekey(['notifications', 'list', '--unacknowledged']);
     expect(stdout).toMatch(/01-01T00:00:00.000Z +expires within 5 days +Nightly +billing +acme +ui +sent/);
@@ -397,7 +478,11 @@ describe('what goes wrong', () => {
     const refusal = problem(400, 'invalid_request', 'Too long.', { field: 'name' });
     server.on('POST', '/api/v1/domains', refusal);
     const words = await rekey(['domain', 'create', 'Acme']);
-    expect(words).toEqual({ code: 1, stdout: '', stderr: 'rekey: Too long. (invalid_request, field name)\nCorrelation id: c0rr\n' }); // prettier-ignore
+    expect(words).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'rekey: Too long. (invalid_request, field name)\nCorrelation id: c0rr\n',
+    });
     const { stderr } = await rekey(['domain', 'create', 'Acme', '--json']);
     expect(JSON.parse(stderr)).toEqual(refusal.body);
   });
@@ -476,8 +561,16 @@ describe('projections', () => {
   const at = '/api/v1/projections';
   const build = 'secrets.v1.000002b';
   const standing = (name: string, active: boolean, owner?: string) => ({
-    view: 'secrets', version: 1, build: name, active, ready: active, checkpoint: '00042', lagSeconds: 1.25, parkedStreams: 2, owner,
-  }); // prettier-ignore
+    view: 'secrets',
+    version: 1,
+    build: name,
+    active,
+    ready: active,
+    checkpoint: '00042',
+    lagSeconds: 1.25,
+    parkedStreams: 2,
+    owner,
+  });
   const list = (...items: object[]) => ({ status: 200, body: { items } });
 
   it('shows how every build stands', async () => {
@@ -490,30 +583,51 @@ describe('projections', () => {
 
   it('begins a build, and waits until it answers where that is asked for', async () => {
     server.on('POST', `${at}/secrets/rebuild`, { status: 202, body: { view: 'secrets', build } });
-    expect(await rekey(['projections', 'rebuild', 'secrets'])).toMatchObject({ code: 0, stdout: expect.stringContaining(build) });
+    expect(await rekey(['projections', 'rebuild', 'secrets'])).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(build),
+    });
     server.on('GET', at, list(standing(build, false)), list(standing(build, true)));
-    expect((await rekey(['projections', 'rebuild', 'secrets', '--wait'])).stdout).toBe(`${build} answers for secrets.\n`);
+    expect((await rekey(['projections', 'rebuild', 'secrets', '--wait'])).stdout).toBe(
+      `${build} answers for secrets.\n`,
+    );
     expect(server.seen.filter(({ method }) => method === 'GET')).toHaveLength(2);
     // A younger one that was begun since will do as well; none at all will not.
     server.on('GET', at, list(standing('secrets.v1.000003c', true)));
     expect((await rekey(['projections', 'rebuild', 'secrets', '--wait'])).code).toBe(0);
     server.on('GET', at, list(standing('secrets.v1.000001a', true)));
-    expect(await rekey(['projections', 'rebuild', 'secrets', '--wait'])).toMatchObject({ code: 1, stderr: expect.stringContaining('is gone') });
+    expect(await rekey(['projections', 'rebuild', 'secrets', '--wait'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('is gone'),
+    });
     expect((await rekey(['projections', 'rebuild', 'usage'])).code).toBe(2);
-  }); // prettier-ignore
+  });
 
   it('shows what failed, and what was asked of it', async () => {
-    const failed = { view: 'secrets', build, stream: 'application-x', revision: 4, position: '00040', type: 'SecretAdded', cause: 'unknown type', waiting: 3 };
+    const failed = {
+      view: 'secrets',
+      build,
+      stream: 'application-x',
+      revision: 4,
+      position: '00040',
+      type: 'SecretAdded',
+      cause: 'unknown type',
+      waiting: 3,
+    };
     const replay = { askedAt: '2026-01-01T00:00:00.000Z', askedBy: 'token:ops', answered: false };
     const result = { at: '2026-01-01T00:00:01.000Z', events: 0, waiting: 3, cause: 'unknown type' };
-    server.on('GET', `${at}/failed`, list(failed, { ...failed, replay }, { ...failed, replay: { ...replay, answered: true, result } }));
+    server.on(
+      'GET',
+      `${at}/failed`,
+      list(failed, { ...failed, replay }, { ...failed, replay: { ...replay, answered: true, result } }),
+    );
     const lines = (await rekey(['projections', 'failed', '--view', 'secrets'])).stdout.split('\n');
     expect(lines[0]).toMatch(/^VIEW +STREAM +REVISION +EVENT +CAUSE +WAITING +REPLAY +BUILD$/);
     expect(lines[1]).toMatch(/^secrets +application-x +4 +SecretAdded +unknown type +3 +- +secrets\.v1\.000002b$/);
     expect(lines[2]).toContain('asked by token:ops at 2026-01-01T00:00:00.000Z');
     expect(lines[3]).toContain('0 events taken in, 3 waiting (unknown type), asked by token:ops');
     expect(server.seen[0]?.query).toEqual({ view: 'secrets' });
-  }); // prettier-ignore
+  });
 
   it('tells by its exit code what came of a replay', async () => {
     const run = async (status: number, result?: object) => {

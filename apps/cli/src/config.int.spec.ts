@@ -119,8 +119,13 @@ describe('the environment', () => {
   it('is read where it is not empty', () => {
     const env = { REKEY_URL: 'http://a', REKEY_TOKEN: '', REKEY_DOMAIN: 'acme', XDG_CONFIG_HOME: '/x', NO_COLOR: '1' };
     expect(readEnvironment(env)).toEqual({
-      url: 'http://a', token: undefined, tokenFile: undefined, domain: 'acme', settingsFolder: '/x', colour: false,
-    }); // prettier-ignore
+      url: 'http://a',
+      token: undefined,
+      tokenFile: undefined,
+      domain: 'acme',
+      settingsFolder: '/x',
+      colour: false,
+    });
     expect(readEnvironment({ NO_COLOR: '' }).colour).toBe(true);
     expect(readEnvironment({ TERM: 'dumb' }).colour).toBe(false);
   });

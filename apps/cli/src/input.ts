@@ -14,14 +14,29 @@ import { DateTime } from 'luxon';
 // What people write on a command line. These throw commander's error, which names the option or argument itself.
 
 const UNITS: Readonly<Record<string, DurationUnit>> = {
-  s: 'seconds', sec: 'seconds', second: 'seconds', seconds: 'seconds',
-  min: 'minutes', minute: 'minutes', minutes: 'minutes',
-  h: 'hours', hour: 'hours', hours: 'hours',
-  d: 'days', day: 'days', days: 'days',
-  w: 'weeks', week: 'weeks', weeks: 'weeks',
-  mo: 'months', month: 'months', months: 'months',
-  y: 'years', year: 'years', years: 'years',
-}; // prettier-ignore
+  s: 'seconds',
+  sec: 'seconds',
+  second: 'seconds',
+  seconds: 'seconds',
+  min: 'minutes',
+  minute: 'minutes',
+  minutes: 'minutes',
+  h: 'hours',
+  hour: 'hours',
+  hours: 'hours',
+  d: 'days',
+  day: 'days',
+  days: 'days',
+  w: 'weeks',
+  week: 'weeks',
+  weeks: 'weeks',
+  mo: 'months',
+  month: 'months',
+  months: 'months',
+  y: 'years',
+  year: 'years',
+  years: 'years',
+};
 const AMOUNT_MAX = 1_000_000_000;
 
 /** `90d`, `3months`, `"3 months"`: a whole amount and a unit, kept as it was written. */

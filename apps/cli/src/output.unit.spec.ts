@@ -42,12 +42,24 @@ describe('paper', () => {
   const [grey, coloured] = [new Paper(false), new Paper(true)];
 
   it('sets columns by their widest cell, without spaces at the end', () => {
-    const text = grey.table(['ID', 'NAME'], [['a', 'First'], ['longer', undefined]]); // prettier-ignore
+    const text = grey.table(
+      ['ID', 'NAME'],
+      [
+        ['a', 'First'],
+        ['longer', undefined],
+      ],
+    );
     expect(text.split('\n')).toEqual(['ID      NAME', 'a       First', 'longer  -']);
   });
 
   it('leaves out what is not there', () => {
-    expect(grey.record([['Name', 'Acme'], ['Expires', undefined], ['Id', 'x']])).toBe('Name  Acme\nId    x'); // prettier-ignore
+    expect(
+      grey.record([
+        ['Name', 'Acme'],
+        ['Expires', undefined],
+        ['Id', 'x'],
+      ]),
+    ).toBe('Name  Acme\nId    x');
   });
 
   it('has colours only where they are wanted', () => {

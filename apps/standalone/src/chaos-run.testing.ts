@@ -308,14 +308,16 @@ export class ChaosRun {
       for (const name of faults) times.set(name, [...(times.get(name) ?? []), wholeAfterMs]);
     const { counts, settled } = this.load;
     const { count: notices, repeated } = this.world.notices;
-    const lines = [...times].map(([name, all]) => `  ${all.length} × ${name}, whole after ${Math.max(...all)} ms at most`);
+    const lines = [...times].map(
+      ([name, all]) => `  ${all.length} × ${name}, whole after ${Math.max(...all)} ms at most`,
+    );
     return [
       `Chaos by seed ${this.options.seed}: ${this.reports.length} rounds, ${settled.length} commands, ${this.history.events.length} events`,
       `  ${counts.admitted} values admitted, ${counts.refused} refused, ${counts.either} in between, ${counts.unavailable + counts.unanswered} not judged`,
       `  ${notices} notices by webhook, of which ${repeated} came again`,
       ...lines.sort(),
     ].join('\n');
-  } // prettier-ignore
+  }
 
   async remove(): Promise<void> {
     const stopped = this.load.stop();

@@ -130,7 +130,10 @@ export class ChaosSystem {
 
   private launchProcess({ name, app, port }: Omit<Member, 'process'>): AppProcess {
     const { folder, env } = this.options;
-    const own = app === 'gateway' || app === 'standalone' ? ['HTTP_PORT'] : [`OPERATIONS_PORTS_${app.replace('-', '').toUpperCase()}`]; // prettier-ignore
+    const own =
+      app === 'gateway' || app === 'standalone'
+        ? ['HTTP_PORT']
+        : [`OPERATIONS_PORTS_${app.replace('-', '').toUpperCase()}`];
     const ports = Object.fromEntries(own.map((key) => [`REKEY_${key}`, String(port)]));
     const launched = new AppProcess(app, folder, { env: { ...env, ...ports } });
     void once(launched.child, 'exit').then(([code, signal]) => {

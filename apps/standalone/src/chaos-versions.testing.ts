@@ -67,9 +67,16 @@ export const takeOver = async (
 /** Resolves when commands are settled, and checks answered for certain, as before. */
 const goesOn = async ({ settled, counts }: Load): Promise<void> => {
   const checked = (): number => counts.admitted + counts.refused;
-  const goal = { settled: settled.length + COMMANDS, checked: checked() + CHECKS, admitted: counts.admitted + ADMITTED };
-  await until('the load goes on', () => settled.length >= goal.settled && checked() >= goal.checked && counts.admitted >= goal.admitted);
-}; // prettier-ignore
+  const goal = {
+    settled: settled.length + COMMANDS,
+    checked: checked() + CHECKS,
+    admitted: counts.admitted + ADMITTED,
+  };
+  await until(
+    'the load goes on',
+    () => settled.length >= goal.settled && checked() >= goal.checked && counts.admitted >= goal.admitted,
+  );
+};
 
 const until = async (what: string, condition: () => Promise<boolean> | boolean): Promise<void> => {
   for (const deadline = performance.now() + WITHIN_MS; !(await condition()); await sleep(50))

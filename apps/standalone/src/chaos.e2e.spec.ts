@@ -55,16 +55,20 @@ const describeOnOwn = (name: string, engines: readonly EngineName[], tests: () =
     process.stderr.write(`Not run: chaos ${name}, for ${why}.\n`);
     it.skip(`not run: ${why}`, () => undefined);
   });
-}; // prettier-ignore
+};
 
 const SERVICES = { projector: 2, 'command-service': 2, 'expiry-watcher': 2, gateway: 2 } as const;
 const ENGINES = ['kafka', 'mongodb', 'redis'] as const;
 
 describe('chaos', () => {
-  describeOnOwn('among four services, two of each', ENGINES, () => holdsThroughChaos({ apps: SERVICES, engines: ENGINES }));
+  describeOnOwn('among four services, two of each', ENGINES, () =>
+    holdsThroughChaos({ apps: SERVICES, engines: ENGINES }),
+  );
   describe('on a real EventStoreDB', () =>
     describeOn(['eventstore'], ({ eventstore }) => {
       describe('in standalone', () => holdsThroughChaos({ apps: { standalone: 1 }, engines: [], eventstore }));
-      describeOnOwn('among four services, two of each', ENGINES, () => holdsThroughChaos({ apps: SERVICES, engines: ENGINES, eventstore }));
+      describeOnOwn('among four services, two of each', ENGINES, () =>
+        holdsThroughChaos({ apps: SERVICES, engines: ENGINES, eventstore }),
+      );
     }));
-}); // prettier-ignore
+});

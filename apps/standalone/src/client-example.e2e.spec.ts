@@ -68,7 +68,18 @@ describeOn(['kafka', 'mongodb', 'redis'], (urls) => {
     for (const name of Object.keys(dependencies))
       symlinkSync(path.join(ROOT, 'node_modules', name), path.join(home, 'node_modules', name));
 
-    const keys = ['keys', '--json', '--out', 'billing-key.json', '--name', 'billing', '--role', 'manager', '--only-domain', 'shop']; // prettier-ignore
+    const keys = [
+      'keys',
+      '--json',
+      '--out',
+      'billing-key.json',
+      '--name',
+      'billing',
+      '--role',
+      'manager',
+      '--only-domain',
+      'shop',
+    ];
     const { service } = JSON.parse(execFileSync(process.execPath, [CLI, ...keys], { cwd: home, encoding: 'utf8' })) as {
       service: object;
     };

@@ -48,9 +48,15 @@ describe('the command handler on the embedded stores', () => {
   });
   const handlerWith = (over: Partial<{ store: EventStore; outcomes: Outcomes; secretsMax: number }> = {}) =>
     new CommandHandler({
-      store, outcomes, hasher, clock, secretsMax: 10, openingKey: commandSeal.privateKey,
-      effective: () => Promise.resolve(true), ...over,
-    }); // prettier-ignore
+      store,
+      outcomes,
+      hasher,
+      clock,
+      secretsMax: 10,
+      openingKey: commandSeal.privateKey,
+      effective: () => Promise.resolve(true),
+      ...over,
+    });
   const send = (envelope: CommandEnvelope, handler = handlerWith(), caller = ADMIN): Promise<CommandReply> =>
     handler.handle({ command: envelope, caller, correlationId: 'test' });
   /** A command whose events are stored and whose outcome is not. */
@@ -249,12 +255,14 @@ describe('the command handler on the embedded stores', () => {
         {
           type: 'RegisterApplication',
           data: {
-            ...target, clientId: other, name: 'Imported',
+            ...target,
+            clientId: other,
+            name: 'Imported',
             firstSecret: { secretId, description: 'Default', sealedValue: await seal(value, commandSeal.publicKey) },
           },
         },
         id,
-      ); // prettier-ignore
+      );
     await expect(register('rky_x').then((bad) => send(bad))).rejects.toMatchObject({ code: 'invalid_request' });
     expect(await send(await register(brought))).toMatchObject({ status: 'accepted', replayed: false });
     expect(await send(await register(brought))).toMatchObject({ status: 'accepted', replayed: true });

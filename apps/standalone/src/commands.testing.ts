@@ -48,14 +48,26 @@ const ofDomain = (domain: Domain, random: Random): Plan => {
   const hold = (held: boolean): void => void (domain.busy = held);
   const update = { method: 'PATCH', target: domain.path, hold } as const;
   if (domain.gate.state === 'shut')
-    return { ...update, body: { enabled: true }, events: ['DomainEnabled'], gates: [domain.gate], accepted: () => domain.gate.set('open') };
+    return {
+      ...update,
+      body: { enabled: true },
+      events: ['DomainEnabled'],
+      gates: [domain.gate],
+      accepted: () => domain.gate.set('open'),
+    };
   const lot = random();
   if (lot < 0.2)
-    return { ...update, body: { enabled: false }, events: ['DomainDisabled'], gates: [domain.gate], accepted: () => domain.gate.set('shut') };
+    return {
+      ...update,
+      body: { enabled: false },
+      events: ['DomainDisabled'],
+      gates: [domain.gate],
+      accepted: () => domain.gate.set('shut'),
+    };
   if (lot < 0.5) return { ...update, body: { name: another('Domain') }, events: ['DomainRenamed'] };
   const policy = { expiry: { mode: 'after', after: { amount: ++names, unit: 'days' } } };
   return { method: 'PUT', target: `${domain.path}/policy`, hold, body: policy, events: ['PolicyChanged'] };
-}; // prettier-ignore
+};
 
 const register = (slot: Slot, random: Random): Plan => {
   const own = random() < 0.25 ? { value: `${another('a value of our own')} ${random()}` } : {};
@@ -109,7 +121,12 @@ const ofApplication = (application: Application, random: Random): Plan => {
   if (gate.state === 'shut') return enable(application);
   const lot = random();
   if (lot < 0.3)
-    return { ...update(application, { enabled: false }), events: ['ApplicationDisabled'], gates: [gate], accepted: () => gate.set('shut') };
+    return {
+      ...update(application, { enabled: false }),
+      events: ['ApplicationDisabled'],
+      gates: [gate],
+      accepted: () => gate.set('shut'),
+    };
   if (lot < 0.7) {
     const body = { name: another('App'), contacts: [`ops${++names}@example.com`] };
     return { ...update(application, body), events: ['ApplicationRenamed', 'ContactsChanged'] };
@@ -117,7 +134,7 @@ const ofApplication = (application: Application, random: Random): Plan => {
   const expiry = { mode: 'after', after: { amount: ++names, unit: 'days' } };
   const { hold } = update(application, {});
   return { method: 'PUT', target: `${path}/policy`, body: { expiry }, events: ['PolicyChanged'], hold };
-}; // prettier-ignore
+};
 
 const ofSecrets = (application: Application, random: Random): Plan | undefined => {
   const lot = random();

@@ -29,9 +29,24 @@ const SECRETS: readonly DemoSecret[] = [
 ];
 
 const DOMAINS = [
-  { id: 'acme', name: 'Acme', applications: [['billing', 'Billing'], ['shop', 'Shop'], ['reports', 'Reports']] },
-  { id: 'globex', name: 'Globex', applications: [['portal', 'Portal'], ['sync', 'Directory sync']] },
-] as const; // prettier-ignore
+  {
+    id: 'acme',
+    name: 'Acme',
+    applications: [
+      ['billing', 'Billing'],
+      ['shop', 'Shop'],
+      ['reports', 'Reports'],
+    ],
+  },
+  {
+    id: 'globex',
+    name: 'Globex',
+    applications: [
+      ['portal', 'Portal'],
+      ['sync', 'Directory sync'],
+    ],
+  },
+] as const;
 
 /**
  * Fills an installation with two domains and with secrets in all states. The command ids are always the same, so doing
@@ -66,9 +81,13 @@ export const fillDemo = async (bus: CommandBus, recipientKey: JWK, nowMs: number
         const secretId = uuidV5(description, applicationId);
         const notBefore = notBeforeDays && new Date(nowMs + notBeforeDays * 86_400_000).toISOString();
         await send(`${secretId}.add`, 'AddSecret', {
-          ...ids, secretId, description,
-          ...(expiresIn && { expiresIn }), ...(notBefore && { notBefore }), ...(allowedCidrs && { allowedCidrs: [...allowedCidrs] }),
-        }); // prettier-ignore
+          ...ids,
+          secretId,
+          description,
+          ...(expiresIn && { expiresIn }),
+          ...(notBefore && { notBefore }),
+          ...(allowedCidrs && { allowedCidrs: [...allowedCidrs] }),
+        });
         if (then === 'revoke')
           await send(`${secretId}.then`, 'RevokeSecret', { ...ids, secretId, reason: 'keyCompromise' });
         if (then === 'suspend')

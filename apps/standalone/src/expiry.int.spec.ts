@@ -49,10 +49,18 @@ class Watched {
     const { store, database } = watched.stores;
     const light = { memoryKiB: 1024, iterations: 1, parallelism: 1 };
     const handler = new CommandHandler({
-      store, clock, outcomes: await SqliteOutcomes.open(database), secretsMax: 10, openingKey: {},
-      hasher: new Argon2SecretHasher({ generated: light, imported: { ...light, memoryKiB: 19_456, iterations: 2 }, indexKey: randomBytes(32) }),
+      store,
+      clock,
+      outcomes: await SqliteOutcomes.open(database),
+      secretsMax: 10,
+      openingKey: {},
+      hasher: new Argon2SecretHasher({
+        generated: light,
+        imported: { ...light, memoryKiB: 19_456, iterations: 2 },
+        indexKey: randomBytes(32),
+      }),
       effective: () => Promise.resolve(true),
-    }); // prettier-ignore
+    });
     await watched.bus.serve(handler.handle);
     return watched;
   }
@@ -66,9 +74,20 @@ class Watched {
     await this.view.start();
     this.jobs = await SqliteJobs.open({ database, clock, report: () => undefined });
     this.watcher = new ExpiryWatcher({
-      store, clock, jobs: this.jobs, bus: this.bus, notifiers: this.channels, schedule: this.view, retryMs: 50,
-      notifications: { enabled: true, cronExpression: '* * * * * *', timezone: 'Europe/Berlin', expiryThresholds: [20, 1] },
-    }); // prettier-ignore
+      store,
+      clock,
+      jobs: this.jobs,
+      bus: this.bus,
+      notifiers: this.channels,
+      schedule: this.view,
+      retryMs: 50,
+      notifications: {
+        enabled: true,
+        cronExpression: '* * * * * *',
+        timezone: 'Europe/Berlin',
+        expiryThresholds: [20, 1],
+      },
+    });
     await this.watcher.start();
     await eventually(async () => this.watcher.status().ready);
   }
@@ -131,7 +150,10 @@ describe('the watcher on the embedded stores', () => {
     expect(await watched.recorded('SecretExpired')).toMatchObject([{ secretId, version: 1, expiresAt }]);
     const recordedLateMs = clock.nowMs() - Date.parse(expiresAt);
     expect(recordedLateMs).toBeLessThan(5_000);
-    expect(heard()).toEqual([[1, 0], [1, 0]]); // prettier-ignore
+    expect(heard()).toEqual([
+      [1, 0],
+      [1, 0],
+    ]);
     expect(watched.channels[0]?.heard[0]).toMatchObject({ applicationName: 'Billing', contacts: ['ops@example.org'] });
     await eventually(async () => (await watched.counts()).every(({ waiting, running }) => waiting + running === 0));
   });
@@ -147,7 +169,10 @@ describe('the watcher on the embedded stores', () => {
     await watched.until('ExpiryNoticeSent', 4);
     await watched.stop();
     await watched.start();
-    expect(heard()).toEqual([[1, 0], [1, 0]]); // prettier-ignore
+    expect(heard()).toEqual([
+      [1, 0],
+      [1, 0],
+    ]);
     expect(await watched.recorded('SecretExpired')).toHaveLength(1);
   });
 
@@ -193,8 +218,16 @@ describe('the watcher on the embedded stores', () => {
         status,
       ]);
     const lastMs = new Date(Date.parse(expiresAt) - 1).toISOString();
-    expect(await live(lastMs)).toEqual([['short', 'active'], ['long', 'active']]); // prettier-ignore
-    expect(await live(expiresAt)).toEqual([['short', 'expired'], ['long', 'active']]); // prettier-ignore
-    await expect(readHistory(store, { domains: [] }, { limit: 1, after: 'x' })).rejects.toMatchObject({ code: 'invalid_request' }); // prettier-ignore
+    expect(await live(lastMs)).toEqual([
+      ['short', 'active'],
+      ['long', 'active'],
+    ]);
+    expect(await live(expiresAt)).toEqual([
+      ['short', 'expired'],
+      ['long', 'active'],
+    ]);
+    await expect(readHistory(store, { domains: [] }, { limit: 1, after: 'x' })).rejects.toMatchObject({
+      code: 'invalid_request',
+    });
   });
 });

@@ -44,7 +44,11 @@ export class HistoryReader {
 
   private take(event: Told): void {
     const { stream, metadata } = event;
-    const { place, broken } = checkLink({ ...event, metadata: { ...metadata } }, this.places.get(stream) ?? CHAIN_START, sha256);
+    const { place, broken } = checkLink(
+      { ...event, metadata: { ...metadata } },
+      this.places.get(stream) ?? CHAIN_START,
+      sha256,
+    );
     if (broken) this.problems.push(`the chain of ${stream} is broken at ${broken.revision}: ${broken.cause}`);
     this.places.set(stream, place);
     this.events.push(event);
@@ -57,7 +61,7 @@ export class HistoryReader {
       if (writers) writers.push(commandId);
       else this.writers.set(stream, [commandId]);
     }
-  } // prettier-ignore
+  }
 
   /** How many commands wrote to the same stream after this one; undefined where it made no event. */
   writtenSince({ reply }: SentCommand): number | undefined {
@@ -74,8 +78,10 @@ export class HistoryReader {
     const told = new Set(settled.map(({ reply }) => reply?.headers['rekey-command-id']));
     for (const [commandId, [event]] of this.commands)
       if (event?.metadata.actor.type === 'token' && !told.has(commandId) && event.type !== 'DomainCreated')
-        this.problems.push(`${event.type} at ${event.stream}/${event.revision} comes from no command that was accepted`);
-  } // prettier-ignore
+        this.problems.push(
+          `${event.type} at ${event.stream}/${event.revision} comes from no command that was accepted`,
+        );
+  }
 
   private judgeOne({ key, plan, reply, accepted }: SentCommand): void {
     if (!reply || !accepted) return;

@@ -13,7 +13,7 @@ interface Client {
   readonly applicationId: string;
   readonly secretId: string;
   readonly secret: string;
-} // prettier-ignore
+}
 
 const client = async (system: TestSystem, clientId: string, body: object = {}): Promise<Client> => {
   const { id: applicationId } = await system.done('POST', `/domains/${DOMAIN}/applications`, { clientId, name: 'A' });
@@ -118,13 +118,20 @@ describe('forward-auth', () => {
     expect(await as(`Bearer ${system.token('viewer')}`)).toBe(403);
     for (const token of ['', 'Bearer made-up', system.token('proxy'), good]) expect(await as(token)).toBe(401);
     const none = await system.ask('GET', FORWARD, undefined, { as: null, headers: { authorization: good } });
-    expect([none.status, none.body.code, none.headers.get('www-authenticate')]).toEqual([401, 'unauthenticated', 'Bearer']); // prettier-ignore
+    expect([none.status, none.body.code, none.headers.get('www-authenticate')]).toEqual([
+      401,
+      'unauthenticated',
+      'Bearer',
+    ]);
     const wrongPlace = await system.ask('GET', FORWARD, undefined, { as: 'proxy' });
     expect(wrongPlace.body.code).toBe('unauthenticated');
   });
 
   it('takes HEAD as GET', async () => {
-    const headers = { 'rekey-authorization': `Bearer ${system.token('proxy')}`, authorization: basic('billing', billing.secret) }; // prettier-ignore
+    const headers = {
+      'rekey-authorization': `Bearer ${system.token('proxy')}`,
+      authorization: basic('billing', billing.secret),
+    };
     const { status, headers: told } = await system.ask('HEAD', FORWARD, undefined, { as: null, headers });
     expect([status, told.get('x-rekey-client-id')]).toEqual([204, 'billing']);
   });
@@ -162,11 +169,17 @@ describe('forward-auth behind trusted proxies', () => {
   it('reads X-Forwarded-For from the right, as far as it goes through trusted machines', async () => {
     const { secret } = await client(system, 'office', { allowedCidrs: ['203.0.113.0/24', '2001:db8::/32'] });
     const from = async (chain: string) => (await forward(basic('office', secret), { 'x-forwarded-for': chain })).status;
-    for (const chain of ['203.0.113.9', '198.51.100.1, 203.0.113.9', 'nonsense, 203.0.113.9, 10.1.1.1', '2001:db8::7', '::ffff:203.0.113.9'])
+    for (const chain of [
+      '203.0.113.9',
+      '198.51.100.1, 203.0.113.9',
+      'nonsense, 203.0.113.9, 10.1.1.1',
+      '2001:db8::7',
+      '::ffff:203.0.113.9',
+    ])
       expect([chain, await from(chain)]).toEqual([chain, 204]);
     for (const chain of ['203.0.113.9, 198.51.100.1', '203.0.113.9, nonsense', '10.1.1.1', '', '203.0.113.9:4711'])
       expect([chain, await from(chain)]).toEqual([chain, 401]);
-  }); // prettier-ignore
+  });
 
   it('shows the address in what a secret was used from', async () => {
     const { secret, secretId, applicationId } = await client(system, 'used');

@@ -21,17 +21,76 @@ interface Malformed {
 
 const PROTOTYPE_KEYS = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', 'length', ''];
 const TEXTS = [
-  '', ' ', '\u0000', 'a\u0000b', '\n', '\r\nX-Evil: 1', '..', '../..', '%00', "' OR 1=1 --", '$ne', '\ud800', '\u202e', 'İ', 'ß'.repeat(200),
-  'null', 'undefined', 'NaN', '-1', '1e999', '0x10', '9007199254740993', 'true', '[]', '{}', '2026-02-30T00:00:00Z', '9999-12-31T23:59:60Z',
-  '+275760-09-13T00:00:00.000Z', '0000-01-01T00:00:00Z', '10.0.0.0/99', '::ffff:1.2.3.4', 'x'.repeat(5_000), '{"a":1}', 'text/csv', '*', '%', '"1"', ',',
-]; // prettier-ignore
+  '',
+  ' ',
+  '\u0000',
+  'a\u0000b',
+  '\n',
+  '\r\nX-Evil: 1',
+  '..',
+  '../..',
+  '%00',
+  "' OR 1=1 --",
+  '$ne',
+  '\ud800',
+  '\u202e',
+  'İ',
+  'ß'.repeat(200),
+  'null',
+  'undefined',
+  'NaN',
+  '-1',
+  '1e999',
+  '0x10',
+  '9007199254740993',
+  'true',
+  '[]',
+  '{}',
+  '2026-02-30T00:00:00Z',
+  '9999-12-31T23:59:60Z',
+  '+275760-09-13T00:00:00.000Z',
+  '0000-01-01T00:00:00Z',
+  '10.0.0.0/99',
+  '::ffff:1.2.3.4',
+  'x'.repeat(5_000),
+  '{"a":1}',
+  'text/csv',
+  '*',
+  '%',
+  '"1"',
+  ',',
+];
 const VALUES: readonly unknown[] = [
-  ...TEXTS, null, true, false, 0, -1, 1.5, 1e308, 2 ** 53, [], {}, [[]], [null], { amount: 1, unit: 'days' }, { amount: 1e9, unit: 'years' },
-  { amount: -1, unit: 'seconds' }, { mode: 'after' }, { mode: 'after', after: { amount: 1, unit: 'eons' } }, Array(1_000).fill('a@example.org'),
-]; // prettier-ignore
+  ...TEXTS,
+  null,
+  true,
+  false,
+  0,
+  -1,
+  1.5,
+  1e308,
+  2 ** 53,
+  [],
+  {},
+  [[]],
+  [null],
+  { amount: 1, unit: 'days' },
+  { amount: 1e9, unit: 'years' },
+  { amount: -1, unit: 'seconds' },
+  { mode: 'after' },
+  { mode: 'after', after: { amount: 1, unit: 'eons' } },
+  Array(1_000).fill('a@example.org'),
+];
 
-const text = fc.oneof(fc.constantFrom(...TEXTS), fc.string({ unit: 'binary', maxLength: 40 }), fc.string({ maxLength: 40 })); // prettier-ignore
-const value = fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...VALUES) }, { weight: 1, arbitrary: fc.jsonValue({ maxDepth: 4 }) }); // prettier-ignore
+const text = fc.oneof(
+  fc.constantFrom(...TEXTS),
+  fc.string({ unit: 'binary', maxLength: 40 }),
+  fc.string({ maxLength: 40 }),
+);
+const value = fc.oneof(
+  { weight: 3, arbitrary: fc.constantFrom(...VALUES) },
+  { weight: 1, arbitrary: fc.jsonValue({ maxDepth: 4 }) },
+);
 
 /** Halves of surrogate pairs are no text that could be encoded. */
 const wellFormed = (held: string): string => Buffer.from(held).toString();
@@ -46,9 +105,11 @@ const encoded = fc.tuple(text, fc.constantFrom('right', 'twice', 'broken', 'lati
 
 const fieldsOf = (schema: z.ZodType | undefined): string[] => {
   if (!schema) return [];
-  const { properties = {} } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as { properties?: object };
+  const { properties = {} } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as {
+    properties?: object;
+  };
   return Object.keys(properties);
-}; // prettier-ignore
+};
 
 const paths = (route: Route, known: Readonly<Record<string, string>>): fc.Arbitrary<string> => {
   const segments = route.url.split('/').map((segment) => {
@@ -72,9 +133,11 @@ const bodies = (route: Route): fc.Arbitrary<Buffer | undefined> => {
   const example = (route.example ?? {}) as Record<string, unknown>;
   const names = [...fieldsOf(route.body), ...Object.keys(example), ...PROTOTYPE_KEYS, 'more'];
   const changed = fc.array(fc.tuple(fc.constantFrom(...names), value), { maxLength: 3 }).map((changes) => {
-    const members = [...Object.entries(example), ...changes].map(([key, held]) => `${JSON.stringify(key)}:${JSON.stringify(held)}`);
+    const members = [...Object.entries(example), ...changes].map(
+      ([key, held]) => `${JSON.stringify(key)}:${JSON.stringify(held)}`,
+    );
     return Buffer.from(`{${members.join(',')}}`);
-  }); // prettier-ignore
+  });
   const nested = fc.constantFrom('[', '{"a":').map((open) => Buffer.from(open.repeat(10_000)));
   const closed = fc
     .constantFrom(1_000, 20_000, 40_000)
@@ -95,8 +158,24 @@ const bodies = (route: Route): fc.Arbitrary<Buffer | undefined> => {
 };
 
 /** Node's client refuses to send what no header may hold; the raw requests below send that too. */
-const headerText = text.map((held) => Buffer.from(held).toString('latin1').replace(/[^\t\x20-\x7e\x80-\xff]/g, '').slice(0, 3_000)); // prettier-ignore
-const TYPES = ['application/json', 'application/json; charset=utf-16', 'APPLICATION/JSON;charset="x', 'text/plain', 'application/xml', 'application/json, text/plain', '', ';', 'application/problem+json', 'multipart/form-data']; // prettier-ignore
+const headerText = text.map((held) =>
+  Buffer.from(held)
+    .toString('latin1')
+    .replace(/[^\t\x20-\x7e\x80-\xff]/g, '')
+    .slice(0, 3_000),
+);
+const TYPES = [
+  'application/json',
+  'application/json; charset=utf-16',
+  'APPLICATION/JSON;charset="x',
+  'text/plain',
+  'application/xml',
+  'application/json, text/plain',
+  '',
+  ';',
+  'application/problem+json',
+  'multipart/form-data',
+];
 /** With `proxy`, the token of one, as forward-auth takes it, and credentials of a client in all states of decay. */
 const headers = (token: string, proxy?: string): fc.Arbitrary<Record<string, string>> => {
   const seldom = fc.record(
@@ -117,10 +196,19 @@ const headers = (token: string, proxy?: string): fc.Arbitrary<Record<string, str
     },
     { requiredKeys: [] },
   );
-  const credentials = fc.oneof(headerText, text.map((held) => `Basic ${Buffer.from(held).toString('base64')}`)); // prettier-ignore
-  const bearer = fc.oneof({ weight: 9, arbitrary: fc.constant(`Bearer ${token}`) }, { weight: 1, arbitrary: headerText }); // prettier-ignore
+  const credentials = fc.oneof(
+    headerText,
+    text.map((held) => `Basic ${Buffer.from(held).toString('base64')}`),
+  );
+  const bearer = fc.oneof(
+    { weight: 9, arbitrary: fc.constant(`Bearer ${token}`) },
+    { weight: 1, arbitrary: headerText },
+  );
   const authorization = proxy === undefined ? bearer : credentials;
-  const type = fc.oneof({ weight: 6, arbitrary: fc.constant('application/json') }, { weight: 1, arbitrary: fc.constantFrom(...TYPES) }); // prettier-ignore
+  const type = fc.oneof(
+    { weight: 6, arbitrary: fc.constant('application/json') },
+    { weight: 1, arbitrary: fc.constantFrom(...TYPES) },
+  );
   return fc
     .tuple(authorization, type, fc.oneof({ weight: 2, arbitrary: fc.constant({}) }, { weight: 1, arbitrary: seldom }))
     .map(([who, what, more]) => ({
@@ -160,7 +248,10 @@ describe('malformed input', () => {
       const length = body === undefined ? {} : { 'content-length': String(body.length) };
       const options = { agent, host: '127.0.0.1', port: system.port, method, path, headers: { ...given, ...length } };
       const request = http.request(options, (response) => {
-        const answered = { status: response.statusCode ?? 0, headers: new Headers(response.headers as Record<string, string>) }; // prettier-ignore
+        const answered = {
+          status: response.statusCode ?? 0,
+          headers: new Headers(response.headers as Record<string, string>),
+        };
         // A stream has no end; that it began is the answer.
         if (response.headers['content-type'] === 'text/event-stream') {
           request.destroy();
@@ -235,7 +326,9 @@ describe('malformed input', () => {
       'PROPFIND',
       'QUERY',
     );
-    const anywhere = fc.array(fc.oneof(encoded, fc.constantFrom('api', 'v1', 'domains', 'health', '', '.', '..')), { maxLength: 6 }); // prettier-ignore
+    const anywhere = fc.array(fc.oneof(encoded, fc.constantFrom('api', 'v1', 'domains', 'health', '', '.', '..')), {
+      maxLength: 6,
+    });
     await fc.assert(
       fc.asyncProperty(methods, anywhere, headers(system.token('admin')), async (method, parts, given) => {
         const path = `/${parts.join('/')}`;
@@ -255,9 +348,19 @@ describe('malformed input', () => {
       for (const [place, to] of bytes) request[place] = to;
       return request;
     });
-    const line = fc.tuple(fc.constantFrom('GET', 'POST', 'get', 'G ET', ''), fc.string({ unit: 'binary', maxLength: 30 }), fc.constantFrom('HTTP/1.1', 'HTTP/1.0', 'HTTP/9.9', 'HTTP', '')); // prettier-ignore
-    const odd = line.map(([method, target, version]) => Buffer.from(`${method} /${target} ${version}\r\nHost: x\r\nConnection: close\r\n\r\n`)); // prettier-ignore
-    const header = fc.tuple(headerText, fc.string({ unit: 'binary', maxLength: 20 })).map(([name, held]) => Buffer.from(`GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${name}: ${held}\r\n\r\n`)); // prettier-ignore
+    const line = fc.tuple(
+      fc.constantFrom('GET', 'POST', 'get', 'G ET', ''),
+      fc.string({ unit: 'binary', maxLength: 30 }),
+      fc.constantFrom('HTTP/1.1', 'HTTP/1.0', 'HTTP/9.9', 'HTTP', ''),
+    );
+    const odd = line.map(([method, target, version]) =>
+      Buffer.from(`${method} /${target} ${version}\r\nHost: x\r\nConnection: close\r\n\r\n`),
+    );
+    const header = fc
+      .tuple(headerText, fc.string({ unit: 'binary', maxLength: 20 }))
+      .map(([name, held]) =>
+        Buffer.from(`GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${name}: ${held}\r\n\r\n`),
+      );
     await fc.assert(
       fc.asyncProperty(fc.oneof(flipped, odd, header), async (bytes) => {
         // A request that is not complete is waited for: the end of what is sent ends it.

@@ -12,9 +12,15 @@ const appendUnreadable = async ({ standalone }: TestSystem): Promise<void> => {
   const store = await SqliteEventStore.open(database, new SystemClock());
   const commandId = randomUUID();
   const metadata = {
-    commandId, correlationId: commandId, causationId: commandId, actor: { type: 'token', id: 'a' } as const,
-    occurredAt: '2026-01-01T00:00:00.000Z', schemaVersion: 1, previousHash: '', hash: 'h',
-  }; // prettier-ignore
+    commandId,
+    correlationId: commandId,
+    causationId: commandId,
+    actor: { type: 'token', id: 'a' } as const,
+    occurredAt: '2026-01-01T00:00:00.000Z',
+    schemaVersion: 1,
+    previousHash: '',
+    hash: 'h',
+  };
   const event = { eventId: randomUUID(), type: 'FromTheFuture', data: { verifier: 'phc' }, metadata };
   await store.append(STREAM, NO_STREAM, [event]);
   await store.close();
@@ -49,7 +55,14 @@ describe('the projections, by status', () => {
         const { items } = await system.done('GET', '/projections');
         expect(items.map(({ view }: { view: string }) => view).sort()).toEqual(Object.keys(VIEW_VERSIONS).sort());
         for (const item of items)
-          expect(item).toMatchObject({ version: 1, active: true, ready: true, lagSeconds: 0, owner: 'standalone', parkedStreams: 0 }); // prettier-ignore
+          expect(item).toMatchObject({
+            version: 1,
+            active: true,
+            ready: true,
+            lagSeconds: 0,
+            owner: 'standalone',
+            parkedStreams: 0,
+          });
       });
 
       it('lists nothing where nothing failed', async () => {
@@ -59,7 +72,9 @@ describe('the projections, by status', () => {
       it('says of a replay what came of it, and shows it with the event that failed', async () => {
         await appendUnreadable(system);
         const items = await parked();
-        expect(items.map(({ stream, waiting }: { stream: string; waiting: number }) => [stream, waiting])).toContainEqual([STREAM, 1]); // prettier-ignore
+        expect(
+          items.map(({ stream, waiting }: { stream: string; waiting: number }) => [stream, waiting]),
+        ).toContainEqual([STREAM, 1]);
         expect(JSON.stringify(items)).not.toContain('phc');
         const answer = await ask('POST', '/projections/secrets/replay', { stream: STREAM });
         const result = {
@@ -83,15 +98,18 @@ describe('the projections, by status', () => {
         const answer = await ask('POST', '/projections/domains/rebuild');
         expect(answer).toMatchObject({ status: 202, body: { view: 'domains', build: expect.any(String) } });
         await until('the build answers', async () =>
-          (await projection('domains')).some((each: { build: string; active: boolean }) => each.active && each.build === answer.body.build),
-        ); // prettier-ignore
+          (await projection('domains')).some(
+            (each: { build: string; active: boolean }) => each.active && each.build === answer.body.build,
+          ),
+        );
         expect(await system.done('GET', '/domains/acme')).toMatchObject({ id: 'acme' });
       });
     });
 
     describe('400', () => {
       it('names what is wrong', async () => {
-        const field = async (...request: Parameters<TestSystem['ask']>) => (await refused(400, 'invalid_request', ...request)).field; // prettier-ignore
+        const field = async (...request: Parameters<TestSystem['ask']>) =>
+          (await refused(400, 'invalid_request', ...request)).field;
         expect(await field('POST', '/projections/usage/rebuild')).toBe('view');
         expect(await field('POST', '/projections/secrets/rebuild', { force: true })).toBe('force');
         expect(await field('POST', '/projections/secrets/replay', {})).toBe('stream');

@@ -30,11 +30,16 @@ describe('the resources of the API', () => {
       name: 'An application',
       ...body,
     });
-    return { id, clientId, path: `/domains/${domainId}/applications/${id}` }; // prettier-ignore
+    return { id, clientId, path: `/domains/${domainId}/applications/${id}` };
   };
   const secret = async (path: string, body: object = {}) => {
     const made = await done('POST', `${path}/secrets`, { description: randomUUID(), ...body });
-    return { ...made, path: `${path}/secrets/${made.id}` } as { id: string; secret: string; path: string; description: string }; // prettier-ignore
+    return { ...made, path: `${path}/secrets/${made.id}` } as {
+      id: string;
+      secret: string;
+      path: string;
+      description: string;
+    };
   };
   const etag = async (path: string): Promise<string> => (await ask('GET', path)).headers.get('etag') ?? 'none';
   /** All items of a list, page by page. */
@@ -113,7 +118,9 @@ describe('the resources of the API', () => {
         const { lastNotice, expiredAt } = await done('GET', short.path);
         return expiredAt !== undefined && lastNotice?.threshold === 0;
       });
-      const [notice] = (await all(`/notifications?domain=${DOMAIN}&limit=200`)).filter(({ secretId }) => secretId === short.id); // prettier-ignore
+      const [notice] = (await all(`/notifications?domain=${DOMAIN}&limit=200`)).filter(
+        ({ secretId }) => secretId === short.id,
+      );
       await done('POST', `/notifications/${notice.id}/acknowledge`);
       expect(await etag(short.path)).toBe(made);
       const renewed = await ask('POST', `${short.path}/renew`, { expiresAt: null }, { headers: { 'if-match': made } });
@@ -234,7 +241,14 @@ describe('the resources of the API', () => {
       const credentials = { clientId, clientSecret: body.secret };
       const target = `/domains/${DOMAIN}/authenticate`;
       const answer = await ask('POST', target, credentials, { as: 'proxy', headers: atLeast });
-      expect(answer.body).toEqual({ valid: true, domainId: DOMAIN, clientId, applicationId: applicationIdOf(DOMAIN, clientId), secretId: body.id, version: 1 }); // prettier-ignore
+      expect(answer.body).toEqual({
+        valid: true,
+        domainId: DOMAIN,
+        clientId,
+        applicationId: applicationIdOf(DOMAIN, clientId),
+        secretId: body.id,
+        version: 1,
+      });
     });
   });
 
@@ -273,8 +287,10 @@ describe('the resources of the API', () => {
       const judged = new Map(preview.affected.items.map((item: { secretId: string }) => [item.secretId, item]));
       const { createdAt } = await done('GET', never.path);
       expect(judged.get(never.id)).toMatchObject({
-        expiresAt: null, wouldExpireAt: new Date(Date.parse(createdAt) + 90 * DAY_MS).toISOString(), wouldSource: 'domain',
-      }); // prettier-ignore
+        expiresAt: null,
+        wouldExpireAt: new Date(Date.parse(createdAt) + 90 * DAY_MS).toISOString(),
+        wouldSource: 'domain',
+      });
       expect(judged.get(own.id)).toMatchObject({ description: 'own', wouldSource: 'command' });
       expect(await etag(`/domains/${id}`)).toBe(before);
       expect(await done('GET', `/domains/${id}`)).toMatchObject({ policy: {} });
@@ -430,14 +446,23 @@ describe('the resources of the API', () => {
       expect(await names('', { as: 'limited' })).toEqual([]);
       const [revoked] = await all(`/secrets?domain=${INVENTORY}&status=revoked`);
       expect(revoked).toMatchObject({
-        applicationId, applicationName: 'The Shop', clientId: 'shop', domainId: INVENTORY, revocationReason: 'keyCompromise',
-        createdBy: { type: 'token', id: 'admin' }, revokedBy: { type: 'token', id: 'admin' }, revokedAt: expect.any(String),
-      }); // prettier-ignore
+        applicationId,
+        applicationName: 'The Shop',
+        clientId: 'shop',
+        domainId: INVENTORY,
+        revocationReason: 'keyCompromise',
+        createdBy: { type: 'token', id: 'admin' },
+        revokedBy: { type: 'token', id: 'admin' },
+        revokedAt: expect.any(String),
+      });
     });
 
     it('refuses the cursor of another order', async () => {
       const { next } = await done('GET', `/secrets?domain=${INVENTORY}&limit=1&sort=description`);
-      const answer = await ask('GET', `/secrets?domain=${INVENTORY}&limit=1&sort=createdAt&after=${encodeURIComponent(next)}`); // prettier-ignore
+      const answer = await ask(
+        'GET',
+        `/secrets?domain=${INVENTORY}&limit=1&sort=createdAt&after=${encodeURIComponent(next)}`,
+      );
       expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_request', field: 'after' } });
     });
   });
@@ -492,7 +517,14 @@ describe('the resources of the API', () => {
       const headers = { accept: 'application/x-ndjson' };
       const { text, headers: answered } = await ask('GET', `${path}/history`, undefined, { headers });
       expect(answered.get('content-type')).toBe('application/x-ndjson; charset=utf-8');
-      expect(types(text.trimEnd().split('\n').map((line) => JSON.parse(line)))).toEqual(LIFE); // prettier-ignore
+      expect(
+        types(
+          text
+            .trimEnd()
+            .split('\n')
+            .map((line) => JSON.parse(line)),
+        ),
+      ).toEqual(LIFE);
       const everything = (await ask('GET', '/history', undefined, { headers })).text.trimEnd().split('\n');
       expect(everything.length).toBe((await all('/history?limit=200')).length);
       const cut = await ask('GET', '/history?after=1', undefined, { headers });
@@ -525,7 +557,13 @@ describe('the resources of the API', () => {
         const notices = await all(`/notifications?domain=${DOMAIN}`);
         return notices.find(({ secretId, channel }) => secretId === expiring.id && channel === 'ui');
       });
-      expect(found).toMatchObject({ threshold: 20, version: 1, state: 'sent', description: 'expiring', applicationName: 'Noticed' }); // prettier-ignore
+      expect(found).toMatchObject({
+        threshold: 20,
+        version: 1,
+        state: 'sent',
+        description: 'expiring',
+        applicationName: 'Noticed',
+      });
       const target = `/notifications/${found.id}`;
       expect((await ask('POST', `${target}/acknowledge`, undefined, { as: 'viewer' })).status).toBe(403);
       const acknowledged = await done('POST', `${target}/acknowledge`, undefined, { as: 'limited' });
@@ -564,7 +602,8 @@ describe('the resources of the API', () => {
       try {
         await hooked.done('POST', '/domains', { id: DOMAIN, name: 'Acme' });
         const { id } = await hooked.done('POST', `/domains/${DOMAIN}/applications`, { name: 'A' });
-        const add = (body: object) => hooked.done('POST', `/domains/${DOMAIN}/applications/${id}/secrets`, { description: randomUUID(), ...body }); // prettier-ignore
+        const add = (body: object) =>
+          hooked.done('POST', `/domains/${DOMAIN}/applications/${id}/secrets`, { description: randomUUID(), ...body });
         const { id: secretId } = await add({ expiresIn: days(3) });
         const realNow = Date.now.bind(Date);
         let aheadMs = 0;
@@ -572,23 +611,31 @@ describe('the resources of the API', () => {
         /** Between its tries a notice rests for minutes: they pass here, and another secret's notice wakes the watcher. */
         const noticed = async (state: string) => {
           const { items } = await hooked.done('GET', '/notifications?limit=200');
-          const found = items.find((notice: Answer['body']) => notice.secretId === secretId && notice.channel === 'webhook' && notice.state === state); // prettier-ignore
+          const found = items.find(
+            (notice: Answer['body']) =>
+              notice.secretId === secretId && notice.channel === 'webhook' && notice.state === state,
+          );
           if (found) return found;
           aheadMs += 6 * MINUTE_MS;
           const other = await add({ expiresIn: days(2) });
-          await hooked.done('POST', `/domains/${DOMAIN}/applications/${id}/secrets/${other.id}/revoke`, { force: true });
+          await hooked.done('POST', `/domains/${DOMAIN}/applications/${id}/secrets/${other.id}/revoke`, {
+            force: true,
+          });
         };
         const failed = await until('a notice that failed', () => noticed('failed'));
         expect(failed).toMatchObject({ cause: expect.any(String), failedAt: expect.any(String) });
         broken = false;
         await hooked.done('POST', `/notifications/${failed.id}/retry`);
-        expect(await until('the notice to be sent', () => noticed('sent'))).toMatchObject({ id: failed.id, recipients: 1 });
+        expect(await until('the notice to be sent', () => noticed('sent'))).toMatchObject({
+          id: failed.id,
+          recipients: 1,
+        });
       } finally {
         await hooked.stop();
         hook.close();
         folder.remove();
       }
-    }); // prettier-ignore
+    });
   });
 
   describe('commands', () => {
@@ -610,7 +657,10 @@ describe('the resources of the API', () => {
       const key = randomUUID();
       await ask('POST', `${path}/secrets`, { description: 'CI' }, { headers: { 'idempotency-key': key } });
       const id = uuidV5(JSON.stringify(['token', 'admin', key]), 'b1b0c6f2-6d5f-4c55-8a3e-0d5a7e0f4c11');
-      expect(await done('GET', `/commands/${id}`)).toMatchObject({ status: 'rejected', error: { code: 'description_taken' } }); // prettier-ignore
+      expect(await done('GET', `/commands/${id}`)).toMatchObject({
+        status: 'rejected',
+        error: { code: 'description_taken' },
+      });
     });
   });
 });

@@ -17,12 +17,20 @@ describe('the API, by status', () => {
     const clientId = `app-${randomUUID()}`;
     const application = await done('POST', `${at}/applications`, { clientId, name: 'An application', ...body });
     return { ...application, path: `${at}/applications/${application.id}` } as {
-      id: string; clientId: string; path: string; firstSecret: { id: string; secret: string };
-    }; // prettier-ignore
+      id: string;
+      clientId: string;
+      path: string;
+      firstSecret: { id: string; secret: string };
+    };
   };
   const added = async (path: string, body: object = {}) => {
     const secret = await done('POST', `${path}/secrets`, { description: randomUUID(), ...body });
-    return { ...secret, path: `${path}/secrets/${secret.id}` } as { id: string; secret: string; path: string; expiresAt: string }; // prettier-ignore
+    return { ...secret, path: `${path}/secrets/${secret.id}` } as {
+      id: string;
+      secret: string;
+      path: string;
+      expiresAt: string;
+    };
   };
   /** Asks for what is refused, and answers the problem. */
   const refused = async (status: number, code: string, ...request: Parameters<TestSystem['ask']>) => {
@@ -41,7 +49,10 @@ describe('the API, by status', () => {
         REKEY_COMMANDS_WAITTIMEOUTMS: '1000',
         REKEY_AUTHENTICATION_FAILURESPERMINUTEMAX: '3',
       },
-      callers: { limited: { roles: ['manager'], domains: [DOMAIN] }, elsewhere: { roles: ['admin'], domains: ['globex'] } }, // prettier-ignore
+      callers: {
+        limited: { roles: ['manager'], domains: [DOMAIN] },
+        elsewhere: { roles: ['admin'], domains: ['globex'] },
+      },
     });
     await done('POST', '/domains', { id: DOMAIN, name: 'Acme', contacts: ['security@acme.example'] });
   });
@@ -76,12 +87,13 @@ describe('the API, by status', () => {
       const secret = await added(path);
       const renewed = await done('POST', `${secret.path}/renew`, { overlap: { amount: 1, unit: 'hours' }, version: 1 });
       expect(renewed).toMatchObject({ id: secret.id, version: 2, previousValidUntil: expect.any(String) });
-      for (const value of [secret.secret, renewed.secret]) expect(await system.check(DOMAIN, clientId, value)).toBe(200);
+      for (const value of [secret.secret, renewed.secret])
+        expect(await system.check(DOMAIN, clientId, value)).toBe(200);
       const receipt = await done('POST', `${secret.path}/end-overlap`);
       expect(receipt).toEqual({ position: expect.any(String), effectiveAt: expect.any(String) });
       expect(await system.check(DOMAIN, clientId, secret.secret)).toBe(401);
       expect(await system.check(DOMAIN, clientId, renewed.secret)).toBe(200);
-    }); // prettier-ignore
+    });
 
     it('does what is done already again without a word, and tells the same', async () => {
       const { path } = await registered();
@@ -106,7 +118,10 @@ describe('the API, by status', () => {
   describe('201', () => {
     it('says where the new domain lies', async () => {
       const answer = await ask('POST', '/domains', { name: 'New Ground', contacts: [] });
-      expect(answer).toMatchObject({ status: 201, body: { id: 'new-ground', name: 'New Ground', policy: {}, applications: 0 } }); // prettier-ignore
+      expect(answer).toMatchObject({
+        status: 201,
+        body: { id: 'new-ground', name: 'New Ground', policy: {}, applications: 0 },
+      });
       expect(answer.headers.get('location')).toBe('/api/v1/domains/new-ground');
       expect(answer.headers.get('etag')).toBe('"0"');
     });
@@ -130,8 +145,14 @@ describe('the API, by status', () => {
       const answer = await ask('POST', `${path}/secrets`, body);
       expect(answer).toMatchObject({
         status: 201,
-        body: { description: 'CI', version: 1, status: 'expiring', expirySource: 'command', allowedCidrs: ['10.0.0.0/8'] },
-      }); // prettier-ignore
+        body: {
+          description: 'CI',
+          version: 1,
+          status: 'expiring',
+          expirySource: 'command',
+          allowedCidrs: ['10.0.0.0/8'],
+        },
+      });
       const { secret, id, hint } = answer.body;
       expect(answer.headers.get('location')).toBe(`/api/v1${path}/secrets/${id}`);
       expect(secret.endsWith(hint)).toBe(true);
@@ -157,7 +178,11 @@ describe('the API, by status', () => {
 
     it('deletes a domain with all that is in it', async () => {
       await done('POST', '/domains', { id: 'short-lived', name: 'Short' });
-      const { firstSecret } = await done('POST', '/domains/short-lived/applications', { clientId: 'a', name: 'A', firstSecret: {} }); // prettier-ignore
+      const { firstSecret } = await done('POST', '/domains/short-lived/applications', {
+        clientId: 'a',
+        name: 'A',
+        firstSecret: {},
+      });
       expect(await system.check('short-lived', 'a', firstSecret.secret)).toBe(200);
       expect((await ask('DELETE', '/domains/short-lived')).status).toBe(204);
       expect(await system.check('short-lived', 'a', firstSecret.secret)).toBe(401);
@@ -178,9 +203,16 @@ describe('the API, by status', () => {
       await field('id', 'POST', '/domains', { id: 'No Such Id', name: 'x' });
       await field('id', 'POST', '/domains', { id: 'api', name: 'x' });
       await field('contacts.1', 'POST', '/domains', { name: 'x', contacts: ['a@example.org', 'nobody'] });
-      await field('expiresIn.unit', 'POST', `${path}/secrets`, { description: 'x', expiresIn: { amount: 1, unit: 'moons' } }); // prettier-ignore
+      await field('expiresIn.unit', 'POST', `${path}/secrets`, {
+        description: 'x',
+        expiresIn: { amount: 1, unit: 'moons' },
+      });
       await field('expiresAt', 'POST', `${path}/secrets`, { description: 'x', expiresAt: '2020-01-01T00:00:00Z' });
-      await field('expiresAt', 'POST', `${path}/secrets`, { description: 'x', expiresAt: '2099-01-01T00:00:00Z', expiresIn: { amount: 1, unit: 'days' } }); // prettier-ignore
+      await field('expiresAt', 'POST', `${path}/secrets`, {
+        description: 'x',
+        expiresAt: '2099-01-01T00:00:00Z',
+        expiresIn: { amount: 1, unit: 'days' },
+      });
       await field('allowedCidrs.0', 'POST', `${path}/secrets`, { description: 'x', allowedCidrs: ['10.0.0.0/33'] });
       await field('firstSecret.value', 'POST', `${at}/applications`, { name: 'x', firstSecret: { value: 'rky_mine' } });
       await field('reason', 'POST', `${path}/secrets/${UNKNOWN}/suspend`, { reason: 'two\nlines' });
@@ -239,7 +271,7 @@ describe('the API, by status', () => {
       const headers = authorization === undefined ? {} : { authorization };
       const answer = await refused(401, 'unauthenticated', 'GET', '/domains', undefined, { as: null, headers });
       expect(answer.headers.get('www-authenticate')).toBe('Bearer');
-    }); // prettier-ignore
+    });
 
     it('tells a client nothing but that its credentials are not valid', async () => {
       const { path, clientId } = await registered();
@@ -249,9 +281,13 @@ describe('the API, by status', () => {
       const later = await added(path, { notBefore: '2099-01-01T00:00:00Z' });
       const texts = new Set<string>();
       const tries: [string, string][] = [
-        [clientId, 'wrong'], [clientId, suspended.secret], [clientId, later.secret],
-        [clientId, `${good.secret.slice(0, -1)}!`], ['nobody', good.secret], [clientId.toUpperCase(), good.secret],
-      ]; // prettier-ignore
+        [clientId, 'wrong'],
+        [clientId, suspended.secret],
+        [clientId, later.secret],
+        [clientId, `${good.secret.slice(0, -1)}!`],
+        ['nobody', good.secret],
+        [clientId.toUpperCase(), good.secret],
+      ];
       for (const [id, clientSecret] of tries) {
         // Each from an address of its own, for the first few failures are all that is told as such.
         const remoteAddress = `192.0.2.${texts.size + tries.findIndex((each) => each[0] === id && each[1] === clientSecret)}`;
@@ -261,7 +297,13 @@ describe('the API, by status', () => {
         texts.add(JSON.stringify({ ...answer.body, correlationId: '' }));
       }
       const elsewhere = { clientId, clientSecret: good.secret, remoteAddress: '192.0.2.99' };
-      texts.add(JSON.stringify({ ...(await refused(401, 'invalid_client_credentials', 'POST', '/domains/nowhere/authenticate', elsewhere)).body, correlationId: '' })); // prettier-ignore
+      texts.add(
+        JSON.stringify({
+          ...(await refused(401, 'invalid_client_credentials', 'POST', '/domains/nowhere/authenticate', elsewhere))
+            .body,
+          correlationId: '',
+        }),
+      );
       expect(texts.size).toBe(1);
       expect(await system.check(DOMAIN, clientId, good.secret)).toBe(200);
     });
@@ -271,7 +313,14 @@ describe('the API, by status', () => {
     it('lets nobody do what their role does not say', async () => {
       await refused(403, 'forbidden', 'POST', '/domains', { name: 'x' }, { as: 'manager' });
       await refused(403, 'forbidden', 'GET', '/domains', undefined, { as: 'proxy' });
-      await refused(403, 'forbidden', 'POST', `${at}/authenticate`, { clientId: 'a', clientSecret: 'b' }, { as: 'viewer' }); // prettier-ignore
+      await refused(
+        403,
+        'forbidden',
+        'POST',
+        `${at}/authenticate`,
+        { clientId: 'a', clientSecret: 'b' },
+        { as: 'viewer' },
+      );
       await refused(403, 'forbidden', 'POST', '/domains', { name: 'x' }, { as: 'elsewhere' });
     });
 
@@ -290,7 +339,9 @@ describe('the API, by status', () => {
       await refused(404, 'domain_not_found', 'POST', '/domains/none/applications', { name: 'x' });
       await refused(404, 'application_not_found', 'GET', `${at}/applications/${UNKNOWN}`);
       await refused(404, 'application_not_found', 'GET', `${at}/applications/${UNKNOWN}/history`);
-      await refused(404, 'application_not_found', 'PUT', `${at}/applications/${UNKNOWN}/policy?preview=true`, { expiry: { mode: 'inherit' } }); // prettier-ignore
+      await refused(404, 'application_not_found', 'PUT', `${at}/applications/${UNKNOWN}/policy?preview=true`, {
+        expiry: { mode: 'inherit' },
+      });
       await refused(404, 'secret_not_found', 'GET', `${path}/secrets/${UNKNOWN}`);
       await refused(404, 'secret_not_found', 'POST', `${path}/secrets/${UNKNOWN}/revoke`);
       await refused(404, 'not_found', 'POST', '/notifications/none/acknowledge');
@@ -332,7 +383,7 @@ describe('the API, by status', () => {
       const answer = await ask(method, target);
       expect([answer.status, answer.headers.get('allow')]).toEqual([405, allowed]);
       if (method !== 'HEAD') expect(answer.body.code).toBe('method_not_allowed');
-    }); // prettier-ignore
+    });
   });
 
   describe('409', () => {
@@ -413,13 +464,18 @@ describe('the API, by status', () => {
       const { path } = await registered();
       const first = (await ask('GET', path)).headers.get('etag') ?? '';
       await done('PATCH', path, { name: 'Changed' }, { headers: { 'if-match': first } });
-      for (const [method, body] of [['PATCH', { name: 'Again' }], ['DELETE', undefined]] as const) {
-        const { body: problem } = await refused(412, 'revision_conflict', method, path, body, { headers: { 'if-match': first } }); // prettier-ignore
+      for (const [method, body] of [
+        ['PATCH', { name: 'Again' }],
+        ['DELETE', undefined],
+      ] as const) {
+        const { body: problem } = await refused(412, 'revision_conflict', method, path, body, {
+          headers: { 'if-match': first },
+        });
         expect(`"${problem.revision}"`).toBe((await ask('GET', path)).headers.get('etag'));
       }
       expect(await done('GET', path)).toMatchObject({ name: 'Changed' });
       await done('PATCH', path, { name: 'Whatever' }, { headers: { 'if-match': '*' } });
-    }); // prettier-ignore
+    });
   });
 
   describe('413', () => {
@@ -429,15 +485,27 @@ describe('the API, by status', () => {
   });
 
   describe('415', () => {
-    it.each(['text/plain', 'text/xml', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'nonsense'])(
-      'takes no %s',
-      async (type) => {
-        await refused(415, 'unsupported_media_type', 'POST', '/domains', '{"name":"x"}', { headers: { 'content-type': type } }); // prettier-ignore
-      },
-    ); // prettier-ignore
+    it.each([
+      'text/plain',
+      'text/xml',
+      'application/x-www-form-urlencoded',
+      'multipart/form-data; boundary=x',
+      'nonsense',
+    ])('takes no %s', async (type) => {
+      await refused(415, 'unsupported_media_type', 'POST', '/domains', '{"name":"x"}', {
+        headers: { 'content-type': type },
+      });
+    });
 
     it('takes no compressed body', async () => {
-      await refused(415, 'unsupported_media_type', 'POST', '/domains', { name: 'x' }, { headers: { 'content-encoding': 'gzip' } }); // prettier-ignore
+      await refused(
+        415,
+        'unsupported_media_type',
+        'POST',
+        '/domains',
+        { name: 'x' },
+        { headers: { 'content-encoding': 'gzip' } },
+      );
     });
   });
 
@@ -452,13 +520,22 @@ describe('the API, by status', () => {
         const { body } = await refused(422, 'lifetime_out_of_bounds', ...request);
         expect(body).toMatchObject({ bound, field, ...bounds[bound as keyof typeof bounds] });
       };
-      await beyond('maxLifetime', 'expiresIn', 'POST', `${path}/secrets`, { description: 'x', expiresIn: { amount: 2, unit: 'months' } }); // prettier-ignore
+      await beyond('maxLifetime', 'expiresIn', 'POST', `${path}/secrets`, {
+        description: 'x',
+        expiresIn: { amount: 2, unit: 'months' },
+      });
       await beyond('maxLifetime', 'expiresAt', 'POST', `${path}/secrets`, { description: 'x', expiresAt: null });
-      await beyond('minLifetime', 'expiresIn', 'POST', `${path}/secrets`, { description: 'x', expiresIn: { amount: 1, unit: 'minutes' } }); // prettier-ignore
+      await beyond('minLifetime', 'expiresIn', 'POST', `${path}/secrets`, {
+        description: 'x',
+        expiresIn: { amount: 1, unit: 'minutes' },
+      });
       const forever = { expiry: { mode: 'never' } };
       await beyond('maxLifetime', 'expiry.mode', 'PUT', `${path}/policy`, forever);
       await beyond('maxLifetime', 'expiry.mode', 'PUT', `${path}/policy?preview=true`, forever);
-      await beyond('maxLifetime', 'expiry.mode', 'PUT', '/domains/bounded/policy?preview=true', { ...bounds, ...forever }); // prettier-ignore
+      await beyond('maxLifetime', 'expiry.mode', 'PUT', '/domains/bounded/policy?preview=true', {
+        ...bounds,
+        ...forever,
+      });
       const inherited = await done('POST', `${path}/secrets`, { description: 'x' });
       expect(inherited.expirySource).toBe('domain-bound');
     });
@@ -466,7 +543,14 @@ describe('the API, by status', () => {
     it('idempotency_key_reused', async () => {
       const headers = { 'idempotency-key': randomUUID() };
       await done('POST', `${at}/applications`, { clientId: randomUUID(), name: 'x' }, { headers });
-      await refused(422, 'idempotency_key_reused', 'POST', `${at}/applications`, { clientId: randomUUID(), name: 'x' }, { headers }); // prettier-ignore
+      await refused(
+        422,
+        'idempotency_key_reused',
+        'POST',
+        `${at}/applications`,
+        { clientId: randomUUID(), name: 'x' },
+        { headers },
+      );
     });
   });
 
@@ -561,21 +645,32 @@ describe('202', () => {
   it('brings what is known, the value included, where the views are not there in time', async () => {
     const ask: TestSystem['ask'] = (...request) => system.ask(...request);
     await until('the domain', async () => {
-      const { status } = await ask('POST', '/domains', { id: DOMAIN, name: 'Acme' }, { headers: { 'idempotency-key': 'd' } }); // prettier-ignore
+      const { status } = await ask(
+        'POST',
+        '/domains',
+        { id: DOMAIN, name: 'Acme' },
+        { headers: { 'idempotency-key': 'd' } },
+      );
       return status === 201;
     });
     const application = { clientId: 'late', name: 'An application', firstSecret: {} };
     const late = await whileViewsWait(() => ask('POST', `/domains/${DOMAIN}/applications`, application));
     expect(late.status).toBe(202);
     const { headers, body } = late;
-    expect(body).toMatchObject({ domainId: DOMAIN, position: headers.get('rekey-position'), commandId: headers.get('rekey-command-id') }); // prettier-ignore
+    expect(body).toMatchObject({
+      domainId: DOMAIN,
+      position: headers.get('rekey-position'),
+      commandId: headers.get('rekey-command-id'),
+    });
     const { firstSecret, clientId, position } = body;
     expect(headers.get('location')).toBe(`/api/v1/commands/${body.commandId}`);
     const outcome = await ask('GET', `/commands/${body.commandId}`);
     expect(outcome.body).toMatchObject({ status: 'accepted', position, result: { secretId: firstSecret.id } });
     expect(outcome.text).not.toContain(firstSecret.secret);
     await until('the application', async () => {
-      const { status } = await ask('GET', `/domains/${DOMAIN}/applications/${body.id}`, undefined, { headers: { 'rekey-at-least': position } }); // prettier-ignore
+      const { status } = await ask('GET', `/domains/${DOMAIN}/applications/${body.id}`, undefined, {
+        headers: { 'rekey-at-least': position },
+      });
       return status === 200;
     });
     await until('the check', async () => (await system.check(DOMAIN, clientId, firstSecret.secret)) === 200);
@@ -583,7 +678,12 @@ describe('202', () => {
 
   it('says of a revocation that it may not be effective yet', async () => {
     const { firstSecret, id } = await until('an application', async () => {
-      const { status, body } = await system.ask('POST', `/domains/${DOMAIN}/applications`, { clientId: 'revoked', name: 'x', firstSecret: {} }, { headers: { 'idempotency-key': 'r' } }); // prettier-ignore
+      const { status, body } = await system.ask(
+        'POST',
+        `/domains/${DOMAIN}/applications`,
+        { clientId: 'revoked', name: 'x', firstSecret: {} },
+        { headers: { 'idempotency-key': 'r' } },
+      );
       return (status === 201 || status === 202) && body;
     });
     const path = `/domains/${DOMAIN}/applications/${id}/secrets/${firstSecret.id}/revoke`;

@@ -90,7 +90,9 @@ describe('live changes', () => {
     expect(reader.response.statusCode).toBe(200);
     expect(reader.response.headers).toMatchObject({ 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
     const { id } = await system.done('POST', `/domains/${DOMAIN}/applications`, { name: 'A' });
-    const { secret, id: secretId } = await system.done('POST', `/domains/${DOMAIN}/applications/${id}/secrets`, { description: 'CI' }); // prettier-ignore
+    const { secret, id: secretId } = await system.done('POST', `/domains/${DOMAIN}/applications/${id}/secrets`, {
+      description: 'CI',
+    });
     await until('both changes', async () => reader.changes.length === 2);
     expect(reader.types()).toEqual(['ApplicationRegistered', 'SecretAdded']);
     expect(reader.changes[1]?.data).toMatchObject({ domainId: DOMAIN, applicationId: id, secretId });
@@ -134,7 +136,10 @@ describe('live changes', () => {
       await system.done('PATCH', `/domains/${DOMAIN}`, { name: `Name ${count}` });
     await until('all changes', async () => live.changes.length === 30);
     stalled.response.resume();
-    await until('them for the other one too', async () => stalled.types().filter((type) => type === 'DomainRenamed').length >= 30); // prettier-ignore
+    await until(
+      'them for the other one too',
+      async () => stalled.types().filter((type) => type === 'DomainRenamed').length >= 30,
+    );
   });
 
   it('a HEAD answers at once, and leaves the connection free', async () => {
@@ -163,7 +168,9 @@ describe('HTTP itself', () => {
   const read = (text: string) => {
     const [head = '', ...rest] = text.split('\r\n\r\n');
     const [first = '', ...lines] = head.split('\r\n');
-    const headers = new Map(lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 2)] as const)); // prettier-ignore
+    const headers = new Map(
+      lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 2)] as const),
+    );
     const body = rest.join('\r\n\r\n').slice(0, Number(headers.get('content-length') ?? 0));
     return { status: Number(first.split(' ')[1]), headers, body };
   };
@@ -222,17 +229,42 @@ describe('HTTP itself', () => {
     ['a method that nobody knows', 'BREW / HTTP/1.1\r\nHost: x\r\n\r\n', 400, 'invalid_request'],
     ['a tunnel', 'CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n', 405, 'method_not_allowed'],
     ['no Host', `GET /api/v1/domains HTTP/1.1\r\n\r\n`, 400, 'invalid_request'],
-    ['two lengths', 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n', 400, 'invalid_request'],
-    ['length and chunks', 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n', 400, 'invalid_request'],
+    [
+      'two lengths',
+      'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',
+      400,
+      'invalid_request',
+    ],
+    [
+      'length and chunks',
+      'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n',
+      400,
+      'invalid_request',
+    ],
     ['a negative length', 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n', 400, 'invalid_request'],
-    ['broken chunks', 'POST /api/v1/domains HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', 400, 'invalid_request'],
+    [
+      'broken chunks',
+      'POST /api/v1/domains HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
+      400,
+      'invalid_request',
+    ],
     ['a header with NUL', 'GET / HTTP/1.1\r\nHost: x\r\nX: a\u0000b\r\n\r\n', 400, 'invalid_request'],
-    ['a header that is too long', `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 413, 'payload_too_large'],
+    [
+      'a header that is too long',
+      `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`,
+      413,
+      'payload_too_large',
+    ],
     ['a path that is too long', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 413, 'payload_too_large'],
     ['a bad escape', 'GET /api/v1/domains/%zz HTTP/1.1\r\nHost: x\r\n\r\n', 400, 'invalid_request'],
     ['an escape that is no UTF-8', 'GET /api/v1/domains/%ff%fe HTTP/1.1\r\nHost: x\r\n\r\n', 400, 'invalid_request'],
     ['an unknown expectation', 'GET /nothing HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\n\r\n', 404, 'not_found'],
-    ['an upgrade', 'GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n', 404, 'not_found'],
+    [
+      'an upgrade',
+      'GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n',
+      404,
+      'not_found',
+    ],
     ['HTTP/2 without asking', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'invalid_request'],
   ])('answers %s with a problem document', async (_what, bytes, status, code) => {
     const answer = read(await system.raw(bytes, /\}$/));
@@ -240,7 +272,7 @@ describe('HTTP itself', () => {
     const problem = JSON.parse(answer.body);
     expect({ status: answer.status, code: problem.code }).toEqual({ status, code });
     expect(problem).toMatchObject({ status, type: `urn:rekey:error:${code}`, correlationId: expect.any(String) });
-  }); // prettier-ignore
+  });
 
   it('lets nobody take for ever to ask', async () => {
     const head =
@@ -257,9 +289,13 @@ describe('HTTP itself', () => {
     const head =
       'POST /api/v1/domains HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n';
     const answer = closing.raw(`${head}{`);
-    await until('the request', () => new Promise<boolean>((resolve) => {
-      closing.standalone.server.server.getConnections((_error, count) => resolve(count > 0));
-    })); // prettier-ignore
+    await until(
+      'the request',
+      () =>
+        new Promise<boolean>((resolve) => {
+          closing.standalone.server.server.getConnections((_error, count) => resolve(count > 0));
+        }),
+    );
     await closing.stop();
     await answer;
   });
@@ -280,9 +316,12 @@ describe('HTTP itself', () => {
     const post = (body: Buffer) =>
       fetch(`${system.url}/api/v1/domains`, {
         method: 'POST',
-        headers: { authorization: `Bearer ${system.token('admin')}`, 'content-type': 'application/json; charset=latin1' },
+        headers: {
+          authorization: `Bearer ${system.token('admin')}`,
+          'content-type': 'application/json; charset=latin1',
+        },
         body,
-      }); // prettier-ignore
+      });
     const made = await post(Buffer.from('{"name": "Größe 🔑"}'));
     expect(await made.json()).toMatchObject({ name: 'Größe 🔑' });
     const broken = await post(Buffer.from('{"name": "Größe"}', 'latin1'));
@@ -298,7 +337,26 @@ describe('TLS', () => {
     const folder = temporaryFolder();
     const [cert, key] = [path.join(folder.path, 'cert.pem'), path.join(folder.path, 'key.pem')];
     const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];
-    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1', '-keyout', key, '-out', cert, ...subject], { stdio: 'ignore' }); // prettier-ignore
+    execFileSync(
+      'openssl',
+      [
+        'req',
+        '-x509',
+        '-newkey',
+        'ec',
+        '-pkeyopt',
+        'ec_paramgen_curve:P-256',
+        '-nodes',
+        '-days',
+        '1',
+        '-keyout',
+        key,
+        '-out',
+        cert,
+        ...subject,
+      ],
+      { stdio: 'ignore' },
+    );
     const system = await TestSystem.start({ env: { REKEY_HTTP_TLS_CERTFILE: cert, REKEY_HTTP_TLS_KEYFILE: key } });
     try {
       expect(system.url).toMatch(/^https:/);
@@ -312,7 +370,10 @@ describe('TLS', () => {
             })
             .on('error', reject);
         });
-      expect(await ask({ ca: readFileSync(cert) })).toMatchObject({ status: 200, text: expect.stringContaining('ready') }); // prettier-ignore
+      expect(await ask({ ca: readFileSync(cert) })).toMatchObject({
+        status: 200,
+        text: expect.stringContaining('ready'),
+      });
       await expect(ask({ ca: readFileSync(cert), maxVersion: 'TLSv1.1', minVersion: 'TLSv1' })).rejects.toThrow();
       await expect(ask({})).rejects.toThrow(/self-signed/);
     } finally {

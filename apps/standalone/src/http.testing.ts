@@ -99,7 +99,12 @@ export class TestSystem {
     });
     const text = await response.text();
     const json = /[/+]json$/.test((response.headers.get('content-type') ?? '').replace(/;.*/, ''));
-    const answer = { status: response.status, headers: response.headers, text, body: json && text !== '' ? JSON.parse(text) : undefined }; // prettier-ignore
+    const answer = {
+      status: response.status,
+      headers: response.headers,
+      text,
+      body: json && text !== '' ? JSON.parse(text) : undefined,
+    };
     this.document.hold(method, path, answer);
     return answer;
   }
@@ -107,9 +112,10 @@ export class TestSystem {
   /** The same, for what must be accepted; answers the body. */
   async done(method: string, target: string, body?: unknown, options: Ask = {}): Promise<Answer['body']> {
     const answer = await this.ask(method, target, body, options);
-    if (answer.status < 200 || answer.status > 201) throw new Error(`${method} ${target}: ${answer.status} ${answer.text}`);
+    if (answer.status < 200 || answer.status > 201)
+      throw new Error(`${method} ${target}: ${answer.status} ${answer.text}`);
     return answer.body;
-  } // prettier-ignore
+  }
 
   /** Holds an answer that came another way to the document. */
   hold(method: string, path: string, answer: Answer): void {
@@ -188,8 +194,10 @@ class ApiDocument {
     const pointer = place.map((part) => `/${part.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
     const check = this.ajv.getSchema(`api#${pointer}`);
     if (check?.(value)) return;
-    throw new Error(`${where} is not as it is described: ${this.ajv.errorsText(check?.errors)} in ${JSON.stringify(value)}`);
-  } // prettier-ignore
+    throw new Error(
+      `${where} is not as it is described: ${this.ajv.errorsText(check?.errors)} in ${JSON.stringify(value)}`,
+    );
+  }
 }
 
 /** Waits until a condition holds; fails after a while with what it was about. */

@@ -5,11 +5,23 @@ import { CommandHandler, type CommandHandlerOptions } from '@rekey/commands';
 import { senderOf, type Caller, type CommandEnvelope, type CommandReply } from '@rekey/contracts';
 import { applicationIdOf, applicationStream } from '@rekey/domain';
 import {
-  CommandTokens, commandSigner, makeSigningKey, open, parseSigningKey, seal, type ServiceSender, type SigningKeys,
-} from '@rekey/platform'; // prettier-ignore
+  CommandTokens,
+  commandSigner,
+  makeSigningKey,
+  open,
+  parseSigningKey,
+  seal,
+  type ServiceSender,
+  type SigningKeys,
+} from '@rekey/platform';
 import {
-  EngineUnavailable, SystemClock, type CommandRecord, type CommandRequest, type EventStore, type SignCommand,
-} from '@rekey/ports'; // prettier-ignore
+  EngineUnavailable,
+  SystemClock,
+  type CommandRecord,
+  type CommandRequest,
+  type EventStore,
+  type SignCommand,
+} from '@rekey/ports';
 import { describeOn } from '@rekey/testing';
 import { Kafka, Partitioners, logLevel, type Admin, type KafkaMessage, type Producer } from 'kafkajs';
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
@@ -42,9 +54,21 @@ describeOn(['kafka'], ({ kafka: url }) => {
   const client = new Kafka({ brokers: [url], logLevel: logLevel.NOTHING });
   const [gatewayKeys, partnerKeys, strangerKeys] = [keys('gateway'), keys('partner'), keys('stranger')];
   const senders: ServiceSender[] = [
-    { name: 'gateway', publicJwks: { keys: [gatewayKeys.publicKey] }, roles: ['admin', 'manager'], domains: [], mayActFor: true },
-    { name: 'partner', publicJwks: { keys: [partnerKeys.publicKey] }, roles: ['manager'], domains: [domainId], mayActFor: false },
-  ]; // prettier-ignore
+    {
+      name: 'gateway',
+      publicJwks: { keys: [gatewayKeys.publicKey] },
+      roles: ['admin', 'manager'],
+      domains: [],
+      mayActFor: true,
+    },
+    {
+      name: 'partner',
+      publicJwks: { keys: [partnerKeys.publicKey] },
+      roles: ['manager'],
+      domains: [domainId],
+      mayActFor: false,
+    },
+  ];
   const signerOf = (name: string, { privateKey }: SigningKeys, audience = AUDIENCE): SignCommand =>
     commandSigner({ name, privateKey, audience, clock });
   const asPartner = signerOf('partner', partnerKeys);
@@ -91,14 +115,19 @@ describeOn(['kafka'], ({ kafka: url }) => {
     const { value, key, ...headers } = { ...record, ...sent };
     await producer.send({
       topic: topics.commands,
-      messages: [{
-        key, value,
-        headers: {
-          authorization, kafka_correlationId: headers.correlationId, kafka_replyTopic: headers.replyTopic,
-          kafka_replyPartition: headers.replyPartition,
+      messages: [
+        {
+          key,
+          value,
+          headers: {
+            authorization,
+            kafka_correlationId: headers.correlationId,
+            kafka_replyTopic: headers.replyTopic,
+            kafka_replyPartition: headers.replyPartition,
+          },
         },
-      }],
-    }); // prettier-ignore
+      ],
+    });
     return headers.correlationId.toString();
   };
   const replies = new Map<string, CommandReply>();
@@ -117,14 +146,18 @@ describeOn(['kafka'], ({ kafka: url }) => {
     store = await SqliteEventStore.open(database, clock);
     outcomes = await SqliteOutcomes.open(database);
     handling = {
-      store, outcomes, clock, secretsMax: 100, openingKey: commandSeal.privateKey,
+      store,
+      outcomes,
+      clock,
+      secretsMax: 100,
+      openingKey: commandSeal.privateKey,
       hasher: new Argon2SecretHasher({
         generated: { memoryKiB: 1024, iterations: 1, parallelism: 1 },
         imported: { memoryKiB: 19_456, iterations: 2, parallelism: 1 },
         indexKey: randomBytes(32),
       }),
       effective: () => Promise.resolve(true),
-    }; // prettier-ignore
+    };
     const { verify } = new CommandTokens(senders, AUDIENCE);
     service = KafkaCommandBus.open({ connection, topics, clock, verify });
     gateway = KafkaCommandBus.open({ connection, topics, clock, sign: signerOf('gateway', gatewayKeys) });
@@ -217,11 +250,17 @@ describeOn(['kafka'], ({ kafka: url }) => {
     const before = await history();
     const command = addSecret(randomUUID());
     expect(await replyTo(await attempt(command))).toEqual({
-      id: command.id, status: 'rejected', replayed: false, revision: -1, position: '',
+      id: command.id,
+      status: 'rejected',
+      replayed: false,
+      revision: -1,
+      position: '',
       error: {
-        code: 'unauthenticated', message: 'The command carries no valid token of a known sender.', details: {},
+        code: 'unauthenticated',
+        message: 'The command carries no valid token of a known sender.',
+        details: {},
       },
-    }); // prettier-ignore
+    });
     expect(await outcomes.find(command.id)).toBeNull();
     expect(await history()).toHaveLength(before.length);
   });
@@ -283,15 +322,17 @@ describeOn(['kafka'], ({ kafka: url }) => {
     const made = await sendAs(USER, addSecret('made'));
     const value = await open(made.result?.sealedSecret ?? '', recipient.privateKey);
     const brought = 'a value that a person chose';
-    const register = (firstSecret: object, of: string): CommandEnvelope =>
-      ({
-        id: randomUUID(),
-        type: 'RegisterApplication',
-        data: {
-          domainId, applicationId: applicationIdOf(domainId, of), clientId: of, name: of,
-          firstSecret: { secretId: randomUUID(), description: 'Default', ...firstSecret },
-        },
-      }); // prettier-ignore
+    const register = (firstSecret: object, of: string): CommandEnvelope => ({
+      id: randomUUID(),
+      type: 'RegisterApplication',
+      data: {
+        domainId,
+        applicationId: applicationIdOf(domainId, of),
+        clientId: of,
+        name: of,
+        firstSecret: { secretId: randomUUID(), description: 'Default', ...firstSecret },
+      },
+    });
     const sealed = register({ sealedValue: await seal(brought, commandSeal.publicKey) }, 'sealed');
     expect(await sendAs(USER, sealed)).toMatchObject({ status: 'accepted' });
     const clear = register({ value: 'sent in clear by mistake' }, 'clear');

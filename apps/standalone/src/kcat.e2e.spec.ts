@@ -23,7 +23,9 @@ const PATIENCE_MS = 60_000;
 
 /** The block of shell in the guide that has these words in it. */
 const block = (words: string): string => {
-  const found = [...GUIDE.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, text = '']) => text).filter((text) => text.includes(words)); // prettier-ignore
+  const found = [...GUIDE.matchAll(/```sh\n([\s\S]*?)```/g)]
+    .map(([, text = '']) => text)
+    .filter((text) => text.includes(words));
   if (found.length !== 1) throw new Error(`${found.length} blocks of the guide have: ${words}`);
   return found[0]!;
 };
@@ -92,10 +94,13 @@ const tests = (): void =>
     /** All records that the guide's command shows, by their headers. */
     const recordsOf = async (script: string): Promise<{ headers: string; value: string }[]> => {
       const { stdout } = await shell(script.replace(String.raw`%h\n%s\n`, String.raw`\x01%h\x02%s`));
-      return stdout.split('\x01').slice(1).map((text) => {
-        const [headers = '', value = ''] = text.split('\x02');
-        return { headers, value };
-      }); // prettier-ignore
+      return stdout
+        .split('\x01')
+        .slice(1)
+        .map((text) => {
+          const [headers = '', value = ''] = text.split('\x02');
+          return { headers, value };
+        });
     };
     const until = async <T>(what: string, look: () => Promise<T | undefined>): Promise<T> => {
       for (const end = Date.now() + PATIENCE_MS; Date.now() < end;) {
@@ -149,8 +154,11 @@ const tests = (): void =>
       const connection = { brokers: [urls.kafka], log: { debug: quiet, info: quiet, warn: quiet, error: quiet } };
       for (const reply of [`${prefix}rekey.replies.billing`, foreign])
         await ensureTopics({
-          connection, topics: { ...topicsOf(prefix), reply }, settings: { reply: { partitions: 1 } }, replicationFactor: 1,
-        }); // prettier-ignore
+          connection,
+          topics: { ...topicsOf(prefix), reply },
+          settings: { reply: { partitions: 1 } },
+          replicationFactor: 1,
+        });
       services = await ServiceProcesses.start(folder.path, env);
       api = new Client(services.url, services.token);
       await until('readiness', async () =>
@@ -172,10 +180,16 @@ const tests = (): void =>
       const reply = JSON.parse(value ?? '') as CommandReply;
       expect(reply).toMatchObject({ id: FIRST.id, status: 'accepted', replayed: false, revision: 0 });
       const seen = { 'rekey-at-least': reply.position };
-      const { body } = await api.ask({ method: 'GET', target: `/domains/${DOMAIN}/applications/${APPLICATION}`, headers: seen }); // prettier-ignore
+      const { body } = await api.ask({
+        method: 'GET',
+        target: `/domains/${DOMAIN}/applications/${APPLICATION}`,
+        headers: seen,
+      });
       expect(body).toMatchObject({ clientId: 'billing', name: 'Billing' });
       const { body: page } = await api.ask({ method: 'GET', target: `/history?stream=application-${APPLICATION}` });
-      expect(page.items).toMatchObject([{ type: 'ApplicationRegistered', metadata: { actor: { type: 'service', id: 'billing' } } }]); // prettier-ignore
+      expect(page.items).toMatchObject([
+        { type: 'ApplicationRegistered', metadata: { actor: { type: 'service', id: 'billing' } } },
+      ]);
     });
 
     it('does it once, however often the same record is sent', async () => {
@@ -195,7 +209,11 @@ const tests = (): void =>
       const { stdout } = await shell(
         `kcat -C -b 127.0.0.1:9092 -t rekey.commands -o beginning -e -q -f '%p %k\\n' | sort -u`,
       );
-      const command = { method: 'PATCH', target: `/domains/${DOMAIN}/applications/${APPLICATION}`, body: { name: 'By the gateway' } }; // prettier-ignore
+      const command = {
+        method: 'PATCH',
+        target: `/domains/${DOMAIN}/applications/${APPLICATION}`,
+        body: { name: 'By the gateway' },
+      };
       expect((await api.ask(command)).status).toBe(200);
       const { stdout: after } = await shell(
         `kcat -C -b 127.0.0.1:9092 -t rekey.commands -o beginning -e -q -f '%p %k\\n' | sort -u`,
@@ -212,7 +230,11 @@ const tests = (): void =>
       await send({ name: 'value', value });
       const [reply] = await repliesTo('value');
       const clientSecret = await open(reply?.result?.sealedSecret ?? '', privateKey.export({ format: 'jwk' }));
-      const check = { method: 'POST', target: `/domains/${DOMAIN}/authenticate`, body: { clientId: 'billing', clientSecret } }; // prettier-ignore
+      const check = {
+        method: 'POST',
+        target: `/domains/${DOMAIN}/authenticate`,
+        body: { clientId: 'billing', clientSecret },
+      };
       expect(
         await until('the check', async () => {
           const { status, body } = await api.ask(check);

@@ -269,7 +269,8 @@ export class Load {
     const again = await this.askAgain(command);
     if (!again) return;
     const sameOutcome = command.accepted
-      ? again.headers['rekey-command-id'] === first.headers['rekey-command-id'] && again.headers['rekey-replayed'] === 'true'
+      ? again.headers['rekey-command-id'] === first.headers['rekey-command-id'] &&
+        again.headers['rekey-replayed'] === 'true'
       : again.body?.code === first.body?.code;
     // 202: what the command made cannot be read back, for others have taken it away since.
     const sameStatus = again.status === first.status || (command.accepted && again.status === 202);
@@ -278,7 +279,7 @@ export class Load {
     if (valueIn(first) !== valueIn(again) && !valueIsGone)
       this.problem('a command that came again had another value', command, again);
     if (!command.accepted && plan.refusals === undefined) this.problem('a refusal came again', command, again);
-  } // prettier-ignore
+  }
 
   /** The answer to a settled command that is sent again; undefined where there is none. */
   private async askAgain(command: SentCommand): Promise<Reply | undefined> {

@@ -85,7 +85,13 @@ describeHere('nginx in front of a service, asking Rekey', () => {
     edge = `http://127.0.0.1:${port}`;
     for (;;) {
       if (nginx.exitCode !== null) throw new Error(`nginx ended: ${said}`);
-      if (await fetch(edge).then(() => true, () => false)) break; // prettier-ignore
+      if (
+        await fetch(edge).then(
+          () => true,
+          () => false,
+        )
+      )
+        break;
     }
   });
   afterAll(async () => {

@@ -54,9 +54,14 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
     expect(standings.map(({ view }) => view).sort()).toEqual([...VIEW_NAMES].sort());
     for (const standing of standings)
       expect(standing).toMatchObject({
-        version: 1, active: true, ready: true, checkpoint: history.position, lagSeconds: 0,
-        owner: 'projector@somewhere', parkedStreams: 0,
-      }); // prettier-ignore
+        version: 1,
+        active: true,
+        ready: true,
+        checkpoint: history.position,
+        lagSeconds: 0,
+        owner: 'projector@somewhere',
+        parkedStreams: 0,
+      });
   });
 
   it('tells how far a build lies behind', async () => {
@@ -185,7 +190,8 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
       const [failed] = await failedIn('authentication');
       expect(failed).toMatchObject({ view: 'authentication', stream, revision: 2, cause: 'failed with TypeError' });
       expect(failed).not.toHaveProperty('replay');
-      const replay = async () => (await others.projections().replay('authentication', stream, 'token:ops', WAIT_MS)).builds[0]?.result; // prettier-ignore
+      const replay = async () =>
+        (await others.projections().replay('authentication', stream, 'token:ops', WAIT_MS)).builds[0]?.result;
 
       expect(await replay()).toMatchObject({ events: 0, waiting: failed?.waiting, cause: 'failed with TypeError' });
       expect(await failedIn('authentication')).toMatchObject([
@@ -224,7 +230,9 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
       );
       await start({ readModels });
       // Its answer is lost with the store that was away: who asked finds out at the end of the wait.
-      const both = [others, stores].map((each) => each.projections().replay('authentication', stream, 'token:ops', 5_000)); // prettier-ignore
+      const both = [others, stores].map((each) =>
+        each.projections().replay('authentication', stream, 'token:ops', 5_000),
+      );
       await eventually(async () => (await failedIn('authentication')).length === 0);
       away = false;
       for (const { builds } of await Promise.all(both)) expect(builds).toMatchObject([{ result: { waiting: 0 } }]);
@@ -246,8 +254,13 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
 
     it('is refused for a stream that was never parked', async () => {
       const { stream } = await parked(58);
-      for (const [view, name] of [['domains', stream], ['authentication', 'application-none']] as const)
-        await expect(others.projections().replay(view, name, 'token:ops', 0)).rejects.toMatchObject({ code: 'not_found' }); // prettier-ignore
+      for (const [view, name] of [
+        ['domains', stream],
+        ['authentication', 'application-none'],
+      ] as const)
+        await expect(others.projections().replay(view, name, 'token:ops', 0)).rejects.toMatchObject({
+          code: 'not_found',
+        });
     });
 
     it('lists what failed by pages', async () => {
@@ -265,7 +278,8 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
       }
       expect(seen).toEqual(all);
       const parkedByView = (await others.projections().list()).map(({ view, parkedStreams }) => [view, parkedStreams]);
-      for (const [view, count] of parkedByView) expect(all.filter((each) => each.view === view)).toHaveLength(count as number); // prettier-ignore
+      for (const [view, count] of parkedByView)
+        expect(all.filter((each) => each.view === view)).toHaveLength(count as number);
     });
   });
 };

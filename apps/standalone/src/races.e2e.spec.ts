@@ -101,9 +101,27 @@ describe('over HTTP at the same time', () => {
 
   /** What ends a secret, and which of its values must be refused once the answer is there. */
   const endings: readonly [string, (secret: Added, base: string) => Promise<{ ended: string; answer: Answer }>][] = [
-    ['revoke', async ({ id, secret }, base) => ({ ended: secret, answer: await rekey.request('POST', `${base}/secrets/${id}/revoke`, { force: true }) })],
-    ['suspend', async ({ id, secret }, base) => ({ ended: secret, answer: await rekey.request('POST', `${base}/secrets/${id}/suspend`, { force: true }) })],
-    ['renew without overlap', async ({ id, secret }, base) => ({ ended: secret, answer: await rekey.request('POST', `${base}/secrets/${id}/renew`) })],
+    [
+      'revoke',
+      async ({ id, secret }, base) => ({
+        ended: secret,
+        answer: await rekey.request('POST', `${base}/secrets/${id}/revoke`, { force: true }),
+      }),
+    ],
+    [
+      'suspend',
+      async ({ id, secret }, base) => ({
+        ended: secret,
+        answer: await rekey.request('POST', `${base}/secrets/${id}/suspend`, { force: true }),
+      }),
+    ],
+    [
+      'renew without overlap',
+      async ({ id, secret }, base) => ({
+        ended: secret,
+        answer: await rekey.request('POST', `${base}/secrets/${id}/renew`),
+      }),
+    ],
     [
       'end-overlap',
       async ({ id, secret }, base) => {
@@ -111,10 +129,22 @@ describe('over HTTP at the same time', () => {
         return { ended: secret, answer: await rekey.request('POST', `${base}/secrets/${id}/end-overlap`) };
       },
     ],
-    ['restrict', async ({ id, secret }, base) => ({ ended: secret, answer: await rekey.request('PATCH', `${base}/secrets/${id}`, { allowedCidrs: ['203.0.113.0/24'] }) })],
-    ['disable the application', async ({ secret }, base) => ({ ended: secret, answer: await rekey.request('PATCH', base, { enabled: false }) })],
-    ['delete the application', async ({ secret }, base) => ({ ended: secret, answer: await rekey.request('DELETE', base) })],
-  ]; // prettier-ignore
+    [
+      'restrict',
+      async ({ id, secret }, base) => ({
+        ended: secret,
+        answer: await rekey.request('PATCH', `${base}/secrets/${id}`, { allowedCidrs: ['203.0.113.0/24'] }),
+      }),
+    ],
+    [
+      'disable the application',
+      async ({ secret }, base) => ({ ended: secret, answer: await rekey.request('PATCH', base, { enabled: false }) }),
+    ],
+    [
+      'delete the application',
+      async ({ secret }, base) => ({ ended: secret, answer: await rekey.request('DELETE', base) }),
+    ],
+  ];
 
   it.each(endings)('%s: no check that is sent after the answer admits', async (_name, end) => {
     for (let round = 0; round < ROUNDS; round++) {
@@ -146,7 +176,10 @@ describe('over HTTP at the same time', () => {
   });
 
   it('disabling and deleting a domain ends all that is in it', async () => {
-    for (const [method, body] of [['PATCH', { enabled: false }], ['DELETE', undefined]] as const) {
+    for (const [method, body] of [
+      ['PATCH', { enabled: false }],
+      ['DELETE', undefined],
+    ] as const) {
       const domainId = `domain-${++names}`;
       await rekey.request('POST', '/domains', { id: domainId, name: 'Short-lived' });
       const { add, check } = await application(domainId);
@@ -154,7 +187,9 @@ describe('over HTTP at the same time', () => {
       expect(await check(secret)).toBe(200);
       const answer = await rekey.request(method, `/domains/${domainId}`, body);
       expect([200, 204]).toContain(answer.status);
-      expect(await Promise.all(Array.from({ length: CHECKERS }, () => check(secret)))).toEqual(Array(CHECKERS).fill(401));
-    } // prettier-ignore
+      expect(await Promise.all(Array.from({ length: CHECKERS }, () => check(secret)))).toEqual(
+        Array(CHECKERS).fill(401),
+      );
+    }
   });
 });

@@ -89,7 +89,12 @@ describe('tracing', () => {
   });
 
   const add = (headers: Record<string, string> = {}) =>
-    system.ask('POST', `/domains/acme/applications/${application}/secrets`, { description: randomBytes(4).toString('hex') }, { headers }); // prettier-ignore
+    system.ask(
+      'POST',
+      `/domains/acme/applications/${application}/secrets`,
+      { description: randomBytes(4).toString('hex') },
+      { headers },
+    );
 
   it('follows a command from its request through the bus to what is appended, and names it where it is projected', async () => {
     const added = await add();
@@ -104,9 +109,12 @@ describe('tracing', () => {
     expect(new Set([send, handle, request, append].map(({ traceId }) => traceId)).size).toBe(1);
     expect(handle.parentSpanId).toBe(send.spanId);
     expect(request).toMatchObject({
-      name: `POST ${SECRETS}`, kind: 2, parentSpanId: undefined, failed: false,
+      name: `POST ${SECRETS}`,
+      kind: 2,
+      parentSpanId: undefined,
+      failed: false,
       attributes: { 'http.request.method': 'POST', 'http.route': SECRETS, 'http.response.status_code': 201 },
-    }); // prettier-ignore
+    });
     expect(request.attributes['rekey.correlation_id']).toBe(handle.attributes['rekey.correlation_id']);
     expect(handle).toMatchObject({ kind: 2, attributes: { 'rekey.outcome': 'accepted' } });
     expect(append).toMatchObject({
@@ -114,9 +122,11 @@ describe('tracing', () => {
       attributes: { 'rekey.stream': `application-${application}`, 'rekey.event_types': ['SecretAdded'] },
     });
     for (const view of ['authentication', 'secrets']) {
-      const page = await collector.span(view, ({ name, attributes }) =>
-        name === `project ${view}` && (attributes['rekey.command_ids'] as string[]).includes(commandId ?? ''),
-      ); // prettier-ignore
+      const page = await collector.span(
+        view,
+        ({ name, attributes }) =>
+          name === `project ${view}` && (attributes['rekey.command_ids'] as string[]).includes(commandId ?? ''),
+      );
       expect(page.attributes).toMatchObject({ 'rekey.view': view, 'rekey.events': expect.any(Number) });
       expect(page.attributes['rekey.correlation_ids']).toContain(request.attributes['rekey.correlation_id']);
     }
@@ -126,7 +136,10 @@ describe('tracing', () => {
     const [traceId, spanId] = [randomBytes(16).toString('hex'), randomBytes(8).toString('hex')];
     const of = async (traceparent: string): Promise<Span> => {
       const id = (await add({ traceparent })).headers.get('rekey-command-id');
-      const send = await collector.span('send', ({ name, attributes }) => name === 'send AddSecret' && attributes['rekey.command_id'] === id); // prettier-ignore
+      const send = await collector.span(
+        'send',
+        ({ name, attributes }) => name === 'send AddSecret' && attributes['rekey.command_id'] === id,
+      );
       return collector.span('request', (span) => span.spanId === send.parentSpanId);
     };
     expect(await of(`00-${traceId}-${spanId}-01`)).toMatchObject({ traceId, parentSpanId: spanId });
@@ -155,7 +168,17 @@ describe('tracing', () => {
     await collector.span('check', ({ attributes }) => attributes['http.response.status_code'] === 401);
     await collector.span('list', ({ name }) => name === 'GET /api/v1/domains');
     const all = collector.bodies.join('\n');
-    const told = [secret, 'a-wrong-secret', system.token('admin'), 'argon2', 'looked-for-this', 'not an id', 'in-a-cookie', 'Billing', 'Bearer']; // prettier-ignore
+    const told = [
+      secret,
+      'a-wrong-secret',
+      system.token('admin'),
+      'argon2',
+      'looked-for-this',
+      'not an id',
+      'in-a-cookie',
+      'Billing',
+      'Bearer',
+    ];
     expect(told.filter((each) => all.includes(each))).toEqual([]);
     expect(all).not.toMatch(/rk[ya]_[0-9A-Za-z]/);
     expect(collector.spans.some(({ name }) => /health|metrics/.test(name))).toBe(false);
@@ -178,7 +201,9 @@ describe('tracing with a ratio', () => {
 
 describe('tracing to a collector that is away', () => {
   it('holds nothing up', async () => {
-    const system = await TestSystem.start({ env: { REKEY_TRACING_ENABLED: 'true', REKEY_TRACING_URL: 'http://127.0.0.1:1/v1/traces' } }); // prettier-ignore
+    const system = await TestSystem.start({
+      env: { REKEY_TRACING_ENABLED: 'true', REKEY_TRACING_URL: 'http://127.0.0.1:1/v1/traces' },
+    });
     expect((await system.ask('POST', '/domains', { id: 'acme', name: 'Acme' })).status).toBe(201);
     const startedMs = performance.now();
     await system.stop();

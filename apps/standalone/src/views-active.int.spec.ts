@@ -78,14 +78,15 @@ class Load {
         const there = new Set(document?.secrets.map(({ secretId }) => secretId));
         for (const secretId of there) if (revoked.has(secretId)) this.wrong.push(`${secretId} was revoked`);
         // What was taken away while the read was on its way says nothing.
-        for (const secretId of added) if (!there.has(secretId) && this.added.has(secretId)) this.wrong.push(`${secretId} is missing`);
+        for (const secretId of added)
+          if (!there.has(secretId) && this.added.has(secretId)) this.wrong.push(`${secretId} is missing`);
       } catch (error) {
         if ((error as { code?: string }).code !== 'unavailable') throw error;
         this.refusals += 1;
       }
       await new Promise((resolve) => setImmediate(resolve));
     }
-  } // prettier-ignore
+  }
 }
 
 describe('ActiveView under load', () => {
@@ -186,19 +187,26 @@ describe('ActiveView under load', () => {
     await eventually(async () => (await stores.readModels.pointer('authentication'))?.version === 2);
     await acknowledgedMore(50);
     await eventually(() => old.status().cause?.includes('version 2') ?? false);
-    await expect(old.read([STREAM])).rejects.toMatchObject({ code: 'unavailable', message: expect.stringContaining('version 2') });
+    await expect(old.read([STREAM])).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('version 2'),
+    });
     await eventually(async () => (await stores.readModels.builds('authentication')).length === 1);
     await acknowledgedMore(50);
     expect(load.refusals).toBe(0);
-  }); // prettier-ignore
+  });
 
   it('nor while its projector dies and another takes over', async () => {
     let dead = false;
     const { store, readModels } = stores;
     const mortal = through(readModels, (_, call) => (dead ? new Promise(() => undefined) : call()));
     const first = stores.projector({
-      store, readModels: mortal, name: 'first', views: [authenticationView], clock: new FastClock(FAST),
-    }); // prettier-ignore
+      store,
+      readModels: mortal,
+      name: 'first',
+      views: [authenticationView],
+      clock: new FastClock(FAST),
+    });
     await first.start();
     await project('second');
     await begin();

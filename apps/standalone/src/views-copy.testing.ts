@@ -54,11 +54,14 @@ export const copyViews = (database: SqliteDatabase, views: readonly ViewName[] =
           'SELECT version, collection, previous, revision FROM view_pointers WHERE view = ?',
         )
         .all([view])
-        .map(
-          ({ version, collection, previous, revision }) =>
+        .map(({ version, collection, previous, revision }) =>
           run('INSERT INTO view_pointers (view, version, collection, previous, revision) VALUES (?, ?, ?, ?, ?)', [
-            view, version, collection, previous, revision,
-          ]), // prettier-ignore
+            view,
+            version,
+            collection,
+            previous,
+            revision,
+          ]),
         ),
     ),
   ]);

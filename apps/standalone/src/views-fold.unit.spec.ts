@@ -38,29 +38,33 @@ const present = (value: object): object =>
 describe('foldEvents', () => {
   const seeds = [1, 2, 3, 4, 5];
 
-  it.each(seeds)('comes to the same documents whatever the pages, and whatever is replayed (history %i)', async (seed) => {
-    const { events } = await historyOf(seed, 600);
-    const random = randomOf(seed);
-    for (const view of VIEWS) {
-      const whole = folded(view, events);
-      let pieces: Documents = new Map();
-      for (let from = 0; from < events.length; ) {
-        const to = from + 1 + Math.floor(random() * 40);
-        pieces = folded(view, events.slice(from, to), pieces);
-        from = to;
+  it.each(seeds)(
+    'comes to the same documents whatever the pages, and whatever is replayed (history %i)',
+    async (seed) => {
+      const { events } = await historyOf(seed, 600);
+      const random = randomOf(seed);
+      for (const view of VIEWS) {
+        const whole = folded(view, events);
+        let pieces: Documents = new Map();
+        for (let from = 0; from < events.length;) {
+          const to = from + 1 + Math.floor(random() * 40);
+          pieces = folded(view, events.slice(from, to), pieces);
+          from = to;
+        }
+        expect(pieces).toEqual(whole);
+        for (let round = 0; round < 10; round++) {
+          const from = Math.floor(random() * events.length);
+          const stretch = events.slice(from, from + 1 + Math.floor(random() * 200));
+          expect(foldEvents(view, whole, stretch).changed.size).toBe(0);
+        }
       }
-      expect(pieces).toEqual(whole);
-      for (let round = 0; round < 10; round++) {
-        const from = Math.floor(random() * events.length);
-        const stretch = events.slice(from, from + 1 + Math.floor(random() * 200));
-        expect(foldEvents(view, whole, stretch).changed.size).toBe(0);
-      }
-    }
-  });
+    },
+  );
 
   it.each(seeds)('comes to documents that say what the aggregates say (history %i)', async (seed) => {
     const { events, history } = await historyOf(seed, 800);
-    const documentsOf = (name: View['name']): Documents => folded(VIEWS.find((view) => view.name === name) as View, events);
+    const documentsOf = (name: View['name']): Documents =>
+      folded(VIEWS.find((view) => view.name === name) as View, events);
     const authentication = documentsOf('authentication');
     const secrets = documentsOf('secrets');
     const schedule = documentsOf('expiry-schedule');
@@ -70,7 +74,9 @@ describe('foldEvents', () => {
       const credentials = authentication.get(applicationStream(state.applicationId)) as ApplicationCredentials;
       expect(credentials).toMatchObject({ state: state.status, clientId: state.clientId, domainId: state.domainId });
       const unrevoked = Object.values(state.secrets).filter(({ status }) => status !== 'revoked');
-      expect(credentials.secrets.map(({ secretId }) => secretId).sort()).toEqual(unrevoked.map(({ secretId }) => secretId).sort());
+      expect(credentials.secrets.map(({ secretId }) => secretId).sort()).toEqual(
+        unrevoked.map(({ secretId }) => secretId).sort(),
+      );
       for (const secret of Object.values(state.secrets)) {
         compared += 1;
         const id = `${state.applicationId}.${secret.secretId}`;
@@ -82,7 +88,9 @@ describe('foldEvents', () => {
         expect(checked).toMatchObject({ suspended: status === 'suspended', allowedCidrs, ...present({ notBefore }) });
         expect(checked.values.map(({ version, validUntil }) => present({ version, validUntil }))).toEqual([
           present({ version: secret.version, validUntil: secret.expiresAt }),
-          ...(secret.previousValidUntil === undefined ? [] : [{ version: secret.version - 1, validUntil: secret.previousValidUntil }]),
+          ...(secret.previousValidUntil === undefined
+            ? []
+            : [{ version: secret.version - 1, validUntil: secret.previousValidUntil }]),
         ]);
       }
     }
@@ -96,8 +104,15 @@ describe('foldEvents', () => {
     const { secretId, version, description, status, allowedCidrs, valueCreatedAt, resourceRevision, own } = secret;
     const { expiresAt, notBefore, previousValidUntil } = secret;
     expect(document).toMatchObject({
-      secretId, version, description, state: status, allowedCidrs, valueCreatedAt, resourceRevision, renewals: version - 1,
-    }); // prettier-ignore
+      secretId,
+      version,
+      description,
+      state: status,
+      allowedCidrs,
+      valueCreatedAt,
+      resourceRevision,
+      renewals: version - 1,
+    });
     const dates = (of: Partial<Secret>) => [of.expiresAt, of.notBefore, of.previousValidUntil];
     expect(dates(document as Partial<Secret>)).toEqual([expiresAt, notBefore, previousValidUntil]);
     expect(document.ownExpiresIn).toEqual(own.kind === 'in' ? own.duration : undefined);
@@ -109,7 +124,9 @@ describe('foldEvents', () => {
     const worth = status === 'revoked' ? 'revoked' : state.status === 'disabled' ? 'disabled' : status;
     expect(document).toMatchObject(present({ version, createdAt, state: worth, expiresAt, expiredVersion }));
     const ofVersion = Object.entries(secret.notices).filter(([id]) => id.startsWith(`${version}.`));
-    expect(document.notices).toEqual(Object.fromEntries(ofVersion.map(([id, known]) => [id.slice(`${version}.`.length), known])));
+    expect(document.notices).toEqual(
+      Object.fromEntries(ofVersion.map(([id, known]) => [id.slice(`${version}.`.length), known])),
+    );
   };
 
   it('takes nothing of an earlier life into a later one', async () => {
@@ -136,10 +153,15 @@ describe('foldEvents', () => {
     const stream = events.find(({ stored }) => stored.stream.startsWith('application-'))?.stored.stream ?? '';
     const mine = events.filter(({ stored }) => stored.stream === stream);
     const bad = mine[3]?.stored as StoredEvent;
-    const poisoned = events.map(({ stored }) => decoded(stored === bad ? { ...stored, type: 'NobodyKnowsThis' } : stored));
+    const poisoned = events.map(({ stored }) =>
+      decoded(stored === bad ? { ...stored, type: 'NobodyKnowsThis' } : stored),
+    );
     const result = foldEvents(view, new Map(), poisoned);
     expect([...result.failures.keys()]).toEqual([stream]);
-    expect(result.failures.get(stream)).toMatchObject({ stored: { revision: bad.revision }, cause: expect.stringContaining('unknown type') });
+    expect(result.failures.get(stream)).toMatchObject({
+      stored: { revision: bad.revision },
+      cause: expect.stringContaining('unknown type'),
+    });
     const before = folded(view, mine.slice(0, 3)).get(stream);
     const position = `${mine[2]?.stored.position}!`;
     expect(result.changed.get(stream)).toEqual({ ...before, broken: true, position });
@@ -149,4 +171,4 @@ describe('foldEvents', () => {
     // Repaired code folds what waited, and the document is what it would always have been.
     expect(folded(view, mine.slice(3), result.changed).get(stream)).toEqual(whole.get(stream));
   });
-}); // prettier-ignore
+});

@@ -46,9 +46,11 @@ const checked = (): number => load.counts.admitted + load.counts.refused;
 const goesOn = async (): Promise<void> => {
   const { settled, counts } = load;
   const until = { settled: settled.length + COMMANDS, checked: checked() + CHECKS, admitted: counts.admitted + 10 };
-  await eventually(() => settled.length >= until.settled && checked() >= until.checked && counts.admitted >= until.admitted);
+  await eventually(
+    () => settled.length >= until.settled && checked() >= until.checked && counts.admitted >= until.admitted,
+  );
   expect(load.problems).toEqual([]);
-}; // prettier-ignore
+};
 
 const activeOf = async (view: 'authentication' | 'secrets'): Promise<string | undefined> =>
   (await stores.readModels.pointer(view))?.collection;

@@ -66,9 +66,16 @@ describe('Projector', () => {
     const statuses = await projector.status();
     for (const view of VIEW_NAMES)
       expect(statuses).toContainEqual(
-        expect.objectContaining({ view, active: true, ready: true, owned: true, checkpoint: history.position, parkedStreams: 0 }),
+        expect.objectContaining({
+          view,
+          active: true,
+          ready: true,
+          owned: true,
+          checkpoint: history.position,
+          parkedStreams: 0,
+        }),
       );
-  }); // prettier-ignore
+  });
 
   it('is there within the first moments of an empty store', async () => {
     await start();
@@ -161,7 +168,12 @@ describe('Projector', () => {
         const clock = new FastClock(FAST);
         const history = new RandomHistory(stores.store, 7 + method.length);
         const gate = new Gate();
-        const sleeper = await start({ clock, name: `sleeper-${method}`, pageSize: 5, readModels: gate.on(stores.readModels, [method]) });
+        const sleeper = await start({
+          clock,
+          name: `sleeper-${method}`,
+          pageSize: 5,
+          readModels: gate.on(stores.readModels, [method]),
+        });
         await history.more(30);
         await stores.allReached(history.position);
         gate.close();
@@ -177,7 +189,7 @@ describe('Projector', () => {
         await stores.remove();
         stores = await TestStores.open();
       }
-    }); // prettier-ignore
+    });
 
     it('loses nothing while two fight for every lease', async () => {
       const clock = new FastClock(FAST);
@@ -191,7 +203,8 @@ describe('Projector', () => {
       const fight = (async () => {
         for (let round = 0; fighting; round++) {
           for (const build of await stores.readModels.builds())
-            if (VIEW_NAMES.some((view) => view === build.view)) await stores.readModels.claim(build.collection, round % 2 ? '' : 'thief/1', build);
+            if (VIEW_NAMES.some((view) => view === build.view))
+              await stores.readModels.claim(build.collection, round % 2 ? '' : 'thief/1', build);
           await new Promise((resolve) => setTimeout(resolve, 15));
         }
       })();
@@ -202,7 +215,7 @@ describe('Projector', () => {
       await Promise.all(projectors.map((projector) => projector.stop()));
       await expectEqualToRebuilt(history, await start({ clock, name: 'judge' }));
     });
-  }); // prettier-ignore
+  });
 
   describe('with engines that are away now and then', () => {
     it.each([11, 12, 13])('waits and goes on, and parks nothing (history %i)', async (seed) => {
@@ -365,7 +378,9 @@ describe('Projector', () => {
       expect(JSON.stringify(failed)).not.toContain('phc');
       expect(parked).toContain(`authentication ${bad}`);
       expect((await stores.active('authentication')).get(bad)).toMatchObject({ broken: true });
-      expect((await stores.active('applications')).get(bad.slice('application-'.length))).toMatchObject({ broken: true });
+      expect((await stores.active('applications')).get(bad.slice('application-'.length))).toMatchObject({
+        broken: true,
+      });
       const marked = [...(await stores.active('authentication')).values()].filter((document) => 'broken' in document);
       expect(marked).toHaveLength(1);
 
@@ -391,7 +406,11 @@ describe('Projector', () => {
       const readModels = through(stores.readModels, (_, call) => call());
       const views = choking(({ stream, revision }) => stream.startsWith('application-') && revision >= badFrom);
       const clock = new FastClock(FAST);
-      const projector = await start({ views: views.filter(({ name }) => name === 'authentication'), readModels, clock });
+      const projector = await start({
+        views: views.filter(({ name }) => name === 'authentication'),
+        readModels,
+        clock,
+      });
       const history = new RandomHistory(stores.store, 32, { domains: 1, applications: 1 });
       await history.more(60);
       await stores.reached('authentication', history.position);
@@ -401,7 +420,10 @@ describe('Projector', () => {
       expect(failed).toMatchObject({ revision: 1, waiting: length - 1 });
       badFrom = 5;
       expect(await stores.replay('authentication', stream)).toEqual({
-        at: expect.any(String), events: 4, waiting: length - 5, cause: 'failed with TypeError',
+        at: expect.any(String),
+        events: 4,
+        waiting: length - 5,
+        cause: 'failed with TypeError',
       });
       expect((await stores.active('authentication')).get(stream)).toMatchObject({ broken: true });
       expect(await projector.failedEvents()).toMatchObject([{ revision: 5, waiting: length - 5 }]);
@@ -414,17 +436,34 @@ describe('Projector', () => {
 
     it('marks a stream whose very first event nobody can read', async () => {
       const projector = await start();
-      const metadata = { commandId: 'c', correlationId: 'c', causationId: 'c', actor: { type: 'token', id: 'a' }, occurredAt: '2026-01-01T00:00:00.000Z', schemaVersion: 1, previousHash: '', hash: 'h' } as const;
-      const append = (stream: string, type: string) => stores.store.append(stream, -1, [{ eventId: crypto.randomUUID(), type, data: { verifier: 'phc' }, metadata }]);
+      const metadata = {
+        commandId: 'c',
+        correlationId: 'c',
+        causationId: 'c',
+        actor: { type: 'token', id: 'a' },
+        occurredAt: '2026-01-01T00:00:00.000Z',
+        schemaVersion: 1,
+        previousHash: '',
+        hash: 'h',
+      } as const;
+      const append = (stream: string, type: string) =>
+        stores.store.append(stream, -1, [{ eventId: crypto.randomUUID(), type, data: { verifier: 'phc' }, metadata }]);
       await append('application-unknown', 'FromTheFuture');
       const { position } = await append('domain-unknown', 'FromTheFuture');
       await stores.allReached(position);
       for (const stream of ['application-unknown', 'domain-unknown'])
-        expect((await stores.active('authentication')).get(stream)).toEqual(expect.objectContaining({ state: 'deleted', broken: true }));
+        expect((await stores.active('authentication')).get(stream)).toEqual(
+          expect.objectContaining({ state: 'deleted', broken: true }),
+        );
       const failed = await projector.failedEvents();
       expect(failed.map(({ view, stream }) => `${view} ${stream}`).sort()).toEqual([
-        'applications application-unknown', 'authentication application-unknown', 'authentication domain-unknown',
-        'domains domain-unknown', 'expiry-schedule application-unknown', 'notifications application-unknown', 'secrets application-unknown',
+        'applications application-unknown',
+        'authentication application-unknown',
+        'authentication domain-unknown',
+        'domains domain-unknown',
+        'expiry-schedule application-unknown',
+        'notifications application-unknown',
+        'secrets application-unknown',
       ]);
       expect(failed[0]?.cause).toContain('unknown type');
     });
@@ -432,7 +471,9 @@ describe('Projector', () => {
     it('parks the stream of a document that cannot be stored', async () => {
       const history = new RandomHistory(stores.store, 33);
       await history.more(100);
-      const [event] = (await stores.store.readFeed({ limit: 100 })).filter(({ stream }) => stream.startsWith('application-'));
+      const [event] = (await stores.store.readFeed({ limit: 100 })).filter(({ stream }) =>
+        stream.startsWith('application-'),
+      );
       const stream = event?.stream ?? '';
       let refuse = true;
       const readModels = new Proxy(stores.readModels, {
@@ -440,7 +481,8 @@ describe('Projector', () => {
           const held: unknown = Reflect.get(target, name);
           if (typeof held !== 'function') return held;
           return async (...given: unknown[]): Promise<unknown> => {
-            const documents = name === 'put' ? given[1] : name === 'advance' ? (given[4] as Changes | undefined)?.documents : [];
+            const documents =
+              name === 'put' ? given[1] : name === 'advance' ? (given[4] as Changes | undefined)?.documents : [];
             const isRefused = ({ _id, broken }: { _id: string; broken?: true }) => refuse && _id === stream && !broken;
             if (((documents ?? []) as { _id: string }[]).some(isRefused)) throw new RangeError('too large');
             return (held as (...all: unknown[]) => unknown).apply(target, given);
@@ -449,13 +491,15 @@ describe('Projector', () => {
       });
       const projector = await start({ readModels, clock: new FastClock(FAST) });
       await stores.allReached(history.position);
-      expect(await projector.failedEvents()).toMatchObject([{ view: 'authentication', stream, cause: 'its document cannot be stored' }]);
+      expect(await projector.failedEvents()).toMatchObject([
+        { view: 'authentication', stream, cause: 'its document cannot be stored' },
+      ]);
       expect((await stores.active('authentication')).get(stream)).toMatchObject({ broken: true });
       refuse = false;
       expect(await stores.replay('authentication', stream)).toMatchObject({ waiting: 0 });
       await expectEqualToRebuilt(history, projector);
     });
-  }); // prettier-ignore
+  });
 
   it('tells the publisher of every event at least once, in order, without verifiers', async () => {
     const told: StoredEvent[] = [];

@@ -64,7 +64,7 @@ describe('Queries', () => {
       secrets
         .filter(() => random() < 0.5)
         .map(({ _id: id }) => ({ id, count: 2, lastUsedAt: `2026-${random() < 0.5 ? '04' : '09'}-01T00:00:00.000Z` })),
-    ); // prettier-ignore
+    );
   });
   afterAll(async () => {
     Object.values(views).forEach((view) => view.stop());
@@ -93,10 +93,17 @@ describe('Queries', () => {
   };
 
   it('list domains that are there and visible, by name', async () => {
-    for (const [visible, q] of [[[], undefined], [['domain-0', 'domain-3'], undefined], [[], 'DOMAIN-1'], [[], 'domain 4']] as const) {
+    for (const [visible, q] of [
+      [[], undefined],
+      [['domain-0', 'domain-3'], undefined],
+      [[], 'DOMAIN-1'],
+      [[], 'domain 4'],
+    ] as const) {
       const expected = [...domains.values()].filter(
         ({ _id, name, state }) =>
-          state !== 'deleted' && (visible.length === 0 || (visible as readonly string[]).includes(_id)) && (!q || holds(name, q) || holds(_id, q)),
+          state !== 'deleted' &&
+          (visible.length === 0 || (visible as readonly string[]).includes(_id)) &&
+          (!q || holds(name, q) || holds(_id, q)),
       );
       const items = await paged((after) => listDomains(views.domains, { visible, q, after, limit: 2 }), 2);
       expect(items.map(({ _id }) => _id)).toEqual(order(expected, ({ name }) => name));
@@ -105,14 +112,19 @@ describe('Queries', () => {
     expect(await getDomain(views.domains, 'domain-3')).toBeNull();
     expect(await getDomain(views.domains, 'domain-9')).toBeNull();
     expect(await getDomain(views.domains, 'domain-0')).toMatchObject({ _id: 'domain-0' });
-  }); // prettier-ignore
+  });
 
   it("list a domain's applications, deleted ones aside", async () => {
     const mine = [...applications.values()].filter(({ domainId }) => domainId === 'domain-0');
     expect(mine.length).toBeGreaterThan(3);
     for (const q of [undefined, 'CLIENT-1', 'app 1', 'nothing']) {
-      const expected = mine.filter(({ state, name, clientId }) => state !== 'deleted' && (!q || holds(name, q) || holds(clientId, q)));
-      const items = await paged((after) => listApplications(views.applications, { domainId: 'domain-0', q, after, limit: 2 }), 2);
+      const expected = mine.filter(
+        ({ state, name, clientId }) => state !== 'deleted' && (!q || holds(name, q) || holds(clientId, q)),
+      );
+      const items = await paged(
+        (after) => listApplications(views.applications, { domainId: 'domain-0', q, after, limit: 2 }),
+        2,
+      );
       expect(items.map(({ _id }) => _id)).toEqual(order(expected, ({ name }) => name));
     }
     const there = mine.filter(({ state }) => state !== 'deleted');
@@ -122,7 +134,7 @@ describe('Queries', () => {
       expect(found).toEqual(application.state === 'deleted' ? null : application);
       expect(await getApplication(views.applications, 'domain-1', application._id)).toBeNull();
     }
-  }); // prettier-ignore
+  });
 
   it("list an application's secrets, oldest first, every one of which can be read", async () => {
     for (const { _id: applicationId } of applications.values()) {
@@ -222,10 +234,17 @@ describe('Queries', () => {
 
   it('list the inbox, the latest first, without what is gone', async () => {
     expect(notifications.length).toBeGreaterThan(10);
-    for (const [visible, acknowledged] of [[[], undefined], [[], true], [[], false], [['domain-0'], undefined]] as const) {
+    for (const [visible, acknowledged] of [
+      [[], undefined],
+      [[], true],
+      [[], false],
+      [['domain-0'], undefined],
+    ] as const) {
       const expected = notifications.filter(
         (entry) =>
-          !entry.gone && isThere(entry.domainId) && (acknowledged === undefined || entry.acknowledged === acknowledged) &&
+          !entry.gone &&
+          isThere(entry.domainId) &&
+          (acknowledged === undefined || entry.acknowledged === acknowledged) &&
           (visible.length === 0 || (visible as readonly string[]).includes(entry.domainId)),
       );
       const items = await paged((after) => listNotifications(views, { visible, acknowledged, after, limit: 4 }), 4);
@@ -233,7 +252,7 @@ describe('Queries', () => {
     }
     for (const entry of notifications)
       expect(await getNotification(views, entry._id)).toEqual(entry.gone || !isThere(entry.domainId) ? null : entry);
-  }); // prettier-ignore
+  });
 
   it('tell of usage, which is added up', async () => {
     const { readModels } = stores;

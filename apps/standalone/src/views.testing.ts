@@ -94,9 +94,15 @@ export class RandomHistory {
     const value = `${this.nowMs}-${before}`;
     try {
       const events = application.decide(command, stream.state, {
-        now: this.now(), domain, secretsMax: 6,
-        verifier: { verifier: `phc ${value}`, lookupId: `lookup ${value}`, ...(this.random() < 0.8 && { hint: 'hint' }) },
-      }); // prettier-ignore
+        now: this.now(),
+        domain,
+        secretsMax: 6,
+        verifier: {
+          verifier: `phc ${value}`,
+          lookupId: `lookup ${value}`,
+          ...(this.random() < 0.8 && { hint: 'hint' }),
+        },
+      });
       await this.append(applicationStream(command.data.applicationId), events);
     } catch (error) {
       if ((error as Error).name !== 'DomainError') throw error;
@@ -135,23 +141,40 @@ export class RandomHistory {
     const { state } = this.stream(applicationStream(applicationId), application);
     if (state.status === 'none' || state.status === 'deleted') {
       const firstSecret = this.random() < 0.5 ? { secretId: randomUUID(), description: 'first' } : undefined;
-      await this.command({ type: 'RegisterApplication', data: { ...ids, clientId, name: `App ${this.below(99)}`, firstSecret } });
+      await this.command({
+        type: 'RegisterApplication',
+        data: { ...ids, clientId, name: `App ${this.below(99)}`, firstSecret },
+      });
       return;
     }
     const known = Object.values(state.secrets);
     const secret = known.length > 0 && this.random() < 0.9 ? this.oneOf(known) : undefined;
     const ofSecret = { ...ids, secretId: secret?.secretId ?? randomUUID() };
-    const notice = { ...ofSecret, version: secret?.version ?? 1, threshold: this.oneOf([20, 5, 1]), channel: this.oneOf(['log', 'ui']) };
+    const notice = {
+      ...ofSecret,
+      version: secret?.version ?? 1,
+      threshold: this.oneOf([20, 5, 1]),
+      channel: this.oneOf(['log', 'ui']),
+    };
     const expiry = this.oneOf([{}, { expiresIn: this.duration() }, { expiresAt: null }, { expiresAt: this.later() }]);
     const force = this.random() < 0.5;
     const commands: ApplicationCommand[] = [
       { type: 'UpdateApplication', data: { ...ids, name: `App ${this.below(99)}` } },
       { type: 'UpdateApplication', data: { ...ids, enabled: this.random() < 0.7 } },
-      { type: 'ChangeApplicationPolicy', data: { ...ids, policy: this.oneOf([{ mode: 'inherit' }, { mode: 'never' }] as const) } },
+      {
+        type: 'ChangeApplicationPolicy',
+        data: { ...ids, policy: this.oneOf([{ mode: 'inherit' }, { mode: 'never' }] as const) },
+      },
       ...(this.random() < 0.1 ? [{ type: 'DeleteApplication', data: ids } as const] : []),
-      { type: 'AddSecret', data: { ...ids, secretId: randomUUID(), description: `secret ${this.below(999)}`, ...expiry, ...this.limits() } },
+      {
+        type: 'AddSecret',
+        data: { ...ids, secretId: randomUUID(), description: `secret ${this.below(999)}`, ...expiry, ...this.limits() },
+      },
       { type: 'AddSecret', data: { ...ids, secretId: randomUUID(), description: `secret ${this.below(999)}` } },
-      { type: 'RenewSecret', data: { ...ofSecret, ...expiry, ...(this.random() < 0.7 && { overlap: this.duration() }) } },
+      {
+        type: 'RenewSecret',
+        data: { ...ofSecret, ...expiry, ...(this.random() < 0.7 && { overlap: this.duration() }) },
+      },
       { type: 'EndOverlap', data: ofSecret },
       { type: 'RevokeSecret', data: { ...ofSecret, force } },
       { type: 'SuspendSecret', data: { ...ofSecret, force, ...(this.random() < 0.5 && { reason: 'why' }) } },
@@ -165,7 +188,7 @@ export class RandomHistory {
       { type: 'AcknowledgeNotice', data: notice },
     ];
     await this.command(this.oneOf(commands));
-  } // prettier-ignore
+  }
 
   private async append(name: string, events: readonly (ApplicationEvent | SecurityDomainEvent)[]): Promise<void> {
     if (events.length === 0) return;
@@ -174,9 +197,22 @@ export class RandomHistory {
     const commandId = randomUUID();
     const stored = events.map(({ type, data }, index) => {
       const eventId = randomUUID();
-      const event = { stream: name, revision: stream.revision + 1 + index, eventId, type, data: data as Record<string, unknown> };
+      const event = {
+        stream: name,
+        revision: stream.revision + 1 + index,
+        eventId,
+        type,
+        data: data as Record<string, unknown>,
+      };
       const actor = { type: 'token', id: `actor ${this.below(3)}` } as const;
-      const about = { commandId, correlationId: commandId, causationId: commandId, actor, occurredAt: this.now(), schemaVersion: SCHEMA_VERSION };
+      const about = {
+        commandId,
+        correlationId: commandId,
+        causationId: commandId,
+        actor,
+        occurredAt: this.now(),
+        schemaVersion: SCHEMA_VERSION,
+      };
       const { metadata } = chain(event, about, stream.hash, sha256);
       stream.hash = metadata.hash;
       return { eventId, type, data: event.data, metadata };
@@ -188,7 +224,7 @@ export class RandomHistory {
     stream.revision += stored.length;
     this.position = position;
     this.count += stored.length;
-  } // prettier-ignore
+  }
 
   private stream<State, Event>(
     name: string,

@@ -65,7 +65,10 @@ describeSystems('the whole system', (startSystem) => {
 
   it('creates a domain, gives it a policy and registers an application', async () => {
     await done('POST', '/domains', { id: DOMAIN, name: 'Acme', contacts: ['security@acme.example'] });
-    const policy = { expiry: { mode: 'after', after: { amount: 90, unit: 'days' } }, maxLifetime: { amount: 1, unit: 'years' } }; // prettier-ignore
+    const policy = {
+      expiry: { mode: 'after', after: { amount: 90, unit: 'days' } },
+      maxLifetime: { amount: 1, unit: 'years' },
+    };
     expect(await done('PUT', `/domains/${DOMAIN}/policy`, policy)).toMatchObject({ affected: { count: 0 } });
     const { id } = await done('POST', `/domains/${DOMAIN}/applications`, { clientId: CLIENT, name: 'Billing' });
     application = `/domains/${DOMAIN}/applications/${id}`;
@@ -73,10 +76,16 @@ describeSystems('the whole system', (startSystem) => {
 
   it('adds two secrets, of which both authenticate', async () => {
     secrets.production = await done('POST', `${application}/secrets`, { description: 'Production' });
-    secrets.ci = await done('POST', `${application}/secrets`, { description: 'CI', expiresIn: { amount: 3, unit: 'months' } }); // prettier-ignore
+    secrets.ci = await done('POST', `${application}/secrets`, {
+      description: 'CI',
+      expiresIn: { amount: 3, unit: 'months' },
+    });
     expect(await Promise.all([check(secrets.production.secret), check(secrets.ci.secret)])).toEqual([200, 200]);
     const { items } = await done('GET', `${application}/secrets`);
-    expect(items).toMatchObject([{ description: 'Production', expirySource: 'domain' }, { description: 'CI', expirySource: 'command' }]); // prettier-ignore
+    expect(items).toMatchObject([
+      { description: 'Production', expirySource: 'domain' },
+      { description: 'CI', expirySource: 'command' },
+    ]);
     expect(JSON.stringify(items)).not.toContain(secrets.production.secret);
   });
 
@@ -137,7 +146,9 @@ describeSystems('the whole system', (startSystem) => {
   it('has a notice of it in the inbox, which somebody acknowledges', async () => {
     const notice = await until('the notice', async () => {
       const { items } = await done('GET', `/notifications?domain=${DOMAIN}&acknowledged=false`);
-      return items.find((each: Answer['body']) => each.secretId === secrets.trial.id && each.threshold === 0 && each.channel === 'ui'); // prettier-ignore
+      return items.find(
+        (each: Answer['body']) => each.secretId === secrets.trial.id && each.threshold === 0 && each.channel === 'ui',
+      );
     });
     expect(notice).toMatchObject({ state: 'sent', description: 'Trial', applicationName: 'Billing' });
     expect(await done('POST', `/notifications/${notice.id}/acknowledge`)).toMatchObject({ state: 'acknowledged' });
@@ -145,15 +156,37 @@ describeSystems('the whole system', (startSystem) => {
 
   it('tells how it all came about, what held at an instant, and that nobody altered it', async () => {
     const { items } = await done('GET', `${application}/history?limit=200`);
-    expect(items.map(({ type }: { type: string }) => type).filter((type: string) => !type.startsWith('ExpiryNotice'))).toEqual([
-      'ApplicationRegistered', 'SecretAdded', 'SecretAdded', 'SecretRenewed', 'OverlapEnded', 'SecretSuspended', 'SecretResumed',
-      'SecretRevoked', 'SecretAdded', 'SecretExpired',
-    ]); // prettier-ignore
+    expect(
+      items.map(({ type }: { type: string }) => type).filter((type: string) => !type.startsWith('ExpiryNotice')),
+    ).toEqual([
+      'ApplicationRegistered',
+      'SecretAdded',
+      'SecretAdded',
+      'SecretRenewed',
+      'OverlapEnded',
+      'SecretSuspended',
+      'SecretResumed',
+      'SecretRevoked',
+      'SecretAdded',
+      'SecretExpired',
+    ]);
     const at = async (instant: string) =>
-      (await done('GET', `${application}?asOf=${instant}`)).secrets.map(({ description, authenticates }: Answer['body']) => [description, authenticates]); // prettier-ignore
-    expect(await at(instants.beforeRenewal)).toEqual([['Production', [1]], ['CI', [1]]]); // prettier-ignore
-    expect(await at(instants.inOverlap)).toEqual([['Production', [2, 1]], ['CI', [1]]]); // prettier-ignore
-    expect(await at(new Date().toISOString())).toEqual([['Production', [2]], ['CI', []], ['Trial', []]]); // prettier-ignore
+      (await done('GET', `${application}?asOf=${instant}`)).secrets.map(
+        ({ description, authenticates }: Answer['body']) => [description, authenticates],
+      );
+    expect(await at(instants.beforeRenewal)).toEqual([
+      ['Production', [1]],
+      ['CI', [1]],
+    ]);
+    expect(await at(instants.inOverlap)).toEqual([
+      ['Production', [2, 1]],
+      ['CI', [1]],
+    ]);
+    expect(await at(new Date().toISOString())).toEqual([
+      ['Production', [2]],
+      ['CI', []],
+      ['Trial', []],
+    ]);
     const { streams, broken } = await done('POST', '/history/verify');
     expect(broken).toEqual([]);
     expect(streams).toBeGreaterThanOrEqual(2);
@@ -165,9 +198,12 @@ describeSystems('the whole system', (startSystem) => {
     expect(new Set(await system.stop())).toEqual(new Set([0]));
     system = await system.restart();
     await until('that it is ready', async () => (await fetch(`${system.url}/health/ready`)).status === 200);
-    expect([await check(renewed), await check(secrets.production.secret), await check(secrets.ci.secret)]).toEqual([200, 401, 401]); // prettier-ignore
+    expect([await check(renewed), await check(secrets.production.secret), await check(secrets.ci.secret)]).toEqual([
+      200, 401, 401,
+    ]);
     const after = await done('GET', `/secrets?domain=${DOMAIN}`);
-    const facts = ({ items }: Answer['body']) => items.map(({ lastUsedAt: _at, uses: _uses, lastUsedFrom: _from, ...kept }: Answer['body']) => kept); // prettier-ignore
+    const facts = ({ items }: Answer['body']) =>
+      items.map(({ lastUsedAt: _at, uses: _uses, lastUsedFrom: _from, ...kept }: Answer['body']) => kept);
     expect(facts(after)).toEqual(facts(before));
     expect((await done('GET', `${application}/history?limit=200`)).items).toEqual(history);
     expect(await done('GET', `/domains/${DOMAIN}`)).toMatchObject({ name: 'Acme', applications: 1 });

@@ -47,7 +47,12 @@ export const measureCheck = async (
       durationMs: setting.roundMs,
       serverCpuMs: running.cpuMs,
     });
-    const contender = (name: string, status: number, running: Running, requests: readonly RequestBytes[]): Contender => ({
+    const contender = (
+      name: string,
+      status: number,
+      running: Running,
+      requests: readonly RequestBytes[],
+    ): Contender => ({
       name,
       status,
       run: () => saturate(load(running, requests)),
@@ -72,11 +77,32 @@ export const measureCheck = async (
       figure('check.right.ratio', 'check right ÷ bare', '', pairedRatios(of('right'), of('bare')), { goal: GOAL_NOW }),
       figure('check.wrong.ratio', 'check wrong ÷ bare', '', pairedRatios(of('wrong'), of('bare'))),
     ];
-    for (const [name, what] of [['bare', 'bare Fastify'], ['right', 'check, right secret'], ['wrong', 'check, wrong secret']] as const)
-      figures.push(figure(`check.${name}.cpu`, `${what}: processor time`, 'µs', of(name).map(({ serverCpuUs }) => serverCpuUs)));
+    for (const [name, what] of [
+      ['bare', 'bare Fastify'],
+      ['right', 'check, right secret'],
+      ['wrong', 'check, wrong secret'],
+    ] as const)
+      figures.push(
+        figure(
+          `check.${name}.cpu`,
+          `${what}: processor time`,
+          'µs',
+          of(name).map(({ serverCpuUs }) => serverCpuUs),
+        ),
+      );
     figures.push(
-      figure('check.right.cpuRatio', 'bare ÷ check right, processor time', '', pairedCpuRatios(of('bare'), of('right'))),
-      figure('check.others', 'other programs meanwhile', 'cores', [...of('bare'), ...of('right')].map(({ othersCores }) => othersCores)),
+      figure(
+        'check.right.cpuRatio',
+        'bare ÷ check right, processor time',
+        '',
+        pairedCpuRatios(of('bare'), of('right')),
+      ),
+      figure(
+        'check.others',
+        'other programs meanwhile',
+        'cores',
+        [...of('bare'), ...of('right')].map(({ othersCores }) => othersCores),
+      ),
     );
     if (oidc)
       figures.push(
@@ -84,7 +110,11 @@ export const measureCheck = async (
         figure('check.oidc.wrong', 'oidc-provider introspection, wrong secret', '/s', throughputs(of('oidc wrong'))),
         figure('check.oidc.ratio', 'check right ÷ introspection', '', pairedRatios(of('right'), of('oidc right'))),
       );
-    for (const [name, running, requests] of [['bare', bare, right], ['right', rekey, right], ['wrong', rekey, wrong]] as const) {
+    for (const [name, running, requests] of [
+      ['bare', bare, right],
+      ['right', rekey, right],
+      ['wrong', rekey, wrong],
+    ] as const) {
       const perSecond = Math.round(LATENCY_LOAD_SHARE * Math.min(...throughputs(of(name))));
       const runs = [];
       for (let round = 0; round < rounds; round++) runs.push(await atRate({ ...load(running, requests), perSecond }));
@@ -92,14 +122,20 @@ export const measureCheck = async (
       const what = name === 'bare' ? 'bare Fastify' : `check, ${name} secret`;
       for (const percent of [50, 99])
         figures.push(
-          figure(`check.${name}.p${percent}`, `${what}: p${percent} at ${perSecond}/s`, 'ms', runs.map(({ latencies }) => latencies.percentile(percent)), percent === 99 ? goal : {}),
+          figure(
+            `check.${name}.p${percent}`,
+            `${what}: p${percent} at ${perSecond}/s`,
+            'ms',
+            runs.map(({ latencies }) => latencies.percentile(percent)),
+            percent === 99 ? goal : {},
+          ),
         );
     }
     return figures;
   } finally {
     await Promise.all([bare.stop(), oidc?.stop()]);
   }
-}; // prettier-ignore
+};
 
 /** Each client asks for one token and then introspects it, with its secret or a wrong one of the same length. */
 const introspectionRequests = async (
@@ -158,19 +194,24 @@ export const measureScale = async (
       goal: { atMost: 1.2 },
       details,
     }),
-    figure('scale.cpuRatio', `${large.secrets} ÷ ${small.secrets} secrets, processor time`, '', pairedCpuRatios(many, few), {
-      goal: { atMost: 1.2 },
-      details,
-    }),
-    figure('scale.memory', `memory with ${large.secrets} secrets`, 'MiB', [(large.server.memoryBytes() ?? NaN) / 2 ** 20]),
+    figure(
+      'scale.cpuRatio',
+      `${large.secrets} ÷ ${small.secrets} secrets, processor time`,
+      '',
+      pairedCpuRatios(many, few),
+      {
+        goal: { atMost: 1.2 },
+        details,
+      },
+    ),
+    figure('scale.memory', `memory with ${large.secrets} secrets`, 'MiB', [
+      (large.server.memoryBytes() ?? NaN) / 2 ** 20,
+    ]),
   ];
-}; // prettier-ignore
+};
 
 /** The first check of a secret since the server started, which computes Argon2, one after the other. */
-export const measureFirstChecks = async (
-  rekey: RekeyServer,
-  fresh: readonly Credentials[],
-): Promise<Figure[]> => {
+export const measureFirstChecks = async (rekey: RekeyServer, fresh: readonly Credentials[]): Promise<Figure[]> => {
   const client = new Client(rekey.target);
   const times: number[] = [];
   try {
@@ -184,4 +225,4 @@ export const measureFirstChecks = async (
     client.close();
   }
   return [figure('check.first', `first check of a secret (of ${times.length})`, 'ms', times)];
-}; // prettier-ignore
+};

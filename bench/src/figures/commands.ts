@@ -13,8 +13,13 @@ const COMMANDS_PER_SECOND_MAX = 10_000;
 
 const registration = (token: string): RequestBytes => {
   const clientId = `made-${randomUUID()}`;
-  return requestBytes('POST', APPLICATIONS_PATH, bearer(token), JSON.stringify({ clientId, name: 'Made by the bench', firstSecret: {} }));
-}; // prettier-ignore
+  return requestBytes(
+    'POST',
+    APPLICATIONS_PATH,
+    bearer(token),
+    JSON.stringify({ clientId, name: 'Made by the bench', firstSecret: {} }),
+  );
+};
 
 export interface CommandsOptions {
   /** Begins the names of the figures. */
@@ -31,7 +36,13 @@ export const measureCommands = async (
   { name = 'commands', cpuMs = rekey.cpuMs }: CommandsOptions = {},
 ): Promise<Figure[]> => {
   const { rounds, roundMs, warmUpMs, say } = setting;
-  const load = { target: rekey.target, connections: COMMAND_CONNECTIONS, warmUpMs, durationMs: roundMs, serverCpuMs: cpuMs };
+  const load = {
+    target: rekey.target,
+    connections: COMMAND_CONNECTIONS,
+    warmUpMs,
+    durationMs: roundMs,
+    serverCpuMs: cpuMs,
+  };
   const enough = Math.ceil(((roundMs + warmUpMs) / 1000) * COMMANDS_PER_SECOND_MAX);
   const renewals = credentials.map(({ applicationId, secretId }) =>
     requestBytes('POST', `${APPLICATIONS_PATH}/${applicationId}/secrets/${secretId}/renew`, bearer(rekey.token), '{}'),
@@ -56,10 +67,15 @@ export const measureCommands = async (
     const othersCores = of.map((result) => result.othersCores);
     return [
       figure(`${name}.${command}`, what, '/s', throughputs(of), { details: { p99Ms, othersCores } }),
-      figure(`${name}.${command}.cpu`, `${what}: processor time`, 'µs', of.map(({ serverCpuUs }) => serverCpuUs)),
+      figure(
+        `${name}.${command}.cpu`,
+        `${what}: processor time`,
+        'µs',
+        of.map(({ serverCpuUs }) => serverCpuUs),
+      ),
     ];
   });
-}; // prettier-ignore
+};
 
 interface Registered {
   readonly id: string;
@@ -128,8 +144,14 @@ export const measureRevocation = async (
   const requests = checkRequests(background, checkedAt.token);
   const noise = new AbortController();
   const load = atRate({
-    target: checkedAt.target, requests, connections: 8, warmUpMs: 0, durationMs, perSecond: backgroundPerSecond, signal: noise.signal,
-  }); // prettier-ignore
+    target: checkedAt.target,
+    requests,
+    connections: 8,
+    warmUpMs: 0,
+    durationMs,
+    perSecond: backgroundPerSecond,
+    signal: noise.signal,
+  });
   try {
     for (let number = 0; number < revocations; number++) await one();
   } finally {
@@ -143,10 +165,24 @@ export const measureRevocation = async (
   return [
     figure(`${name}.p50`, `revoke sent → first refusal: p50, ${under}`, 'ms', [refusals.percentile(50)]),
     figure(`${name}.p99`, `revoke sent → first refusal: p99, ${under}`, 'ms', [refusals.percentile(99)], p99),
-    figure(`${name}.acknowledged.p50`, `revoke sent → acknowledged: p50, ${under}`, 'ms', [acknowledgements.percentile(50)]),
-    figure(`${name}.acknowledged.p99`, `revoke sent → acknowledged: p99, ${under}`, 'ms', [acknowledgements.percentile(99)], p99),
-    figure(`${name}.admitted`, `let in after the acknowledgement (${revocations} revocations)`, '', [admittedAfterwards], {
-      goal: { atMost: 0 },
-    }),
+    figure(`${name}.acknowledged.p50`, `revoke sent → acknowledged: p50, ${under}`, 'ms', [
+      acknowledgements.percentile(50),
+    ]),
+    figure(
+      `${name}.acknowledged.p99`,
+      `revoke sent → acknowledged: p99, ${under}`,
+      'ms',
+      [acknowledgements.percentile(99)],
+      p99,
+    ),
+    figure(
+      `${name}.admitted`,
+      `let in after the acknowledgement (${revocations} revocations)`,
+      '',
+      [admittedAfterwards],
+      {
+        goal: { atMost: 0 },
+      },
+    ),
   ];
-}; // prettier-ignore
+};

@@ -34,10 +34,18 @@ export const measureServicesCheck = async (
   try {
     const requests = checkRequests(credentials, gateway.token);
     const load = (running: Running): LoadOptions => ({
-      target: running.target, requests, connections, warmUpMs, durationMs: roundMs,
-      serverCpuMs: running.cpuMs, partnersCpuMs: () => installationCpuMs() - ownMs(running),
+      target: running.target,
+      requests,
+      connections,
+      warmUpMs,
+      durationMs: roundMs,
+      serverCpuMs: running.cpuMs,
+      partnersCpuMs: () => installationCpuMs() - ownMs(running),
     });
-    const both = [['bare', bare], ['gateway', gateway]] as const;
+    const both = [
+      ['bare', bare],
+      ['gateway', gateway],
+    ] as const;
     say(`services, check: ${credentials.length} secrets in use, ${connections} connections`);
     const results = await takeTurns(
       both.map(([name, running]) => ({ name, status: 200, run: () => saturate(load(running)) })),
@@ -48,11 +56,33 @@ export const measureServicesCheck = async (
     const figures = [
       figure('services.check.bare', 'bare Fastify, same read of MongoDB', '/s', throughputs(of('bare'))),
       figure('services.check.gateway', 'check at the gateway, right secret', '/s', throughputs(of('gateway'))),
-      figure('services.check.ratio', 'check at the gateway ÷ bare', '', pairedRatios(of('gateway'), of('bare')), { goal: GOAL }),
-      figure('services.check.bare.cpu', 'bare, same read: processor time', 'µs', of('bare').map(({ serverCpuUs }) => serverCpuUs)),
-      figure('services.check.gateway.cpu', 'check at the gateway: processor time', 'µs', of('gateway').map(({ serverCpuUs }) => serverCpuUs)),
-      figure('services.check.cpuRatio', 'bare ÷ check at the gateway, processor time', '', pairedCpuRatios(of('bare'), of('gateway'))),
-      figure('services.check.others', 'other programs meanwhile', 'cores', [...of('bare'), ...of('gateway')].map(({ othersCores }) => othersCores)),
+      figure('services.check.ratio', 'check at the gateway ÷ bare', '', pairedRatios(of('gateway'), of('bare')), {
+        goal: GOAL,
+      }),
+      figure(
+        'services.check.bare.cpu',
+        'bare, same read: processor time',
+        'µs',
+        of('bare').map(({ serverCpuUs }) => serverCpuUs),
+      ),
+      figure(
+        'services.check.gateway.cpu',
+        'check at the gateway: processor time',
+        'µs',
+        of('gateway').map(({ serverCpuUs }) => serverCpuUs),
+      ),
+      figure(
+        'services.check.cpuRatio',
+        'bare ÷ check at the gateway, processor time',
+        '',
+        pairedCpuRatios(of('bare'), of('gateway')),
+      ),
+      figure(
+        'services.check.others',
+        'other programs meanwhile',
+        'cores',
+        [...of('bare'), ...of('gateway')].map(({ othersCores }) => othersCores),
+      ),
     ];
     // The same for both, as what waits behind a load depends on it more than on the server.
     const perSecond = Math.round(LATENCY_LOAD_SHARE * Math.min(...both.flatMap(([name]) => throughputs(of(name)))));
@@ -63,11 +93,13 @@ export const measureServicesCheck = async (
       const what = name === 'bare' ? 'bare, same read' : 'check at the gateway';
       for (const percent of [50, 99]) {
         const times = runs.map(({ latencies }) => latencies.percentile(percent));
-        figures.push(figure(`services.check.${name}.p${percent}`, `${what}: p${percent} at ${perSecond}/s`, 'ms', times));
+        figures.push(
+          figure(`services.check.${name}.p${percent}`, `${what}: p${percent} at ${perSecond}/s`, 'ms', times),
+        );
       }
     }
     return figures;
   } finally {
     await bare.stop();
   }
-}; // prettier-ignore
+};

@@ -65,7 +65,16 @@ export const measureServicesRebuild = async (
     const bare = `${view.name}.v${view.version}.bare`;
     const { indexes, version } = view;
     await readModels.createBuild(
-      { collection: bare, view: view.name, version, storeIdentity: '', target: START, checkpoint: START, owner: '', beat: 0 },
+      {
+        collection: bare,
+        view: view.name,
+        version,
+        storeIdentity: '',
+        target: START,
+        checkpoint: START,
+        owner: '',
+        beat: 0,
+      },
       indexes,
     );
     const written = client.db(name).collection<{ _id: string }>(`view:${bare}`);
@@ -73,7 +82,10 @@ export const measureServicesRebuild = async (
     const startedMs = performance.now();
     for (let from = 0; from < documents.length; from += atATime) {
       const some = documents.slice(from, from + atATime);
-      await written.bulkWrite(some.map((document) => ({ insertOne: { document } })), { ordered: false });
+      await written.bulkWrite(
+        some.map((document) => ({ insertOne: { document } })),
+        { ordered: false },
+      );
     }
     return performance.now() - startedMs;
   };
@@ -89,7 +101,9 @@ export const measureServicesRebuild = async (
       figures.push(figure(`services.rebuild.${view.name}`, `${what}, ${events} events`, 'events/s', [perSecond]));
       if (bareMs === undefined) continue;
       figures.push(
-        figure(`services.rebuild.${view.name}.bare`, `${what}: only its documents written, by the driver`, 'events/s', [(events * 1000) / bareMs]),
+        figure(`services.rebuild.${view.name}.bare`, `${what}: only its documents written, by the driver`, 'events/s', [
+          (events * 1000) / bareMs,
+        ]),
         figure(`services.rebuild.${view.name}.ratio`, `${what} ÷ only written`, '', [bareMs / tookMs]),
       );
     }
@@ -102,8 +116,11 @@ export const measureServicesRebuild = async (
     await store.close();
     await database.close();
   }
-}; // prettier-ignore
+};
 
 /** What lies in a view's collection, but for the build's record. */
 const documentsOf = (database: Db, collection: string): Promise<{ _id: string }[]> =>
-  database.collection<{ _id: string }>(`view:${collection}`).find({ _id: { $gt: '' } }).toArray(); // prettier-ignore
+  database
+    .collection<{ _id: string }>(`view:${collection}`)
+    .find({ _id: { $gt: '' } })
+    .toArray();

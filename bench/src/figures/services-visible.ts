@@ -97,8 +97,18 @@ export const measureVisible = async (
   const figures: Figure[] = [];
   for (const percent of [50, 99])
     figures.push(
-      figure(`services.visible.answered.p${percent}`, `command sent → answered as visible: p${percent}, ${perSecond}/s`, 'ms', [answered.percentile(percent)]),
-      figure(`services.visible.seen.p${percent}`, `command sent → shown by a second gateway: p${percent}, ${perSecond}/s`, 'ms', [seen.percentile(percent)]),
+      figure(
+        `services.visible.answered.p${percent}`,
+        `command sent → answered as visible: p${percent}, ${perSecond}/s`,
+        'ms',
+        [answered.percentile(percent)],
+      ),
+      figure(
+        `services.visible.seen.p${percent}`,
+        `command sent → shown by a second gateway: p${percent}, ${perSecond}/s`,
+        'ms',
+        [seen.percentile(percent)],
+      ),
     );
   return figures;
-}; // prettier-ignore
+};

@@ -76,11 +76,13 @@ const activeCollection = async (
 ): Promise<string> => {
   const client = new MongoClient(uri);
   try {
-    const pointers = client.db(database).collection<{ readonly _id: string; readonly collection: string }>('view-pointers');
+    const pointers = client
+      .db(database)
+      .collection<{ readonly _id: string; readonly collection: string }>('view-pointers');
     const pointer = await pointers.findOne({ _id: view });
     if (!pointer) throw new Error(`Nothing answers for the view ${view}.`);
     return `view:${pointer.collection}`;
   } finally {
     await client.close();
   }
-}; // prettier-ignore
+};

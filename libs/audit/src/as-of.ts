@@ -97,14 +97,18 @@ const secretsAt = ({ secrets }: RegisteredApplication, asOf: Instant, open: bool
   Object.values(secrets).map((secret) => {
     const { secretId, description, version, valueCreatedAt, notBefore, expiresAt, previousValidUntil } = secret;
     return {
-      id: secretId, description, version, status: statusAt(secret, asOf), valueCreatedAt,
+      id: secretId,
+      description,
+      version,
+      status: statusAt(secret, asOf),
+      valueCreatedAt,
       ...(notBefore !== undefined && { notBefore }),
       ...(expiresAt !== undefined && { expiresAt }),
       ...(previousValidUntil !== undefined && { previousValidUntil }),
       allowedCidrs: secret.allowedCidrs,
       authenticates: open ? liveVersions(secret, asOf) : [],
     };
-  }); // prettier-ignore
+  });
 
 const statusAt = ({ status, notBefore, expiresAt }: Secret, at: Instant): SecretAsOf['status'] => {
   if (status !== 'active') return status;

@@ -20,10 +20,20 @@ const history = new MemoryHistory().write(
   registered(at('2027-01-02T00:00Z')),
   secretAdded(at('2027-01-03T00:00Z'), { expiresAt: at('2027-01-20T00:00Z') }),
   ofApplication('SecretRenewed', at('2027-01-10T00:00Z'), {
-    secretId: SECRET, version: 2, verifier: VERIFIER, lookupId: '0000000001', expirySource: 'none',
-    previousValidUntil: at('2027-01-12T00:00Z'), expiresAt: at('2027-02-10T00:00Z'),
+    secretId: SECRET,
+    version: 2,
+    verifier: VERIFIER,
+    lookupId: '0000000001',
+    expirySource: 'none',
+    previousValidUntil: at('2027-01-12T00:00Z'),
+    expiresAt: at('2027-02-10T00:00Z'),
   }),
-  secretAdded(at('2027-01-15T00:00Z'), { secretId: SECOND, description: 'second', notBefore: at('2027-01-16T00:00Z'), allowedCidrs: ['10.0.0.0/8'] }),
+  secretAdded(at('2027-01-15T00:00Z'), {
+    secretId: SECOND,
+    description: 'second',
+    notBefore: at('2027-01-16T00:00Z'),
+    allowedCidrs: ['10.0.0.0/8'],
+  }),
   ofApplication('SecretSuspended', at('2027-01-17T00:00Z'), { secretId: SECOND }),
   ofApplication('ApplicationDisabled', at('2027-01-18T00:00Z')),
   ofApplication('ApplicationEnabled', at('2027-01-19T00:00Z')),
@@ -32,9 +42,12 @@ const history = new MemoryHistory().write(
   { ...domainCreated('shop', at('2027-01-22T00:00Z')), type: 'DomainEnabled', data: { domainId: 'shop' } },
   ofApplication('SecretRevoked', at('2027-03-01T00:00Z'), { secretId: SECRET, reason: 'keyCompromise' }),
   ofApplication('ApplicationDeleted', at('2027-04-01T00:00Z')),
-  { ...registered(at('2027-05-01T00:00Z')), data: { applicationId: APPLICATION, domainId: 'shop', clientId: 'web', name: 'Web again', contacts: [] } },
+  {
+    ...registered(at('2027-05-01T00:00Z')),
+    data: { applicationId: APPLICATION, domainId: 'shop', clientId: 'web', name: 'Web again', contacts: [] },
+  },
   { ...domainCreated('shop', at('2027-05-20T00:00Z')), type: 'DomainDeleted', data: { domainId: 'shop' } },
-); // prettier-ignore
+);
 
 const asOf = (instant: string, domainId = 'shop'): Promise<ApplicationAsOf> =>
   applicationAsOf(
@@ -45,8 +58,11 @@ const asOf = (instant: string, domainId = 'shop'): Promise<ApplicationAsOf> =>
 
 const secrets = async (instant: string) =>
   (await asOf(instant)).secrets.map(({ description, status, version, authenticates }) => [
-    description, status, version, authenticates,
-  ]); // prettier-ignore
+    description,
+    status,
+    version,
+    authenticates,
+  ]);
 
 describe('an application as of an instant', () => {
   it.each([
@@ -130,13 +146,26 @@ describe('an application as of an instant', () => {
   it('tells all that was known of it, and never a verifier', async () => {
     const state = await asOf('2027-01-16T00:00Z');
     expect(state).toMatchObject({
-      asOf: at('2027-01-16T00:00Z'), id: APPLICATION, domainId: 'shop', domainStatus: 'active', status: 'active',
-      clientId: 'web', name: 'Web', contacts: ['a@example.org'], policy: { mode: 'inherit' },
-    }); // prettier-ignore
+      asOf: at('2027-01-16T00:00Z'),
+      id: APPLICATION,
+      domainId: 'shop',
+      domainStatus: 'active',
+      status: 'active',
+      clientId: 'web',
+      name: 'Web',
+      contacts: ['a@example.org'],
+      policy: { mode: 'inherit' },
+    });
     expect(state.secrets[1]).toEqual({
-      id: SECOND, description: 'second', version: 1, status: 'active', valueCreatedAt: at('2027-01-15T00:00Z'),
-      notBefore: at('2027-01-16T00:00Z'), allowedCidrs: ['10.0.0.0/8'], authenticates: [1],
-    }); // prettier-ignore
+      id: SECOND,
+      description: 'second',
+      version: 1,
+      status: 'active',
+      valueCreatedAt: at('2027-01-15T00:00Z'),
+      notBefore: at('2027-01-16T00:00Z'),
+      allowedCidrs: ['10.0.0.0/8'],
+      authenticates: [1],
+    });
     expect(JSON.stringify(state)).not.toContain('argon2');
   });
 
@@ -160,8 +189,9 @@ describe('an application as of an instant', () => {
 
   it('is not foretold', async () => {
     await expect(asOf('2027-06-01T00:00:00.001Z')).rejects.toMatchObject({
-      code: 'invalid_request', details: { field: 'asOf' },
-    }); // prettier-ignore
+      code: 'invalid_request',
+      details: { field: 'asOf' },
+    });
     await expect(asOf(NOW)).resolves.toMatchObject({ asOf: NOW });
   });
 });

@@ -53,13 +53,19 @@ export class MemoryHistory implements HistoryStore {
 }
 
 export const domainCreated = (domainId: string, at: Instant): Fact => ({
-  stream: `domain-${domainId}`, type: 'DomainCreated', at, data: { domainId, name: domainId, contacts: [] },
-}); // prettier-ignore
+  stream: `domain-${domainId}`,
+  type: 'DomainCreated',
+  at,
+  data: { domainId, name: domainId, contacts: [] },
+});
 
 /** An event of an application, of the domain `shop` where nothing else is said. */
 export const ofApplication = (type: string, at: Instant, data: object = {}, applicationId = APPLICATION): Fact => ({
-  stream: `application-${applicationId}`, type, at, data: { applicationId, domainId: 'shop', ...data },
-}); // prettier-ignore
+  stream: `application-${applicationId}`,
+  type,
+  at,
+  data: { applicationId, domainId: 'shop', ...data },
+});
 
 export const registered = (at: Instant, applicationId = APPLICATION): Fact =>
   ofApplication(
@@ -71,5 +77,11 @@ export const registered = (at: Instant, applicationId = APPLICATION): Fact =>
 
 export const secretAdded = (at: Instant, data: object = {}): Fact =>
   ofApplication('SecretAdded', at, {
-    secretId: SECRET, version: 1, description: 'first', verifier: VERIFIER, lookupId: '0000000000', expirySource: 'none', ...data,
-  }); // prettier-ignore
+    secretId: SECRET,
+    version: 1,
+    description: 'first',
+    verifier: VERIFIER,
+    lookupId: '0000000000',
+    expirySource: 'none',
+    ...data,
+  });

@@ -134,5 +134,11 @@ export const visibleIn = (data: StoredEvent['data'], domains: readonly string[])
   domains.length === 0 || (typeof data['domainId'] === 'string' && domains.includes(data['domainId']));
 
 const redacted = ({ stream, revision, position, eventId, type, data, metadata }: StoredEvent): HistoryEvent => ({
-  stream, revision, position, eventId, type, data: redact(data, sha256), metadata,
-}); // prettier-ignore
+  stream,
+  revision,
+  position,
+  eventId,
+  type,
+  data: redact(data, sha256),
+  metadata,
+});

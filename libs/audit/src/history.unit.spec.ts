@@ -9,10 +9,15 @@ const history = new MemoryHistory().write(
   registered(day(2)),
   { ...secretAdded(day(3)), actor: 'bob' },
   domainCreated('bank', day(4)),
-  { stream: `application-${OTHER}`, type: 'ApplicationRegistered', at: day(5), actor: 'bob',
-    data: { applicationId: OTHER, domainId: 'bank', clientId: 'teller', name: 'Teller', contacts: [] } },
+  {
+    stream: `application-${OTHER}`,
+    type: 'ApplicationRegistered',
+    at: day(5),
+    actor: 'bob',
+    data: { applicationId: OTHER, domainId: 'bank', clientId: 'teller', name: 'Teller', contacts: [] },
+  },
   ofApplication('ApplicationRenamed', day(6), { name: 'Web shop' }),
-); // prettier-ignore
+);
 
 const types = async (filter: Partial<HistoryFilter>, limit = 50, after?: string): Promise<string[]> =>
   (await readHistory(history, { domains: [], ...filter }, { limit, after })).items.map(({ type }) => type);
@@ -71,9 +76,14 @@ describe('a page of the history', () => {
     const long = new MemoryHistory();
     const { data, metadata } = history.events[1] ?? { data: {}, metadata: {} as never };
     long.events = Array.from({ length: 10_500 }, (_event, index) => ({
-      stream: 'application-x', revision: index, position: String(index + 1).padStart(20, '0'), eventId: `${index}`,
-      type: index === 10_400 ? 'SecretAdded' : 'ApplicationRenamed', data, metadata,
-    })); // prettier-ignore
+      stream: 'application-x',
+      revision: index,
+      position: String(index + 1).padStart(20, '0'),
+      eventId: `${index}`,
+      type: index === 10_400 ? 'SecretAdded' : 'ApplicationRenamed',
+      data,
+      metadata,
+    }));
     const filter = { domains: [], type: 'SecretAdded' };
     const first = await readHistory(long, filter, { limit: 10 });
     expect(first.items).toEqual([]);

@@ -97,8 +97,12 @@ const parsed = (line: string, number: number): ChainedEvent => {
     event = null;
   }
   const isEvent =
-    typeof event?.stream === 'string' && typeof event.revision === 'number' && typeof event.eventId === 'string' &&
-    typeof event.type === 'string' && isObject(event.data) && isObject(event.metadata); // prettier-ignore
+    typeof event?.stream === 'string' &&
+    typeof event.revision === 'number' &&
+    typeof event.eventId === 'string' &&
+    typeof event.type === 'string' &&
+    isObject(event.data) &&
+    isObject(event.metadata);
   if (!isEvent) throw new RekeyError('invalid_request', `Line ${number} is no event.`, { field: 'line', line: number });
   return event as ChainedEvent;
 };

@@ -96,7 +96,11 @@ describe('an event that was', () => {
 
   it('altered and given a hash that fits is found by the one after it', async () => {
     const forged = new MemoryHistory().write(registered(day(2)), secretAdded(day(4), { description: 'forged' }));
-    history.alter(indexOf('SecretAdded'), (event) => ({ ...event, data: forged.events[1]?.data ?? {}, metadata: forged.events[1]?.metadata ?? event.metadata })); // prettier-ignore
+    history.alter(indexOf('SecretAdded'), (event) => ({
+      ...event,
+      data: forged.events[1]?.data ?? {},
+      metadata: forged.events[1]?.metadata ?? event.metadata,
+    }));
     expect((await verified()).broken.length).toBeGreaterThan(0);
   });
 
@@ -159,7 +163,8 @@ describe('tampering of any kind', () => {
   });
 
   it('all over is listed up to a bound', async () => {
-    for (let count = 0; count < BROKEN_MAX + 10; count++) history.write(ofApplication('ApplicationRenamed', day(9), { name: `${count}` })); // prettier-ignore
+    for (let count = 0; count < BROKEN_MAX + 10; count++)
+      history.write(ofApplication('ApplicationRenamed', day(9), { name: `${count}` }));
     history.events = history.events.map((event) => ({ ...event, type: 'X' }));
     const { broken, more } = await verifyHistory(history, ALL);
     expect([broken.length, more]).toEqual([BROKEN_MAX, true]);
@@ -183,8 +188,9 @@ describe('an export', () => {
     'with a line %s is refused with its number',
     async (line) => {
       await expect(verifyExport([...(await lines()), line])).rejects.toMatchObject({
-      code: 'invalid_request', details: { line: 8 },
-    }); // prettier-ignore
+        code: 'invalid_request',
+        details: { line: 8 },
+      });
     },
   );
 });

@@ -242,8 +242,14 @@ export class Authenticator {
   ): Admitted {
     this.options.usage?.record(secretDocumentId(applicationId, secretId), now, origin.remoteAddress);
     const admitted: Admitted = {
-      valid: true, domainId, clientId, applicationId, secretId, version, expiresAt: validUntil,
-    }; // prettier-ignore
+      valid: true,
+      domainId,
+      clientId,
+      applicationId,
+      secretId,
+      version,
+      expiresAt: validUntil,
+    };
     this.tell('valid', false, admitted, origin);
     return admitted;
   }

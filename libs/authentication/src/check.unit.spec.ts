@@ -148,15 +148,12 @@ describe('a right secret', () => {
         secrets: [
           secretWith({
             secretId: 'renewed',
-            values: [
-              valueOf(current, { version: 2 }),
-              valueOf(previous, { version: 1, validUntil: fromNow(60) }),
-            ],
+            values: [valueOf(current, { version: 2 }), valueOf(previous, { version: 1, validUntil: fromNow(60) })],
           }),
           secretWith({ secretId: 'other', values: [valueOf(other)] }),
         ],
       }),
-    }); // prettier-ignore
+    });
     expect(await check(current)).toMatchObject({ secretId: 'renewed', version: 2 });
     expect(await check(previous)).toMatchObject({ secretId: 'renewed', version: 1, expiresAt: fromNow(60) });
     expect(await check(other)).toMatchObject({ secretId: 'other', version: 1 });
@@ -197,33 +194,72 @@ describe('a refusal', () => {
     ['no application', { application: null }, VALUE, {}, 'unknown_client'],
     ['another client', {}, VALUE, { clientId: 'WEB' }, 'unknown_client'],
     ['a deleted application', { application: applicationWith({ state: 'deleted' }) }, VALUE, {}, 'unknown_client'],
-    ['an application of another name', { application: applicationWith({ clientId: 'b' }) }, VALUE, {}, 'unknown_client'],
-    ['an application of another domain', { application: applicationWith({ domainId: 'b' }) }, VALUE, {}, 'unknown_client'],
-    ['a disabled application', { application: applicationWith({ state: 'disabled' }) }, VALUE, {}, 'application_disabled'],
+    [
+      'an application of another name',
+      { application: applicationWith({ clientId: 'b' }) },
+      VALUE,
+      {},
+      'unknown_client',
+    ],
+    [
+      'an application of another domain',
+      { application: applicationWith({ domainId: 'b' }) },
+      VALUE,
+      {},
+      'unknown_client',
+    ],
+    [
+      'a disabled application',
+      { application: applicationWith({ state: 'disabled' }) },
+      VALUE,
+      {},
+      'application_disabled',
+    ],
     ['no secrets', { application: applicationWith({ secrets: [] }) }, VALUE, {}, 'no_match'],
     ['a value that is none of its secrets', {}, wrong, {}, 'no_match'],
     ['a wrong value of the caller’s own', {}, 'wrong', {}, 'no_match'],
     ['another value under a known lookup id', {}, sameLookup, {}, 'wrong_value'],
     ['a suspended secret', withSecret({ suspended: true }), VALUE, {}, 'suspended'],
     ['a secret whose time has not come', withSecret({ notBefore: fromNow(1) }), VALUE, {}, 'not_yet_valid'],
-    ['a value whose time is over', withSecret({ values: [valueOf(VALUE, { validUntil: fromNow(0) })] }), VALUE, {}, 'expired'],
-    ['an address outside', withSecret({ allowedCidrs: ['10.0.0.0/8'] }), VALUE, { remoteAddress: '192.0.2.1' }, 'address'],
+    [
+      'a value whose time is over',
+      withSecret({ values: [valueOf(VALUE, { validUntil: fromNow(0) })] }),
+      VALUE,
+      {},
+      'expired',
+    ],
+    [
+      'an address outside',
+      withSecret({ allowedCidrs: ['10.0.0.0/8'] }),
+      VALUE,
+      { remoteAddress: '192.0.2.1' },
+      'address',
+    ],
     ['no address', withSecret({ allowedCidrs: ['10.0.0.0/8'] }), VALUE, {}, 'address_unknown'],
-    ['what is no address', withSecret({ allowedCidrs: ['0.0.0.0/0'] }), VALUE, { remoteAddress: '10.1' }, 'address_unknown'],
-  ]; // prettier-ignore
+    [
+      'what is no address',
+      withSecret({ allowedCidrs: ['0.0.0.0/0'] }),
+      VALUE,
+      { remoteAddress: '10.1' },
+      'address_unknown',
+    ],
+  ];
 
-  it.each(cases)('of %s has its cause for the log, and one text for the caller', async (_what, world, value, request, cause) => {
-    const { check, outcomes } = setup(world);
-    const result = await check(value, request);
-    expect(result).toMatchObject({ valid: false, cause });
-    if (result.valid) throw new Error('It was admitted.');
-    expect(result.error).toMatchObject({
-      code: 'invalid_client_credentials',
-      message: 'The client credentials are not valid.',
-      details: {},
-    });
-    expect(outcomes).toMatchObject([{ outcome: cause, limited: false }]);
-  }); // prettier-ignore
+  it.each(cases)(
+    'of %s has its cause for the log, and one text for the caller',
+    async (_what, world, value, request, cause) => {
+      const { check, outcomes } = setup(world);
+      const result = await check(value, request);
+      expect(result).toMatchObject({ valid: false, cause });
+      if (result.valid) throw new Error('It was admitted.');
+      expect(result.error).toMatchObject({
+        code: 'invalid_client_credentials',
+        message: 'The client credentials are not valid.',
+        details: {},
+      });
+      expect(outcomes).toMatchObject([{ outcome: cause, limited: false }]);
+    },
+  );
 
   it('for a broken document is no refusal of the credentials but `unavailable`', async () => {
     const worlds = [{ application: applicationWith({ broken: true }) }, { domain: domainWith({ broken: true }) }];
@@ -274,10 +310,16 @@ describe('a refusal', () => {
     await check(VALUE, { remoteAddress: '10.0.0.1' });
     expect(outcomes).toEqual([
       {
-        outcome: 'suspended', limited: false, domainId: DOMAIN, clientId: CLIENT, applicationId: APPLICATION_ID,
-        secretId: 'secret-1', version: 1, source: '10.0.0.1',
+        outcome: 'suspended',
+        limited: false,
+        domainId: DOMAIN,
+        clientId: CLIENT,
+        applicationId: APPLICATION_ID,
+        secretId: 'secret-1',
+        version: 1,
+        source: '10.0.0.1',
       },
-    ]); // prettier-ignore
+    ]);
   });
 
   it('never shows the value that was presented', async () => {
@@ -313,11 +355,9 @@ describe('time', () => {
     const old = generated(2, 2);
     const { cause, clock } = setup({
       application: applicationWith({
-        secrets: [
-          secretWith({ values: [valueOf(VALUE, { version: 2 }), valueOf(old, { validUntil: fromNow(10) })] }),
-        ],
+        secrets: [secretWith({ values: [valueOf(VALUE, { version: 2 }), valueOf(old, { validUntil: fromNow(10) })] })],
       }),
-    }); // prettier-ignore
+    });
     expect([await cause(old), await cause(VALUE)]).toEqual(['valid', 'valid']);
     clock.advance(10_000);
     expect([await cause(old), await cause(VALUE)]).toEqual(['expired', 'valid']);
@@ -483,10 +523,13 @@ describe('the limiter', () => {
     const { check } = setup({
       limits,
       application: applicationWith({
-        secrets: [secretWith({ values: [valueOf(VALUE)] }), secretWith({ values: [valueOf(other)] }),
-          secretWith({ values: [valueOf(IMPORTED)] })],
+        secrets: [
+          secretWith({ values: [valueOf(VALUE)] }),
+          secretWith({ values: [valueOf(other)] }),
+          secretWith({ values: [valueOf(IMPORTED)] }),
+        ],
       }),
-    }); // prettier-ignore
+    });
     expect(await check(VALUE)).toMatchObject({ valid: true });
     for (let index = 0; index < 1000; index++) await check(generated(index % 2 ? 1 : 9, 9));
     for (const value of [VALUE, other, IMPORTED]) expect(await check(value)).toMatchObject({ valid: true });

@@ -19,11 +19,30 @@ describe('parseAddress', () => {
   });
 
   it.each([
-    undefined, '', ' ', 'localhost', '10.0.0', '127.1', '2130706433', '0x7f.0.0.1', '010.0.0.1', '10.0.0.1 ', '10.0.0.1:80',
-    '[::1]', '[::1]:80', '10.0.0.1/8', '1.2.3.4.5', '256.1.1.1', ':::', '::1::', '%', '10.0.0.1, 10.0.0.2', 'unknown',
+    undefined,
+    '',
+    ' ',
+    'localhost',
+    '10.0.0',
+    '127.1',
+    '2130706433',
+    '0x7f.0.0.1',
+    '010.0.0.1',
+    '10.0.0.1 ',
+    '10.0.0.1:80',
+    '[::1]',
+    '[::1]:80',
+    '10.0.0.1/8',
+    '1.2.3.4.5',
+    '256.1.1.1',
+    ':::',
+    '::1::',
+    '%',
+    '10.0.0.1, 10.0.0.2',
+    'unknown',
   ])('takes %j for no address', (text) => {
     expect(parseAddress(text)).toBeUndefined();
-  }); // prettier-ignore
+  });
 
   it('never throws, whatever the text', () => {
     const pieces = fc.constantFrom(
@@ -45,12 +64,18 @@ describe('parseAddress', () => {
       '\0',
     );
     fc.assert(
-      fc.property(fc.oneof(fc.string({ unit: 'binary' }), fc.array(pieces).map((all) => all.join(''))), (text) => {
-        const address = addressText(text);
-        expect(address === undefined || addressText(address) === address).toBe(true);
-      }),
+      fc.property(
+        fc.oneof(
+          fc.string({ unit: 'binary' }),
+          fc.array(pieces).map((all) => all.join('')),
+        ),
+        (text) => {
+          const address = addressText(text);
+          expect(address === undefined || addressText(address) === address).toBe(true);
+        },
+      ),
       { numRuns: 2000 },
-    ); // prettier-ignore
+    );
   });
 });
 

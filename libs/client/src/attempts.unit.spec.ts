@@ -71,7 +71,9 @@ describe('untilKnown', () => {
     const aborted = await run([async () => (stop.abort(), failing('unavailable')())], { signal: stop.signal });
     expect([aborted.made, aborted.error?.code]).toEqual([1, 'unavailable']);
     let closed = false;
-    const ended = await run([failing('timeout'), async () => ((closed = true), failing('timeout')())], { ended: () => closed }); // prettier-ignore
+    const ended = await run([failing('timeout'), async () => ((closed = true), failing('timeout')())], {
+      ended: () => closed,
+    });
     expect([ended.made, ended.error?.code]).toEqual([2, 'timeout']);
   });
 });

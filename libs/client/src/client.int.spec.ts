@@ -22,7 +22,10 @@ const log = { debug: jest.fn(), info: jest.fn(), warn: jest.fn(), error: jest.fn
 
 /** What a promise was refused with. */
 const refusal = async (promise: Promise<unknown>): Promise<RekeyError> => {
-  const error = await promise.then(() => undefined, (thrown: unknown) => thrown); // prettier-ignore
+  const error = await promise.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
   expect(error).toBeInstanceOf(RekeyError);
   return error as RekeyError;
 };
@@ -93,7 +96,13 @@ describeOn(['kafka'], ({ kafka }) => {
     await ensureTopics({ connection, topics, settings, timeoutMs: 60_000 });
     await ensureTopics({ connection, topics: { ...topics, reply: ownReplies }, timeoutMs: 60_000 });
     const keys = [publicHalf(SERVICE_KEY)];
-    const sender = { name: 'billing', publicJwks: { keys }, roles: ['manager'], domains: [DOMAIN], mayActFor: true } as const; // prettier-ignore
+    const sender = {
+      name: 'billing',
+      publicJwks: { keys },
+      roles: ['manager'],
+      domains: [DOMAIN],
+      mayActFor: true,
+    } as const;
     const { verify } = new CommandTokens([sender], 'rekey-test');
     bus = KafkaCommandBus.open({
       connection,
@@ -120,8 +129,11 @@ describeOn(['kafka'], ({ kafka }) => {
   it('adds a secret and opens its value', async () => {
     const { secretId, secret, result, status, revision, position } = await client.addSecret(SECRET);
     expect({ secret, status, revision, position }).toEqual({
-      secret: 'the value', status: 'accepted', revision: 4, position: '00042',
-    }); // prettier-ignore
+      secret: 'the value',
+      status: 'accepted',
+      revision: 4,
+      position: '00042',
+    });
     expect(result).toEqual({ secretId: 's', version: 1 });
     const [{ command, caller, correlationId }] = asked as [CommandRequest];
     expect(command).toMatchObject({ type: 'AddSecret', data: { ...SECRET, secretId } });

@@ -1,7 +1,13 @@
 import { KafkaCommandSender, topicsOf, type KafkaLog } from '@rekey/adapters/kafka';
 import {
-  RekeyError, publicErrorOf, type Caller, type CommandData, type CommandEnvelope, type CommandType, type RecipientKey,
-} from '@rekey/contracts'; // prettier-ignore
+  RekeyError,
+  publicErrorOf,
+  type Caller,
+  type CommandData,
+  type CommandEnvelope,
+  type CommandType,
+  type RecipientKey,
+} from '@rekey/contracts';
 import { applicationIdOf } from '@rekey/domain';
 import { commandSigner, seal, type CommandSignerOptions } from '@rekey/platform';
 import type { SignCommand } from '@rekey/ports';
@@ -149,7 +155,10 @@ export class RekeyClient {
   private async sealed({ description, value }: FirstSecret): Promise<{ description: string; sealedValue?: string }> {
     if (value === undefined) return { description };
     const { valueKey } = this;
-    if (!valueKey) throw new RekeyError('invalid_request', 'A value is only sent sealed: that takes `valueKey`.', { field: 'valueKey' }); // prettier-ignore
+    if (!valueKey)
+      throw new RekeyError('invalid_request', 'A value is only sent sealed: that takes `valueKey`.', {
+        field: 'valueKey',
+      });
     return { description, sealedValue: await seal(value, valueKey as JWK) };
   }
 

@@ -32,7 +32,16 @@ describe('the package @rekey/client', () => {
       );
     });
   const tsc = (...more: string[]) =>
-    run(path.join(MODULES, 'typescript/bin/tsc'), '--strict', '--noEmit', '--target', 'es2022', '--types', 'node', ...more); // prettier-ignore
+    run(
+      path.join(MODULES, 'typescript/bin/tsc'),
+      '--strict',
+      '--noEmit',
+      '--target',
+      'es2022',
+      '--types',
+      'node',
+      ...more,
+    );
 
   beforeAll(() => {
     const built = path.join(folder, 'built');

@@ -168,8 +168,13 @@ export class CommandHandler {
     if (facts.length === 0) return this.record(request, fingerprint, accepted(command, folded));
     const { type, name } = request.caller;
     const events = continued(folded, facts, {
-      command, occurredAt, correlationId: request.correlationId, actor: { type, id: name }, newId: randomUUID, sha256,
-    }); // prettier-ignore
+      command,
+      occurredAt,
+      correlationId: request.correlationId,
+      actor: { type, id: name },
+      newId: randomUUID,
+      sha256,
+    });
     const valueEvent = events.find((event) => event.type === 'SecretAdded' || event.type === 'SecretRenewed');
     if (valueEvent && made.sealed !== undefined) {
       const expiresAt = new Date(clock.nowMs() + SEALED_FOR_MS).toISOString();
@@ -200,9 +205,12 @@ export class CommandHandler {
       return securityDomain.decide(command as never, folded.state as never, { now, ifMatch });
     const domain = await untaken(this.streams.domain(command.data.domainId));
     return application.decide(command, folded.state as never, {
-      now, ifMatch, domain: domain.state, secretsMax: this.options.secretsMax,
+      now,
+      ifMatch,
+      domain: domain.state,
+      secretsMax: this.options.secretsMax,
       verifier: made.verifier,
-    }); // prettier-ignore
+    });
   }
 
   private folded(command: CommandEnvelope): Promise<Folded<unknown>> {
@@ -270,7 +278,10 @@ export class CommandHandler {
   /** The one function in which a generated value exists in clear. */
   private async makeValue(command: CommandEnvelope, brought: string | undefined): Promise<MadeValue> {
     const { hasher } = this.options;
-    const makes = command.type === 'AddSecret' || command.type === 'RenewSecret' || (command.type === 'RegisterApplication' && command.data.firstSecret !== undefined); // prettier-ignore
+    const makes =
+      command.type === 'AddSecret' ||
+      command.type === 'RenewSecret' ||
+      (command.type === 'RegisterApplication' && command.data.firstSecret !== undefined);
     if (!makes) return NOTHING_MADE;
     const { recipientKey } = command;
     if (brought !== undefined && command.type === 'RegisterApplication') {

@@ -13,9 +13,12 @@ describe('a projector that is a process of its own', () => {
 
   beforeAll(async () => {
     const env = {
-      REKEY_STORAGE_PATH: folder, REKEY_LOGGING_LEVEL: 'silent', REKEY_OPERATIONS_PORTS_PROJECTOR: '0',
-      REKEY_ADAPTERS_BUS: 'kafka', REKEY_KAFKA_BROKERS: '127.0.0.1:1',
-    }; // prettier-ignore
+      REKEY_STORAGE_PATH: folder,
+      REKEY_LOGGING_LEVEL: 'silent',
+      REKEY_OPERATIONS_PORTS_PROJECTOR: '0',
+      REKEY_ADAPTERS_BUS: 'kafka',
+      REKEY_KAFKA_BROKERS: '127.0.0.1:1',
+    };
     projector = await createProcess({ config: loadConfig({ env }), services: ['projector'] });
     url = await projector.listen();
     expect(await projector.ready()).toBe(true);

@@ -131,9 +131,13 @@ export class SystemModule {
         ...engines,
         ...shared,
         ...new Set(chosen.flatMap(([, parts]) => parts)),
-        part(Services, chosen.map(([token]) => token), (...all) => ({ all })),
+        part(
+          Services,
+          chosen.map(([token]) => token),
+          (...all) => ({ all }),
+        ),
         System,
       ],
     };
-  } // prettier-ignore
+  }
 }

@@ -48,34 +48,59 @@ export const sealedValueSchema = z
 export const COMMANDS = {
   CreateDomain: z.strictObject({ ...ofDomain, name: nameSchema, contacts: contactsSchema.optional() }),
   UpdateDomain: z.strictObject({
-    ...ofDomain, name: nameSchema.optional(), contacts: contactsSchema.optional(), enabled: z.boolean().optional(),
+    ...ofDomain,
+    name: nameSchema.optional(),
+    contacts: contactsSchema.optional(),
+    enabled: z.boolean().optional(),
   }),
   ChangeDomainPolicy: z.strictObject({ ...ofDomain, policy: domainPolicySchema }),
   DeleteDomain: z.strictObject(ofDomain),
   RegisterApplication: z.strictObject({
-    ...ofApplication, clientId: clientIdSchema, name: nameSchema, contacts: contactsSchema.optional(),
-    firstSecret: z.strictObject({
-      secretId: secretIdSchema, description: descriptionSchema, sealedValue: sealedValueSchema.optional(),
-    }).optional(),
+    ...ofApplication,
+    clientId: clientIdSchema,
+    name: nameSchema,
+    contacts: contactsSchema.optional(),
+    firstSecret: z
+      .strictObject({
+        secretId: secretIdSchema,
+        description: descriptionSchema,
+        sealedValue: sealedValueSchema.optional(),
+      })
+      .optional(),
   }),
   UpdateApplication: z.strictObject({
-    ...ofApplication, name: nameSchema.optional(), contacts: contactsSchema.optional(), enabled: z.boolean().optional(),
+    ...ofApplication,
+    name: nameSchema.optional(),
+    contacts: contactsSchema.optional(),
+    enabled: z.boolean().optional(),
   }),
   ChangeApplicationPolicy: z.strictObject({ ...ofApplication, policy: applicationPolicySchema }),
   DeleteApplication: z.strictObject(ofApplication),
   AddSecret: z.strictObject({
-    ...ofSecret, description: descriptionSchema, notBefore: instantSchema.optional(),
-    allowedCidrs: allowedCidrsSchema.optional(), ...statedExpiry,
+    ...ofSecret,
+    description: descriptionSchema,
+    notBefore: instantSchema.optional(),
+    allowedCidrs: allowedCidrsSchema.optional(),
+    ...statedExpiry,
   }),
   RenewSecret: z.strictObject({
-    ...ofSecret, overlap: durationSchema.optional(), version: z.int().min(1).optional(), ...statedExpiry,
+    ...ofSecret,
+    overlap: durationSchema.optional(),
+    version: z.int().min(1).optional(),
+    ...statedExpiry,
   }),
   EndOverlap: z.strictObject(ofSecret),
-  RevokeSecret: z.strictObject({ ...ofSecret, reason: z.enum(REVOCATION_REASONS).optional(), force: z.boolean().optional() }),
+  RevokeSecret: z.strictObject({
+    ...ofSecret,
+    reason: z.enum(REVOCATION_REASONS).optional(),
+    force: z.boolean().optional(),
+  }),
   SuspendSecret: z.strictObject({ ...ofSecret, reason: reasonText.optional(), force: z.boolean().optional() }),
   ResumeSecret: z.strictObject({ ...ofSecret, reason: reasonText.optional() }),
   UpdateSecret: z.strictObject({
-    ...ofSecret, description: descriptionSchema.optional(), allowedCidrs: allowedCidrsSchema.optional(),
+    ...ofSecret,
+    description: descriptionSchema.optional(),
+    allowedCidrs: allowedCidrsSchema.optional(),
     notBefore: instantSchema.nullable().optional(),
   }),
   ExpireSecret: z.strictObject({ ...ofSecret, version: z.int().min(1) }),
@@ -83,7 +108,7 @@ export const COMMANDS = {
   RecordNoticeFailed: z.strictObject({ ...ofNotice, cause: z.string().min(1).max(256) }),
   RetryNotice: z.strictObject(ofNotice),
   AcknowledgeNotice: z.strictObject(ofNotice),
-} as const satisfies Record<(ApplicationCommand | SecurityDomainCommand)['type'], z.ZodType>; // prettier-ignore
+} as const satisfies Record<(ApplicationCommand | SecurityDomainCommand)['type'], z.ZodType>;
 
 export type CommandType = keyof typeof COMMANDS;
 export type CommandData<Type extends CommandType = CommandType> = z.infer<(typeof COMMANDS)[Type]>;
@@ -95,9 +120,16 @@ export const VALUE_MAKING: ReadonlySet<CommandType> = new Set(['AddSecret', 'Ren
  * Commands after which something stops working, or is stricter: their reply waits until every check knows.
  */
 export const REVOKING: ReadonlySet<CommandType> = new Set([
-  'RevokeSecret', 'SuspendSecret', 'EndOverlap', 'UpdateSecret', 'RenewSecret', 'UpdateApplication', 'DeleteApplication',
-  'UpdateDomain', 'DeleteDomain',
-]); // prettier-ignore
+  'RevokeSecret',
+  'SuspendSecret',
+  'EndOverlap',
+  'UpdateSecret',
+  'RenewSecret',
+  'UpdateApplication',
+  'DeleteApplication',
+  'UpdateDomain',
+  'DeleteDomain',
+]);
 
 /** A command as it travels: `{id, type, data, expectedRevision?, recipientKey?}`. */
 export type CommandEnvelope = {

@@ -25,11 +25,27 @@ type Fits<Type extends CommandType> = [DomainDataOf<Type>] extends [never]
     : false;
 /** A command of which this is false does not compile. */
 const FITS: { [Type in CommandType]: Fits<Type> } & Record<DomainCommand['type'], true> = {
-  CreateDomain: true, UpdateDomain: true, ChangeDomainPolicy: true, DeleteDomain: true, RegisterApplication: true,
-  UpdateApplication: true, ChangeApplicationPolicy: true, DeleteApplication: true, AddSecret: true, RenewSecret: true,
-  EndOverlap: true, RevokeSecret: true, SuspendSecret: true, ResumeSecret: true, UpdateSecret: true, ExpireSecret: true,
-  RecordNoticeSent: true, RecordNoticeFailed: true, RetryNotice: true, AcknowledgeNotice: true,
-}; // prettier-ignore
+  CreateDomain: true,
+  UpdateDomain: true,
+  ChangeDomainPolicy: true,
+  DeleteDomain: true,
+  RegisterApplication: true,
+  UpdateApplication: true,
+  ChangeApplicationPolicy: true,
+  DeleteApplication: true,
+  AddSecret: true,
+  RenewSecret: true,
+  EndOverlap: true,
+  RevokeSecret: true,
+  SuspendSecret: true,
+  ResumeSecret: true,
+  UpdateSecret: true,
+  ExpireSecret: true,
+  RecordNoticeSent: true,
+  RecordNoticeFailed: true,
+  RetryNotice: true,
+  AcknowledgeNotice: true,
+};
 
 // ── The least and the most that each command says ────────────────────────────────────────────────────────────────
 
@@ -45,7 +61,10 @@ const instant = '2027-01-31T00:00:00.000Z';
 const sealedValue = 'eyJh.YWFh.YWFh.YWFh.YWFh';
 
 const EXAMPLES: Record<CommandType, [least: object, most: object]> = {
-  CreateDomain: [{ ...domain, name: 'Payments' }, { ...domain, name: 'Payments', contacts }],
+  CreateDomain: [
+    { ...domain, name: 'Payments' },
+    { ...domain, name: 'Payments', contacts },
+  ],
   UpdateDomain: [domain, { ...domain, name: 'Pay', contacts, enabled: false }],
   ChangeDomainPolicy: [
     { ...domain, policy: {} },
@@ -54,7 +73,13 @@ const EXAMPLES: Record<CommandType, [least: object, most: object]> = {
   DeleteDomain: [domain, domain],
   RegisterApplication: [
     { ...application, clientId: 'shop', name: 'Shop' },
-    { ...application, clientId: 'shop', name: 'Shop', contacts, firstSecret: { secretId, description: 'blue', sealedValue } },
+    {
+      ...application,
+      clientId: 'shop',
+      name: 'Shop',
+      contacts,
+      firstSecret: { secretId, description: 'blue', sealedValue },
+    },
   ],
   UpdateApplication: [application, { ...application, name: 'Store', contacts: [], enabled: true }],
   ChangeApplicationPolicy: [
@@ -64,7 +89,14 @@ const EXAMPLES: Record<CommandType, [least: object, most: object]> = {
   DeleteApplication: [application, application],
   AddSecret: [
     { ...secret, description: 'blue' },
-    { ...secret, description: 'blue', notBefore: instant, allowedCidrs: ['10.0.0.0/8'], expiresIn: months, expiresAt: null },
+    {
+      ...secret,
+      description: 'blue',
+      notBefore: instant,
+      allowedCidrs: ['10.0.0.0/8'],
+      expiresIn: months,
+      expiresAt: null,
+    },
   ],
   RenewSecret: [secret, { ...secret, overlap: months, version: 2, expiresIn: months, expiresAt: instant }],
   EndOverlap: [secret, secret],
@@ -72,12 +104,21 @@ const EXAMPLES: Record<CommandType, [least: object, most: object]> = {
   SuspendSecret: [secret, { ...secret, reason: 'leak?', force: false }],
   ResumeSecret: [secret, { ...secret, reason: 'no leak' }],
   UpdateSecret: [secret, { ...secret, description: 'green', allowedCidrs: [], notBefore: null }],
-  ExpireSecret: [{ ...secret, version: 1 }, { ...secret, version: 7 }],
-  RecordNoticeSent: [{ ...notice, recipients: 0 }, { ...notice, threshold: 0.5, recipients: 2 }],
-  RecordNoticeFailed: [{ ...notice, cause: 'Status 500.' }, { ...notice, cause: 'x'.repeat(256) }],
+  ExpireSecret: [
+    { ...secret, version: 1 },
+    { ...secret, version: 7 },
+  ],
+  RecordNoticeSent: [
+    { ...notice, recipients: 0 },
+    { ...notice, threshold: 0.5, recipients: 2 },
+  ],
+  RecordNoticeFailed: [
+    { ...notice, cause: 'Status 500.' },
+    { ...notice, cause: 'x'.repeat(256) },
+  ],
   RetryNotice: [notice, notice],
   AcknowledgeNotice: [notice, { ...notice, threshold: 0 }],
-}; // prettier-ignore
+};
 const TYPES = Object.keys(EXAMPLES) as CommandType[];
 
 const read = (input: unknown): unknown => {
@@ -148,9 +189,12 @@ describe('an envelope', () => {
 
   it('normalises instants, networks and text, and keeps durations', () => {
     const data = {
-      ...secret, description: ' blue ', notBefore: '2026-01-31T00:00:00Z', expiresAt: '2027-01-31T00:00:00.1234Z',
+      ...secret,
+      description: ' blue ',
+      notBefore: '2026-01-31T00:00:00Z',
+      expiresAt: '2027-01-31T00:00:00.1234Z',
       allowedCidrs: ['10.1.2.3/8', '::ffff:10.1.2.3'],
-    }; // prettier-ignore
+    };
     expect(read({ id, type: 'AddSecret', data })).toMatchObject({
       data: {
         description: 'blue',
@@ -209,7 +253,15 @@ describe('the lists of commands', () => {
     expect([...VALUE_MAKING].sort()).toEqual(['AddSecret', 'RegisterApplication', 'RenewSecret']));
 
   it('name all after which something stops working', () => {
-    for (const type of ['RevokeSecret', 'SuspendSecret', 'EndOverlap', 'UpdateApplication', 'DeleteApplication', 'UpdateDomain', 'DeleteDomain'] as const)
+    for (const type of [
+      'RevokeSecret',
+      'SuspendSecret',
+      'EndOverlap',
+      'UpdateApplication',
+      'DeleteApplication',
+      'UpdateDomain',
+      'DeleteDomain',
+    ] as const)
       expect(REVOKING.has(type)).toBe(true);
-  }); // prettier-ignore
+  });
 });

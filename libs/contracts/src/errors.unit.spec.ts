@@ -9,8 +9,16 @@ const PUBLISHED: Record<number, string[]> = {
   404: ['not_found', 'domain_not_found', 'application_not_found', 'secret_not_found'],
   405: ['method_not_allowed'],
   409: [
-    'client_id_taken', 'domain_taken', 'description_taken', 'domain_disabled', 'application_disabled', 'too_many_secrets',
-    'last_live_secret', 'revision_conflict', 'not_renewable', 'secret_revoked',
+    'client_id_taken',
+    'domain_taken',
+    'description_taken',
+    'domain_disabled',
+    'application_disabled',
+    'too_many_secrets',
+    'last_live_secret',
+    'revision_conflict',
+    'not_renewable',
+    'secret_revoked',
   ],
   413: ['payload_too_large'],
   415: ['unsupported_media_type'],
@@ -19,7 +27,7 @@ const PUBLISHED: Record<number, string[]> = {
   500: ['internal'],
   503: ['unavailable'],
   504: ['timeout'],
-}; // prettier-ignore
+};
 
 describe('the table of errors', () => {
   it('has every published code with its status, and no other', () => {

@@ -31,20 +31,38 @@ const domainPolicy = z.object({
 
 /** What every event carries; fields that newer code may have added are left as they are. */
 const metadataSchema = z.object({
-  commandId: text, correlationId: text, causationId: text, actor: z.object({ type: text, id: text }), occurredAt: instant,
-  schemaVersion: z.int().min(1), previousHash: text, hash: text,
-}); // prettier-ignore
+  commandId: text,
+  correlationId: text,
+  causationId: text,
+  actor: z.object({ type: text, id: text }),
+  occurredAt: instant,
+  schemaVersion: z.int().min(1),
+  previousHash: text,
+  hash: text,
+});
 
 /** The stored data of every event of an application stream. Unknown fields are left out: newer code may write them. */
 const APPLICATION_EVENTS = {
   ApplicationRegistered: z.object({ ...ofApplication, clientId: text, name: text, contacts: z.array(text) }),
   SecretAdded: z.object({
-    ...ofSecret, version: z.literal(1), description: text, ...verifier, expiresAt: instant.optional(), notBefore: instant.optional(),
-    allowedCidrs: z.array(text).optional(), ownExpiresIn: duration.optional(), expirySource: source,
+    ...ofSecret,
+    version: z.literal(1),
+    description: text,
+    ...verifier,
+    expiresAt: instant.optional(),
+    notBefore: instant.optional(),
+    allowedCidrs: z.array(text).optional(),
+    ownExpiresIn: duration.optional(),
+    expirySource: source,
   }),
   SecretRenewed: z.object({
-    ...ofSecret, version: z.int().min(2), ...verifier, expiresAt: instant.optional(), ownExpiresIn: duration.optional(),
-    expirySource: source, previousValidUntil: instant.optional(),
+    ...ofSecret,
+    version: z.int().min(2),
+    ...verifier,
+    expiresAt: instant.optional(),
+    ownExpiresIn: duration.optional(),
+    expirySource: source,
+    previousValidUntil: instant.optional(),
   }),
   OverlapEnded: z.object({ ...ofSecret, version: z.int() }),
   SecretRevoked: z.object({ ...ofSecret, reason: z.enum(REVOCATION_REASONS) }),
@@ -63,7 +81,7 @@ const APPLICATION_EVENTS = {
   ApplicationDisabled: z.object(ofApplication),
   ApplicationEnabled: z.object(ofApplication),
   ApplicationDeleted: z.object(ofApplication),
-} as const satisfies Record<ApplicationEvent['type'], z.ZodType>; // prettier-ignore
+} as const satisfies Record<ApplicationEvent['type'], z.ZodType>;
 
 /** The stored data of every event of a domain stream. */
 const DOMAIN_EVENTS = {

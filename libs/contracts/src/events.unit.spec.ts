@@ -39,14 +39,22 @@ const RELEASED_APPLICATION_V1: Record<ApplicationEvent['type'], string[]> = {
     '{"applicationId":"a1","domainId":"d1","secretId":"s1"}',
     '{"applicationId":"a1","domainId":"d1","secretId":"s1","reason":"no leak"}',
   ],
-  SecretExpired: ['{"applicationId":"a1","domainId":"d1","secretId":"s1","version":2,"expiresAt":"2027-01-31T00:00:00.000Z"}'],
+  SecretExpired: [
+    '{"applicationId":"a1","domainId":"d1","secretId":"s1","version":2,"expiresAt":"2027-01-31T00:00:00.000Z"}',
+  ],
   ExpiryNoticeSent: [
     '{"applicationId":"a1","domainId":"d1","secretId":"s1","version":1,"threshold":20,"channel":"log","recipients":0}',
     '{"applicationId":"a1","domainId":"d1","secretId":"s1","version":1,"threshold":0.5,"channel":"email","recipients":2}',
   ],
-  ExpiryNoticeFailed: ['{"applicationId":"a1","domainId":"d1","secretId":"s1","version":1,"threshold":0,"channel":"webhook","cause":"Status 500."}'],
-  ExpiryNoticeRetried: ['{"applicationId":"a1","domainId":"d1","secretId":"s1","version":1,"threshold":1,"channel":"webhook"}'],
-  ExpiryNoticeAcknowledged: ['{"applicationId":"a1","domainId":"d1","secretId":"s1","version":1,"threshold":1,"channel":"ui"}'],
+  ExpiryNoticeFailed: [
+    '{"applicationId":"a1","domainId":"d1","secretId":"s1","version":1,"threshold":0,"channel":"webhook","cause":"Status 500."}',
+  ],
+  ExpiryNoticeRetried: [
+    '{"applicationId":"a1","domainId":"d1","secretId":"s1","version":1,"threshold":1,"channel":"webhook"}',
+  ],
+  ExpiryNoticeAcknowledged: [
+    '{"applicationId":"a1","domainId":"d1","secretId":"s1","version":1,"threshold":1,"channel":"ui"}',
+  ],
   PolicyChanged: [
     '{"applicationId":"a1","domainId":"d1","policy":{"mode":"inherit"}}',
     '{"applicationId":"a1","domainId":"d1","policy":{"mode":"never"}}',
@@ -62,7 +70,7 @@ const RELEASED_APPLICATION_V1: Record<ApplicationEvent['type'], string[]> = {
   ApplicationDisabled: ['{"applicationId":"a1","domainId":"d1"}'],
   ApplicationEnabled: ['{"applicationId":"a1","domainId":"d1"}'],
   ApplicationDeleted: ['{"applicationId":"a1","domainId":"d1"}'],
-}; // prettier-ignore
+};
 
 const RELEASED_DOMAIN_V1: Record<SecurityDomainEvent['type'], string[]> = {
   DomainCreated: ['{"domainId":"d1","name":"Payments","contacts":[]}'],
@@ -136,7 +144,14 @@ describe('an event as it was released', () => {
 
   it.each(RELEASED)('is not read without one of its fields: %s.%s %s', (aggregate, type, text) => {
     const optional = ['hint', 'expiresAt', 'notBefore', 'allowedCidrs', 'ownExpiresIn', 'reason', 'previousValidUntil'];
-    const needed = type === 'SecretExpired' ? ['expiresAt'] : type === 'SecretRevoked' ? ['reason'] : type === 'SecretRestricted' ? ['allowedCidrs'] : []; // prettier-ignore
+    const needed =
+      type === 'SecretExpired'
+        ? ['expiresAt']
+        : type === 'SecretRevoked'
+          ? ['reason']
+          : type === 'SecretRestricted'
+            ? ['allowedCidrs']
+            : [];
     const data = JSON.parse(text) as Record<string, unknown>;
     for (const field of Object.keys(data).filter((name) => needed.includes(name) || !optional.includes(name))) {
       const { [field]: _, ...rest } = data;
@@ -149,7 +164,9 @@ describe('an event as it was released', () => {
 
 describe('an event that comes back from a store', () => {
   const text = fc.string({ unit: 'grapheme' });
-  const instant = fc.date({ min: new Date(0), max: new Date('9999-12-31T23:59:59.999Z'), noInvalidDate: true }).map((date) => date.toISOString()); // prettier-ignore
+  const instant = fc
+    .date({ min: new Date(0), max: new Date('9999-12-31T23:59:59.999Z'), noInvalidDate: true })
+    .map((date) => date.toISOString());
   const duration = fc.record({ amount: fc.integer({ min: 1, max: 1e9 }), unit: fc.constantFrom(...DURATION_UNITS) });
   const mode = fc.oneof(
     fc.record({ mode: fc.constant('after'), after: duration }),
@@ -159,11 +176,18 @@ describe('an event that comes back from a store', () => {
   const ids = { ...domain, applicationId: text };
   const secret = { ...ids, secretId: text };
   const version = fc.integer({ min: 1, max: 1e6 });
-  const notice = { ...secret, version, threshold: fc.double({ min: 0, max: 400, noNaN: true }).map((days) => days + 0), channel: text }; // prettier-ignore
+  const notice = {
+    ...secret,
+    version,
+    threshold: fc.double({ min: 0, max: 400, noNaN: true }).map((days) => days + 0),
+    channel: text,
+  };
   const value = {
-    ...secret, verifier: text, lookupId: text,
+    ...secret,
+    verifier: text,
+    lookupId: text,
     expirySource: fc.constantFrom('command', 'secret', 'application', 'domain', 'none', 'domain-bound'),
-  }; // prettier-ignore
+  };
   const some = <T>(
     needed: Record<string, fc.Arbitrary<unknown>>,
     optional: Record<string, fc.Arbitrary<unknown>> = {},
@@ -236,7 +260,9 @@ describe('an event that cannot be read', () => {
   });
 
   it('belongs to the other aggregate, or to none of the two', () => {
-    expect(refusal(stored('domain', 'SecretAdded', RELEASED_APPLICATION_V1.SecretAdded[0] ?? ''))).toBeInstanceOf(UnreadableEvent); // prettier-ignore
+    expect(refusal(stored('domain', 'SecretAdded', RELEASED_APPLICATION_V1.SecretAdded[0] ?? ''))).toBeInstanceOf(
+      UnreadableEvent,
+    );
     expect(refusal({ ...stored('domain', 'StoreNamed', '{}'), stream: 'rekey-system' })).toBeInstanceOf(
       UnreadableEvent,
     );

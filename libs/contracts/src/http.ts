@@ -193,10 +193,17 @@ export const secretWithValueAnswer = secretAnswer.extend({
 });
 export const registeredAnswer = applicationAnswer.extend({
   firstSecret: z
-    .object({ id: z.string(), version: z.int(), description: z.string(), secret: z.string().nullable().optional(), hint: z.string().optional(), expiresAt: instant.optional() })
+    .object({
+      id: z.string(),
+      version: z.int(),
+      description: z.string(),
+      secret: z.string().nullable().optional(),
+      hint: z.string().optional(),
+      expiresAt: instant.optional(),
+    })
     .optional(),
   replayed: z.boolean().optional(),
-}); // prettier-ignore
+});
 /** A policy, and the existing secrets that it would have treated otherwise. */
 export const policyAnswer = z.object({
   policy: z.unknown(),

@@ -85,10 +85,14 @@ const jwkMembers = {
 /** A public key to seal a value to: a JWK for ECDH-ES (RFC 7518 §4.6). A private one is refused. */
 export const recipientKeySchema = z.discriminatedUnion('kty', [
   z.strictObject({
-    kty: z.literal('EC'), crv: z.enum(['P-256', 'P-384', 'P-521']), x: coordinate, y: coordinate, ...jwkMembers,
+    kty: z.literal('EC'),
+    crv: z.enum(['P-256', 'P-384', 'P-521']),
+    x: coordinate,
+    y: coordinate,
+    ...jwkMembers,
   }),
   z.strictObject({ kty: z.literal('OKP'), crv: z.literal('X25519'), x: coordinate, ...jwkMembers }),
-]); // prettier-ignore
+]);
 export type RecipientKey = z.infer<typeof recipientKeySchema>;
 
 /**

@@ -170,7 +170,10 @@ describe('a notice', () => {
       .thenOnce(sent));
 
   it("and a recorded expiry do not change the secret's ETag; all else does", () => {
-    const expired: ApplicationEvent = { type: 'SecretExpired', data: { ...ids, secretId: 's1', version: 1, expiresAt: day(5) } }; // prettier-ignore
+    const expired: ApplicationEvent = {
+      type: 'SecretExpired',
+      data: { ...ids, secretId: 's1', version: 1, expiresAt: day(5) },
+    };
     expect(secretOf(...soon, sent, failed, retried, acknowledged, expired)?.resourceRevision).toBe(1);
     expect(secretOf(...soon, sent, suspended())?.resourceRevision).toBe(3);
     expect(secretOf(...soon, sent, renewed(2))?.resourceRevision).toBe(3);

@@ -52,10 +52,15 @@ const commands: { [Type in ApplicationCommand['type']]: [number, fc.Arbitrary<ob
   UpdateApplication: [2, fc.record({ enabled: fc.boolean() })],
   ChangeApplicationPolicy: [2, fc.record({ policy: applicationPolicy })],
   DeleteApplication: [1, nothing],
-  AddSecret: [10, fc.tuple(fc.record({ description: secretId, notBefore }), expiry).map(([own, end]) => ({ ...own, ...end }))],
+  AddSecret: [
+    10,
+    fc.tuple(fc.record({ description: secretId, notBefore }), expiry).map(([own, end]) => ({ ...own, ...end })),
+  ],
   RenewSecret: [
     8,
-    fc.tuple(fc.record({ overlap: fc.option(duration, { nil: undefined }) }), expiry).map(([own, end]) => ({ ...own, ...end })),
+    fc
+      .tuple(fc.record({ overlap: fc.option(duration, { nil: undefined }) }), expiry)
+      .map(([own, end]) => ({ ...own, ...end })),
   ],
   EndOverlap: [3, nothing],
   RevokeSecret: [3, fc.record({ force })],
@@ -67,17 +72,28 @@ const commands: { [Type in ApplicationCommand['type']]: [number, fc.Arbitrary<ob
   RecordNoticeFailed: [3, fc.record({ ...notice, cause: fc.constant('refused') })],
   RetryNotice: [3, fc.record(notice)],
   AcknowledgeNotice: [3, fc.record(notice)],
-}; // prettier-ignore
+};
 
-const ofApplication = new Set<string>(['RegisterApplication', 'UpdateApplication', 'ChangeApplicationPolicy', 'DeleteApplication']); // prettier-ignore
+const ofApplication = new Set<string>([
+  'RegisterApplication',
+  'UpdateApplication',
+  'ChangeApplicationPolicy',
+  'DeleteApplication',
+]);
 const command: fc.Arbitrary<ApplicationCommand> = fc.oneof(
   ...Object.entries(commands).map(([type, [weight, data]]) => ({
     weight,
     arbitrary: fc
       .tuple(data, secretId)
-      .map(([more, id]) => ({ type, data: { ...ids, ...(!ofApplication.has(type) && { secretId: id }), ...more } }) as ApplicationCommand),
+      .map(
+        ([more, id]) =>
+          ({
+            type,
+            data: { ...ids, ...(!ofApplication.has(type) && { secretId: id }), ...more },
+          }) as ApplicationCommand,
+      ),
   })),
-); // prettier-ignore
+);
 
 interface Step {
   readonly waitMs: number;
@@ -155,7 +171,8 @@ const endsOf = (events: readonly Recorded<ApplicationEvent>[]): Map<string, Inst
   const ends = new Map<string, Instant>();
   const end = (key: string, at: Instant) => ends.set(key, at < (ends.get(key) ?? at) ? at : (ends.get(key) ?? at));
   for (const { type, data, metadata } of events) {
-    const endAll = (prefix: string) => [...ends.keys()].filter((key) => key.startsWith(prefix)).forEach((key) => end(key, metadata.occurredAt)); // prettier-ignore
+    const endAll = (prefix: string) =>
+      [...ends.keys()].filter((key) => key.startsWith(prefix)).forEach((key) => end(key, metadata.occurredAt));
     if (type === 'SecretAdded') ends.set(`${data.secretId}/1`, data.expiresAt ?? NEVER);
     else if (type === 'SecretRenewed') {
       const until = data.previousValidUntil ?? metadata.occurredAt;
@@ -190,12 +207,25 @@ describe('whatever commands come, in whatever order', () => {
     for (const all of fc.sample(steps, { numRuns: 600, seed: 7 })) run(all).forEach(({ type }) => seen.add(type));
     expect([...seen].sort()).toEqual(
       [
-        'ApplicationRegistered', 'SecretAdded', 'SecretRenewed', 'OverlapEnded', 'SecretRevoked', 'SecretSuspended',
-        'SecretResumed', 'SecretExpired', 'ExpiryNoticeSent', 'ExpiryNoticeFailed', 'ExpiryNoticeRetried',
-        'ExpiryNoticeAcknowledged', 'PolicyChanged', 'SecretRestricted', 'ApplicationDisabled', 'ApplicationEnabled',
+        'ApplicationRegistered',
+        'SecretAdded',
+        'SecretRenewed',
+        'OverlapEnded',
+        'SecretRevoked',
+        'SecretSuspended',
+        'SecretResumed',
+        'SecretExpired',
+        'ExpiryNoticeSent',
+        'ExpiryNoticeFailed',
+        'ExpiryNoticeRetried',
+        'ExpiryNoticeAcknowledged',
+        'PolicyChanged',
+        'SecretRestricted',
+        'ApplicationDisabled',
+        'ApplicationEnabled',
         'ApplicationDeleted',
       ].sort(),
-    ); // prettier-ignore
+    );
   });
 
   it('folding is deterministic, and folding in two parts is folding in one', () =>

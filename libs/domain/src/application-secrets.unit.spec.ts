@@ -38,9 +38,16 @@ describe('adding a secret', () => {
   it('makes version 1 of it', () => {
     given(registered).when(add()).then(added());
     expect(secretOf(registered, day(3), added())).toEqual({
-      secretId: 's1', version: 1, description: 's1', status: 'active', allowedCidrs: [], own: { kind: 'none' },
-      valueCreatedAt: day(3), notices: {}, resourceRevision: 1,
-    }); // prettier-ignore
+      secretId: 's1',
+      version: 1,
+      description: 's1',
+      status: 'active',
+      allowedCidrs: [],
+      own: { kind: 'none' },
+      valueCreatedAt: day(3),
+      notices: {},
+      resourceRevision: 1,
+    });
   });
 
   it('keeps what it was given', () => {

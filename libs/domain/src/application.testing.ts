@@ -26,8 +26,14 @@ export const days = (amount: number): Duration => of(amount, 'days');
 
 /** An active domain. */
 export const domain = (more: Partial<ActiveDomain> = {}): ActiveDomain => ({
-  status: 'active', domainId, name: 'Payments', contacts: [], policy: {}, resourceRevision: 0, ...more,
-}); // prettier-ignore
+  status: 'active',
+  domainId,
+  name: 'Payments',
+  contacts: [],
+  policy: {},
+  resourceRevision: 0,
+  ...more,
+});
 
 /** Stands for the verifier of a value that was made for a command. */
 export const verifier = { verifier: 'phc', lookupId: 'lookup', hint: 'hint' };

@@ -179,9 +179,17 @@ const evolve = (state: ApplicationState, event: Recorded<ApplicationEvent>): App
   if (event.type === 'ApplicationRegistered') {
     const { applicationId, domainId, clientId, name, contacts } = event.data;
     return {
-      status: 'active', applicationId, domainId, clientId, name, contacts, policy: { mode: 'inherit' }, secrets: {},
-      formerSecretIds: state.status === 'deleted' ? state.formerSecretIds : [], resourceRevision: revision,
-    }; // prettier-ignore
+      status: 'active',
+      applicationId,
+      domainId,
+      clientId,
+      name,
+      contacts,
+      policy: { mode: 'inherit' },
+      secrets: {},
+      formerSecretIds: state.status === 'deleted' ? state.formerSecretIds : [],
+      resourceRevision: revision,
+    };
   }
   if (state.status === 'none' || state.status === 'deleted') return state;
   const withSecret = (secretId: string, change: (secret: Secret) => Secret): ApplicationState => {
@@ -195,17 +203,29 @@ const evolve = (state: ApplicationState, event: Recorded<ApplicationEvent>): App
     case 'SecretAdded': {
       const { secretId, version, description, expiresAt, notBefore, allowedCidrs } = event.data;
       const secret: Secret = {
-        secretId, version, description, status: 'active', allowedCidrs: allowedCidrs ?? [], own: ownOf(event.data) ?? { kind: 'none' },
-        valueCreatedAt: event.metadata.occurredAt, notices: {}, resourceRevision: revision, ...present({ expiresAt, notBefore }),
-      }; // prettier-ignore
+        secretId,
+        version,
+        description,
+        status: 'active',
+        allowedCidrs: allowedCidrs ?? [],
+        own: ownOf(event.data) ?? { kind: 'none' },
+        valueCreatedAt: event.metadata.occurredAt,
+        notices: {},
+        resourceRevision: revision,
+        ...present({ expiresAt, notBefore }),
+      };
       return { ...state, secrets: { ...state.secrets, [secretId]: secret } };
     }
     case 'SecretRenewed': {
       const { secretId, version, expiresAt, previousValidUntil } = event.data;
       return withSecret(secretId, ({ expiresAt: _end, previousValidUntil: _until, ...secret }) => ({
-        ...secret, version, own: ownOf(event.data) ?? secret.own, valueCreatedAt: event.metadata.occurredAt,
-        resourceRevision: revision, ...present({ expiresAt, previousValidUntil }),
-      })); // prettier-ignore
+        ...secret,
+        version,
+        own: ownOf(event.data) ?? secret.own,
+        valueCreatedAt: event.metadata.occurredAt,
+        resourceRevision: revision,
+        ...present({ expiresAt, previousValidUntil }),
+      }));
     }
     case 'OverlapEnded':
       return withSecret(event.data.secretId, ({ previousValidUntil: _until, ...secret }) => ({
@@ -507,9 +527,16 @@ const register = (
   };
   if (!firstSecret) return [registered];
   const blank: RegisteredApplication = {
-    status: 'active', ...ids, clientId, name, contacts: [], policy: { mode: 'inherit' }, secrets: {},
-    formerSecretIds: state.status === 'deleted' ? state.formerSecretIds : [], resourceRevision: 0,
-  }; // prettier-ignore
+    status: 'active',
+    ...ids,
+    clientId,
+    name,
+    contacts: [],
+    policy: { mode: 'inherit' },
+    secrets: {},
+    formerSecretIds: state.status === 'deleted' ? state.formerSecretIds : [],
+    resourceRevision: 0,
+  };
   return [registered, add({ ...ids, ...firstSecret }, blank, context, domain)];
 };
 
@@ -537,17 +564,27 @@ const add = (
     });
   const stated = statedIn(data);
   const { expiresAt, source } = expiryOf({
-    now: context.now, notBefore, stated, own: { kind: 'none' }, applicationPolicy: state.policy, domainPolicy: domain.policy,
-  }); // prettier-ignore
+    now: context.now,
+    notBefore,
+    stated,
+    own: { kind: 'none' },
+    applicationPolicy: state.policy,
+    domainPolicy: domain.policy,
+  });
   return {
     type: 'SecretAdded',
     data: {
-      applicationId, domainId, secretId, version: 1, description, ...madeVerifier(context),
+      applicationId,
+      domainId,
+      secretId,
+      version: 1,
+      description,
+      ...madeVerifier(context),
       ...present({ expiresAt, notBefore, ownExpiresIn: stated.expiresIn }),
       ...(allowedCidrs?.length ? { allowedCidrs } : {}),
       expirySource: source,
     },
-  }; // prettier-ignore
+  };
 };
 
 const renew = (
@@ -566,8 +603,13 @@ const renew = (
   const { now } = context;
   const stated = statedIn(data);
   const { expiresAt, source } = expiryOf({
-    now, notBefore: secret.notBefore, stated, own: secret.own, applicationPolicy: state.policy, domainPolicy: domain.policy,
-  }); // prettier-ignore
+    now,
+    notBefore: secret.notBefore,
+    stated,
+    own: secret.own,
+    applicationPolicy: state.policy,
+    domainPolicy: domain.policy,
+  });
   const alive = secret.expiresAt === undefined || now < secret.expiresAt;
   const overlapEnd = overlap && addDuration(now, overlap);
   if (overlap && overlapEnd === undefined) throw invalid('overlap', 'The overlap would end after the last instant.');
@@ -575,11 +617,15 @@ const renew = (
   return {
     type: 'SecretRenewed',
     data: {
-      applicationId, domainId, secretId, version: secret.version + 1, ...madeVerifier(context),
+      applicationId,
+      domainId,
+      secretId,
+      version: secret.version + 1,
+      ...madeVerifier(context),
       ...present({ expiresAt, ownExpiresIn: stated.expiresIn, previousValidUntil }),
       expirySource: source,
     },
-  }; // prettier-ignore
+  };
 };
 
 const updateSecret = (

@@ -46,11 +46,17 @@ const others: ApplicationCommand[] = [
   { type: 'ResumeSecret', data: { ...ids, secretId: 's1' } },
   { type: 'UpdateSecret', data: { ...ids, secretId: 's1', description: 'x' } },
   { type: 'ExpireSecret', data: { ...ids, secretId: 's1', version: 1 } },
-  { type: 'RecordNoticeSent', data: { ...ids, secretId: 's1', version: 1, threshold: 1, channel: 'log', recipients: 1 } },
-  { type: 'RecordNoticeFailed', data: { ...ids, secretId: 's1', version: 1, threshold: 1, channel: 'log', cause: 'x' } },
+  {
+    type: 'RecordNoticeSent',
+    data: { ...ids, secretId: 's1', version: 1, threshold: 1, channel: 'log', recipients: 1 },
+  },
+  {
+    type: 'RecordNoticeFailed',
+    data: { ...ids, secretId: 's1', version: 1, threshold: 1, channel: 'log', cause: 'x' },
+  },
   { type: 'RetryNotice', data: { ...ids, secretId: 's1', version: 1, threshold: 1, channel: 'log' } },
   { type: 'AcknowledgeNotice', data: { ...ids, secretId: 's1', version: 1, threshold: 1, channel: 'log' } },
-]; // prettier-ignore
+];
 
 describe('the id of an application', () => {
   it('is uuid v5 of domain and client id, for ever the same', () => {
@@ -59,7 +65,13 @@ describe('the id of an application', () => {
   });
 
   it('is another for another domain and for another case', () => {
-    const all = [['a', 'b'], ['a', 'B'], ['b', 'b'], ['a', 'b:c'], ['a', ' b']] as const; // prettier-ignore
+    const all = [
+      ['a', 'b'],
+      ['a', 'B'],
+      ['b', 'b'],
+      ['a', 'b:c'],
+      ['a', ' b'],
+    ] as const;
     expect(new Set(all.map(([inDomain, client]) => applicationIdOf(inDomain, client))).size).toBe(all.length);
   });
 });
@@ -68,9 +80,16 @@ describe('registering an application', () => {
   it('makes it, with an inherited policy and without secrets', () => {
     given().when(register()).then(registered);
     expect(given(registered).state()).toEqual({
-      status: 'active', ...ids, clientId, name: 'Shop', contacts: [], policy: { mode: 'inherit' }, secrets: {},
-      formerSecretIds: [], resourceRevision: 0,
-    }); // prettier-ignore
+      status: 'active',
+      ...ids,
+      clientId,
+      name: 'Shop',
+      contacts: [],
+      policy: { mode: 'inherit' },
+      secrets: {},
+      formerSecretIds: [],
+      resourceRevision: 0,
+    });
   });
 
   it('takes contacts along', () =>

@@ -213,14 +213,22 @@ describe('a stated expiry is refused', () => {
   const latest = '2026-02-28T12:00:00.000Z';
 
   it.each<[string, ExpiryQuestion['stated'], object]>([
-    ['never, with a maximum', { expiresAt: null }, { field: 'expiresAt', bound: 'maxLifetime', amount: 1, unit: 'months' }],
+    [
+      'never, with a maximum',
+      { expiresAt: null },
+      { field: 'expiresAt', bound: 'maxLifetime', amount: 1, unit: 'months' },
+    ],
     ['too late', { expiresAt: '2026-02-28T12:00:00.001Z' }, { field: 'expiresAt', bound: 'maxLifetime' }],
     ['too long', { expiresIn: days(29) }, { field: 'expiresIn', bound: 'maxLifetime' }],
     ['too early', { expiresAt: '2026-02-01T11:59:59.999Z' }, { field: 'expiresAt', bound: 'minLifetime' }],
-    ['too short', { expiresIn: of(23, 'hours') }, { field: 'expiresIn', bound: 'minLifetime', amount: 1, unit: 'days' }],
+    [
+      'too short',
+      { expiresIn: of(23, 'hours') },
+      { field: 'expiresIn', bound: 'minLifetime', amount: 1, unit: 'days' },
+    ],
   ])('with the bound named: %s', (_, stated, details) =>
     expect(refusal({ stated, domainPolicy })).toMatchObject({ code: 'lifetime_out_of_bounds', details }),
-  ); // prettier-ignore
+  );
 
   it('not on the bounds themselves', () => {
     expect(ask({ stated: { expiresAt: latest }, domainPolicy })).toEqual({ expiresAt: latest, source: 'command' });
@@ -336,16 +344,25 @@ describe('a policy is refused', () => {
     ['with a life beyond all time', { expiry: after(of(9000, 'years')) }, 'invalid_request', 'expiry.after'],
     ['too long', { expiry: after(days(3)), maxLifetime: days(2) }, 'lifetime_out_of_bounds', 'expiry.after'],
     ['too short', { expiry: after(days(1)), minLifetime: days(2) }, 'lifetime_out_of_bounds', 'expiry.after'],
-    ['never under a maximum', { expiry: { mode: 'never' }, maxLifetime: days(2) }, 'lifetime_out_of_bounds', 'expiry.mode'],
+    [
+      'never under a maximum',
+      { expiry: { mode: 'never' }, maxLifetime: days(2) },
+      'lifetime_out_of_bounds',
+      'expiry.mode',
+    ],
   ])('of a domain: %s', (_, policy, code, field) =>
     expect(refusalOf(() => checkDomainPolicy(policy, NOW))).toMatchObject({ code, details: { field } }),
-  ); // prettier-ignore
+  );
 
   it('not where it is sound', () => {
     const day = days(1);
-    for (const policy of [{}, { minLifetime: day, maxLifetime: day, expiry: after(day) }, { expiry: { mode: 'never' } }] as const)
+    for (const policy of [
+      {},
+      { minLifetime: day, maxLifetime: day, expiry: after(day) },
+      { expiry: { mode: 'never' } },
+    ] as const)
       expect(refusalOf(() => checkDomainPolicy(policy, NOW))).toBeUndefined();
-  }); // prettier-ignore
+  });
 
   it.each<[ApplicationPolicy, string | undefined]>([
     [{ mode: 'inherit' }, undefined],
@@ -448,7 +465,9 @@ describe('the preview of a policy', () => {
           const own: OwnExpiry = ownExpiresIn ? { kind: 'in', duration: ownExpiresIn } : { kind: 'none' };
           const question = { now, notBefore, own, stated: {}, applicationPolicy: inherit, domainPolicy };
           const refused = refusalOf(() => expiryOf(question));
-          const { expiresAt, source: expirySource } = refused ? { expiresAt: LATEST, source: 'none' as const } : expiryOf(question); // prettier-ignore
+          const { expiresAt, source: expirySource } = refused
+            ? { expiresAt: LATEST, source: 'none' as const }
+            : expiryOf(question);
           const made = {
             valueCreatedAt: now,
             notBefore,

@@ -13,9 +13,30 @@ export const DOMAIN_ID_PATTERN = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
 /** First path segments that are ours, and so can be no domain's id. */
 export const RESERVED_DOMAIN_IDS: ReadonlySet<string> = new Set([
-  'api', 'management', 'docs', 'health', 'metrics', 'openapi', 'console', 'assets', 'static', 'admin', 'login', 'logout',
-  'oidc', 'oauth', 'well-known', 'favicon', 'system', 'rekey', 'events', 'commands', 'history', 'notifications', 'secrets',
-]); // prettier-ignore
+  'api',
+  'management',
+  'docs',
+  'health',
+  'metrics',
+  'openapi',
+  'console',
+  'assets',
+  'static',
+  'admin',
+  'login',
+  'logout',
+  'oidc',
+  'oauth',
+  'well-known',
+  'favicon',
+  'system',
+  'rekey',
+  'events',
+  'commands',
+  'history',
+  'notifications',
+  'secrets',
+]);
 
 /**
  * The URL name made from a display name: accents dropped, everything else that does not fit turned into a hyphen.

@@ -37,8 +37,13 @@ describe('creating a domain', () => {
   it('makes it, without a policy', () => {
     given().when(create()).then(created);
     expect(given(created).state()).toEqual({
-      status: 'active', domainId, name: 'Payments', contacts: [], policy: {}, resourceRevision: 0,
-    }); // prettier-ignore
+      status: 'active',
+      domainId,
+      name: 'Payments',
+      contacts: [],
+      policy: {},
+      resourceRevision: 0,
+    });
   });
 
   it('takes contacts along', () =>

@@ -62,8 +62,12 @@ export const dueOf = (value: Watched, rules: NoticeRules, now: Instant, until: I
   if (now >= expiresAt && !recorded) return expiry;
   const channels = rules.channels.map((channel) => knownIn(channel, value.notices));
   const notice = (threshold: number, channel: string, runAt: Instant): Due => ({
-    kind: 'notice', id: noticeJobId(_id, version, threshold, channel), runAt, threshold, channel,
-  }); // prettier-ignore
+    kind: 'notice',
+    id: noticeJobId(_id, version, threshold, channel),
+    runAt,
+    threshold,
+    channel,
+  });
   const askedAgain = channels.flatMap(({ channel, retried }) =>
     retried
       .filter((threshold) => (threshold === EXPIRED) === recorded)
@@ -135,7 +139,8 @@ const opportunitiesOf = (
 /** Without those that another, nearer to the expiry, stands for: one that is due by now, or at the same tick. */
 const nearestOf = (opportunities: readonly Opportunity[], settled: number, now: number): Opportunity[] =>
   opportunities.filter(
-    ({ threshold, tick }, index) => threshold < settled && !((opportunities[index - 1]?.tick ?? Infinity) <= Math.max(tick, now)), // prettier-ignore
+    ({ threshold, tick }, index) =>
+      threshold < settled && !((opportunities[index - 1]?.tick ?? Infinity) <= Math.max(tick, now)),
   );
 
 /** Every job that a version of a secret can have had under these rules. */

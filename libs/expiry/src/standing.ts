@@ -83,10 +83,14 @@ const watched = (
   const notices = Object.entries(secret.notices).filter(([id]) => id.startsWith(ofVersion));
   return {
     _id: secretDocumentId(applicationId, secretId),
-    domainId, applicationId, secretId, version, state,
+    domainId,
+    applicationId,
+    secretId,
+    version,
+    state,
     createdAt: valueCreatedAt,
     ...(expiresAt !== undefined && { expiresAt }),
     ...(expiredVersion !== undefined && { expiredVersion }),
     notices: Object.fromEntries(notices.map(([id, known]) => [id.slice(ofVersion.length), known])),
-  }; // prettier-ignore
+  };
 };

@@ -29,7 +29,9 @@ describe('a watched secret', () => {
     await world.advance(4_999, 1);
     expect(world.recorded('SecretExpired')).toEqual([]);
     await world.advance(1);
-    expect(world.recorded('SecretExpired')).toMatchObject([{ secretId: SECRET, version: 1, expiresAt: at('2027-03-01T12:00:05Z') }]); // prettier-ignore
+    expect(world.recorded('SecretExpired')).toMatchObject([
+      { secretId: SECRET, version: 1, expiresAt: at('2027-03-01T12:00:05Z') },
+    ]);
     expect([told('log'), told('ui')]).toEqual([
       [`0 ${at('2027-03-01T12:00:05Z')}`],
       [`0 ${at('2027-03-01T12:00:05Z')}`],
@@ -42,9 +44,13 @@ describe('a watched secret', () => {
     await addSecret(at('2027-03-31T12:00Z'));
     await world.advance(40 * DAY_MS);
     const expected = [
-      `20 ${at('2027-03-12T05:00Z')}`, `15 ${at('2027-03-17T05:00Z')}`, `10 ${at('2027-03-22T05:00Z')}`,
-      `5 ${at('2027-03-27T05:00Z')}`, `1 ${at('2027-03-31T05:00Z')}`, `0 ${at('2027-03-31T12:00Z')}`,
-    ]; // prettier-ignore
+      `20 ${at('2027-03-12T05:00Z')}`,
+      `15 ${at('2027-03-17T05:00Z')}`,
+      `10 ${at('2027-03-22T05:00Z')}`,
+      `5 ${at('2027-03-27T05:00Z')}`,
+      `1 ${at('2027-03-31T05:00Z')}`,
+      `0 ${at('2027-03-31T12:00Z')}`,
+    ];
     expect(told('log')).toEqual(expected);
     expect(told('ui')).toEqual(expected);
     expect(world.recorded('ExpiryNoticeSent')).toHaveLength(12);
@@ -57,11 +63,19 @@ describe('a watched secret', () => {
     await world.advance(5_000);
     expect(world.log.sent).toMatchObject([
       {
-        domainId: DOMAIN, domainName: 'Shop', applicationId: APPLICATION, applicationName: 'Web', clientId: 'web',
-        secretId: SECRET, version: 1, description: 'first', expiresAt: at('2027-03-01T12:00:05Z'), threshold: 0,
+        domainId: DOMAIN,
+        domainName: 'Shop',
+        applicationId: APPLICATION,
+        applicationName: 'Web',
+        clientId: 'web',
+        secretId: SECRET,
+        version: 1,
+        description: 'first',
+        expiresAt: at('2027-03-01T12:00:05Z'),
+        threshold: 0,
         contacts: ['web@example.org', 'ops@example.org'],
       },
-    ]); // prettier-ignore
+    ]);
     expect(world.recorded('ExpiryNoticeSent')[0]).toMatchObject({ channel: 'log', recipients: 2 });
     expect(world.log.sent[0]?.messageId).not.toBe(world.ui.sent[0]?.messageId);
     expect(JSON.stringify(world.log.sent)).not.toContain('argon2');
@@ -366,7 +380,10 @@ describe('a notice that somebody asks for again', () => {
     await world.onSecret('RetryNotice', { version: 1, threshold: 5, channel: 'log' });
     await world.advance(5_000);
     expect(world.log.sent.map(({ threshold }) => threshold)).toEqual([0]);
-    expect(world.recorded('ExpiryNoticeFailed').at(-1)).toMatchObject({ threshold: 5, cause: 'The secret expired before the notice could be sent.' }); // prettier-ignore
+    expect(world.recorded('ExpiryNoticeFailed').at(-1)).toMatchObject({
+      threshold: 5,
+      cause: 'The secret expired before the notice could be sent.',
+    });
   });
 
   it('waits for a secret that is suspended', async () => {
@@ -391,7 +408,10 @@ describe('a notice that somebody asks for again', () => {
     await world.stop();
     await world.watch({ notifiers: [world.ui] });
     await world.onSecret('RetryNotice', { version: 1, threshold: 0, channel: 'log' });
-    expect(world.recorded('ExpiryNoticeFailed')[1]).toMatchObject({ channel: 'log', cause: 'This channel is not switched on.' }); // prettier-ignore
+    expect(world.recorded('ExpiryNoticeFailed')[1]).toMatchObject({
+      channel: 'log',
+      cause: 'This channel is not switched on.',
+    });
   });
 });
 
@@ -476,7 +496,9 @@ describe('whatever happens', () => {
           expect(new Set(sent.map(({ messageId }) => messageId)).size).toBe(new Set(keys).size);
           for (const { threshold, expiresAt, at: when } of sent) expect(threshold === 0).toBe(when >= expiresAt);
         }
-        const recorded = around.recorded('ExpiryNoticeSent').map(({ version, threshold, channel }) => `${version}.${threshold}.${channel}`); // prettier-ignore
+        const recorded = around
+          .recorded('ExpiryNoticeSent')
+          .map(({ version, threshold, channel }) => `${version}.${threshold}.${channel}`);
         expect(new Set(recorded).size).toBe(recorded.length);
         const renewals = around.recorded('SecretRenewed');
         expect(around.recorded('SecretExpired').at(-1)).toMatchObject({ version: renewals.length + 1 });

@@ -17,7 +17,13 @@ const EXPIRY_TRIES: JobOptions = { attempts: 8, backoffMs: 1_000, backoffMaxMs: 
 export const NOTICE_TRIES: JobOptions = { attempts: 8, backoffMs: 5_000, backoffMaxMs: 300_000, concurrency: 16 };
 
 /** Answers after which the same command may do better; after any other the matter is closed, or is not ours. */
-const PASSING: ReadonlySet<ErrorCode> = new Set(['unavailable', 'timeout', 'revision_conflict', 'rate_limited', 'internal']); // prettier-ignore
+const PASSING: ReadonlySet<ErrorCode> = new Set([
+  'unavailable',
+  'timeout',
+  'revision_conflict',
+  'rate_limited',
+  'internal',
+]);
 
 export interface WorkLog {
   warn(fields: object, message: string): void;

@@ -221,9 +221,15 @@ class MemoryBus extends CommandBus {
     try {
       const facts = await this.decide(command, events, now);
       const metadata = {
-        commandId: command.id, correlationId: command.id, causationId: command.id, actor: { type: 'token', id: 'test' },
-        occurredAt: now, schemaVersion: 1, previousHash: '', hash: '',
-      } as const; // prettier-ignore
+        commandId: command.id,
+        correlationId: command.id,
+        causationId: command.id,
+        actor: { type: 'token', id: 'test' },
+        occurredAt: now,
+        schemaVersion: 1,
+        previousHash: '',
+        hash: '',
+      } as const;
       const made = facts.map(({ type, data }) => ({ eventId: randomUUID(), type, data: { ...data }, metadata }));
       if (made.length > 0) await this.store.append(stream, events.length - 1, made);
       return { ...base, status: 'accepted' };
@@ -293,13 +299,24 @@ class MemorySchedule implements ScheduleView {
         const { secretId, version, valueCreatedAt: createdAt, expiresAt, expiredVersion } = secret;
         const ofVersion = Object.entries(secret.notices).filter(([id]) => id.startsWith(`${version}.`));
         return {
-          _id: secretDocumentId(applicationId, secretId), position: events.at(-1)?.position ?? '',
-          applicationId, domainId, secretId, version, createdAt,
-          ...(expiresAt !== undefined && { expiresAt }), ...(expiredVersion !== undefined && { expiredVersion }),
-          state: deletedAt >= 0 ? 'deleted' : secret.status !== 'revoked' && status === 'disabled' ? 'disabled' : secret.status,
+          _id: secretDocumentId(applicationId, secretId),
+          position: events.at(-1)?.position ?? '',
+          applicationId,
+          domainId,
+          secretId,
+          version,
+          createdAt,
+          ...(expiresAt !== undefined && { expiresAt }),
+          ...(expiredVersion !== undefined && { expiredVersion }),
+          state:
+            deletedAt >= 0
+              ? 'deleted'
+              : secret.status !== 'revoked' && status === 'disabled'
+                ? 'disabled'
+                : secret.status,
           suspended: secret.status === 'suspended',
           notices: Object.fromEntries(ofVersion.map(([id, known]) => [id.slice(`${version}.`.length), known])),
-        }; // prettier-ignore
+        };
       });
     });
   }
@@ -362,16 +379,31 @@ export class World {
   async begin(): Promise<void> {
     await this.do('CreateDomain', { domainId: DOMAIN, name: 'Shop', contacts: ['ops@example.org'] });
     const ids = { domainId: DOMAIN, applicationId: APPLICATION };
-    await this.do('RegisterApplication', { ...ids, clientId: 'web', name: 'Web', contacts: ['web@example.org', 'ops@example.org'] }); // prettier-ignore
+    await this.do('RegisterApplication', {
+      ...ids,
+      clientId: 'web',
+      name: 'Web',
+      contacts: ['web@example.org', 'ops@example.org'],
+    });
   }
 
   async watch(more: Partial<ExpiryWatcherOptions> = {}): Promise<ExpiryWatcher> {
     const { store, jobs, bus, clock, schedule } = this;
     const watcher = new ExpiryWatcher({
-      store, jobs, bus, clock, schedule, notifiers: [this.log, this.ui],
-      notifications: { enabled: true, cronExpression: '0 0 5 * * *', timezone: 'UTC', expiryThresholds: [20, 15, 10, 5, 1] },
+      store,
+      jobs,
+      bus,
+      clock,
+      schedule,
+      notifiers: [this.log, this.ui],
+      notifications: {
+        enabled: true,
+        cronExpression: '0 0 5 * * *',
+        timezone: 'UTC',
+        expiryThresholds: [20, 15, 10, 5, 1],
+      },
       ...more,
-    }); // prettier-ignore
+    });
     this.watchers.push(watcher);
     await watcher.start();
     await this.settle();
@@ -429,7 +461,9 @@ export class World {
 
   /** What is on record of an application's secrets, by type. */
   recorded(type: ApplicationEvent['type']): Record<string, unknown>[] {
-    const events = this.store.events.filter((event) => event.type === type && event.stream === applicationStream(APPLICATION)); // prettier-ignore
+    const events = this.store.events.filter(
+      (event) => event.type === type && event.stream === applicationStream(APPLICATION),
+    );
     return events.map(({ data }) => ({ ...data }));
   }
 }

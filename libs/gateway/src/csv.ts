@@ -4,9 +4,27 @@ import type { z } from 'zod';
 type SecretAnswer = z.infer<typeof secretAnswer>;
 
 const COLUMNS = [
-  'domainId', 'applicationId', 'applicationName', 'clientId', 'id', 'version', 'description', 'status', 'hint', 'createdAt', 'renewedAt',
-  'notBefore', 'expiresAt', 'expirySource', 'previousValidUntil', 'suspendedAt', 'revokedAt', 'revocationReason', 'lastUsedAt', 'uses',
-] as const satisfies readonly (keyof SecretAnswer)[]; // prettier-ignore
+  'domainId',
+  'applicationId',
+  'applicationName',
+  'clientId',
+  'id',
+  'version',
+  'description',
+  'status',
+  'hint',
+  'createdAt',
+  'renewedAt',
+  'notBefore',
+  'expiresAt',
+  'expirySource',
+  'previousValidUntil',
+  'suspendedAt',
+  'revokedAt',
+  'revocationReason',
+  'lastUsedAt',
+  'uses',
+] as const satisfies readonly (keyof SecretAnswer)[];
 
 /** RFC 4180 quoting; text that a spreadsheet would take for a formula gets an apostrophe before it. */
 const cell = (value: unknown): string => {

@@ -22,13 +22,18 @@ const example = (title: string, value: unknown): string => {
 };
 
 const entry = (route: Route): string => {
-  const answers = Object.entries(route.answers).map(([status, { description }]) => `<tr><td>${status}</td><td>${escaped(description)}</td></tr>`);
-  const refusals = route.errors?.length ? `<p>Refuses with ${route.errors.map((code) => `<code>${code}</code>`).join(', ')}.</p>` : '';
-  const needs = route.action === 'public' ? 'No token needed.' : `Needs the permission <code>${escaped(route.action)}</code>.`;
+  const answers = Object.entries(route.answers).map(
+    ([status, { description }]) => `<tr><td>${status}</td><td>${escaped(description)}</td></tr>`,
+  );
+  const refusals = route.errors?.length
+    ? `<p>Refuses with ${route.errors.map((code) => `<code>${code}</code>`).join(', ')}.</p>`
+    : '';
+  const needs =
+    route.action === 'public' ? 'No token needed.' : `Needs the permission <code>${escaped(route.action)}</code>.`;
   const path = route.url.replace(/:(\w+)/g, '{$1}');
   return `<details><summary><span class="method">${route.method}</span><code>${escaped(path)}</code><span class="what">${escaped(route.summary)}</span></summary>
     <p>${needs}</p><table>${answers.join('')}</table>${refusals}${example('Request', route.example)}${example('Answer', Object.values(route.answers)[0]?.example)}</details>`;
-}; // prettier-ignore
+};
 
 /** The list of routes as one page without scripts; the full schemas stand in `/openapi.json`. */
 export const docsPage = (routes: readonly Route[], version: string): string => {
@@ -48,4 +53,4 @@ ${sections.join('\n')}
 </body>
 </html>
 `;
-}; // prettier-ignore
+};

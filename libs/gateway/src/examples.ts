@@ -11,21 +11,45 @@ export const IDS = {
 const POSITION = '00000000000000000042';
 
 export const DOMAIN = {
-  id: 'acme', name: 'Acme', contacts: ['security@acme.example'], enabled: true,
+  id: 'acme',
+  name: 'Acme',
+  contacts: ['security@acme.example'],
+  enabled: true,
   policy: { expiry: { mode: 'after', after: { amount: 90, unit: 'days' } } },
-  createdAt: '2026-12-01T09:00:00.000Z', updatedAt: '2026-12-01T09:00:00.000Z', applications: 1,
-}; // prettier-ignore
+  createdAt: '2026-12-01T09:00:00.000Z',
+  updatedAt: '2026-12-01T09:00:00.000Z',
+  applications: 1,
+};
 
 export const APPLICATION = {
-  id: IDS.application, domainId: 'acme', clientId: 'billing', name: 'Billing', contacts: [], enabled: true,
-  policy: { expiry: { mode: 'inherit' } }, createdAt: '2026-12-01T09:00:00.000Z', updatedAt: '2026-12-01T09:00:00.000Z', secrets: 1,
-}; // prettier-ignore
+  id: IDS.application,
+  domainId: 'acme',
+  clientId: 'billing',
+  name: 'Billing',
+  contacts: [],
+  enabled: true,
+  policy: { expiry: { mode: 'inherit' } },
+  createdAt: '2026-12-01T09:00:00.000Z',
+  updatedAt: '2026-12-01T09:00:00.000Z',
+  secrets: 1,
+};
 
 export const SECRET = {
-  id: IDS.secret, applicationId: IDS.application, domainId: 'acme', clientId: 'billing',
-  applicationName: 'Billing', version: 1, description: 'CI', status: 'active', hint: 'x7Qa', createdAt: '2026-12-01T09:00:00.000Z',
-  createdBy: { type: 'token', id: 'admin' }, expiresAt: '2027-03-01T09:00:00.000Z', expirySource: 'domain', allowedCidrs: [],
-}; // prettier-ignore
+  id: IDS.secret,
+  applicationId: IDS.application,
+  domainId: 'acme',
+  clientId: 'billing',
+  applicationName: 'Billing',
+  version: 1,
+  description: 'CI',
+  status: 'active',
+  hint: 'x7Qa',
+  createdAt: '2026-12-01T09:00:00.000Z',
+  createdBy: { type: 'token', id: 'admin' },
+  expiresAt: '2027-03-01T09:00:00.000Z',
+  expirySource: 'domain',
+  allowedCidrs: [],
+};
 
 /** In place of a value: one that looks real would be taken for a leak by scanners. */
 export const VALUE = 'shown here, once';
@@ -33,30 +57,53 @@ export const VALUE = 'shown here, once';
 export const RECEIPT = { position: POSITION, effectiveAt: '2026-12-01T09:00:00.000Z' };
 
 export const NOTIFICATION = {
-  id: `${IDS.application}.${IDS.secret}.1.5.ui`, domainId: 'acme', applicationId: IDS.application, secretId: IDS.secret,
-  clientId: 'billing', applicationName: 'Billing', description: 'CI', version: 1, threshold: 5, channel: 'ui', state: 'sent',
-  sentAt: '2027-02-24T05:00:00.000Z', recipients: 1,
-}; // prettier-ignore
+  id: `${IDS.application}.${IDS.secret}.1.5.ui`,
+  domainId: 'acme',
+  applicationId: IDS.application,
+  secretId: IDS.secret,
+  clientId: 'billing',
+  applicationName: 'Billing',
+  description: 'CI',
+  version: 1,
+  threshold: 5,
+  channel: 'ui',
+  state: 'sent',
+  sentAt: '2027-02-24T05:00:00.000Z',
+  recipients: 1,
+};
 
 export const AFFECTED = {
   count: 1,
   items: [
     {
-      applicationId: IDS.application, secretId: IDS.secret, description: 'CI', expiresAt: null,
-      wouldExpireAt: '2027-03-01T09:00:00.000Z', wouldSource: 'domain',
+      applicationId: IDS.application,
+      secretId: IDS.secret,
+      description: 'CI',
+      expiresAt: null,
+      wouldExpireAt: '2027-03-01T09:00:00.000Z',
+      wouldSource: 'domain',
     },
   ],
-}; // prettier-ignore
+};
 
 export const HISTORY = {
   items: [
     {
-      stream: 'domain-acme', revision: 0, position: '00000000000000000002', eventId: '7a2f6c1e-0d3b-4d7e-9d0e-2b1f5c6d7e8f', type: 'DomainCreated',
+      stream: 'domain-acme',
+      revision: 0,
+      position: '00000000000000000002',
+      eventId: '7a2f6c1e-0d3b-4d7e-9d0e-2b1f5c6d7e8f',
+      type: 'DomainCreated',
       data: { domainId: 'acme', name: 'Acme', contacts: [] },
-      metadata: { actor: { type: 'token', id: 'admin' }, occurredAt: '2026-12-01T09:00:00.000Z', hash: '…', previousHash: '' },
+      metadata: {
+        actor: { type: 'token', id: 'admin' },
+        occurredAt: '2026-12-01T09:00:00.000Z',
+        hash: '…',
+        previousHash: '',
+      },
     },
   ],
-}; // prettier-ignore
+};
 
 /** Headers of every answer that followed a write. */
 export const WRITTEN: readonly AnswerHeader[] = ['rekey-command-id', 'rekey-position', 'rekey-replayed'];

@@ -31,12 +31,20 @@ describe('the gateway, when what it works with fails', () => {
   let subscribe: (signal: AbortSignal) => AsyncGenerator<{ events: StoredEvent[]; caughtUp: boolean }>;
 
   const accepted = async ({ command }: CommandRequest, more: object = {}): Promise<CommandReply> => ({
-    id: command.id, status: 'accepted', replayed: false, revision: 1, position: '00000000000000000007',
+    id: command.id,
+    status: 'accepted',
+    replayed: false,
+    revision: 1,
+    position: '00000000000000000007',
     result: {
-      secretId: APPLICATION, version: 1, hint: 'x7Qa', expirySource: 'none',
-      ...(command.recipientKey && { sealedSecret: await seal(VALUE, command.recipientKey as JWK) }), ...more,
+      secretId: APPLICATION,
+      version: 1,
+      hint: 'x7Qa',
+      expirySource: 'none',
+      ...(command.recipientKey && { sealedSecret: await seal(VALUE, command.recipientKey as JWK) }),
+      ...more,
     },
-  }); // prettier-ignore
+  });
 
   beforeEach(async () => {
     logged = '';
@@ -50,23 +58,53 @@ describe('the gateway, when what it works with fails', () => {
       find: () => read(name),
       count: () => read(name),
     });
-    const names: ViewName[] = ['authentication', 'domains', 'applications', 'secrets', 'expiry-schedule', 'notifications']; // prettier-ignore
+    const names: ViewName[] = [
+      'authentication',
+      'domains',
+      'applications',
+      'secrets',
+      'expiry-schedule',
+      'notifications',
+    ];
     const views = Object.fromEntries(names.map((name) => [name, view(name)]));
-    const token = { name: 'admin', sha256: createHash('sha256').update('t').digest('hex'), roles: ['admin' as const], domains: [] }; // prettier-ignore
+    const token = {
+      name: 'admin',
+      sha256: createHash('sha256').update('t').digest('hex'),
+      roles: ['admin' as const],
+      domains: [],
+    };
     const options = {
       access: new Access({ tokens: [token], clock: CLOCK }),
       bus: { send: (request: CommandRequest) => bus(request) },
-      views, recipient, clock: CLOCK, forwardAuthFrom: [], version: '1', expiringWithinDays: 20, commandTimeoutMs: 1, waitTimeoutMs: 1,
+      views,
+      recipient,
+      clock: CLOCK,
+      forwardAuthFrom: [],
+      version: '1',
+      expiringWithinDays: 20,
+      commandTimeoutMs: 1,
+      waitTimeoutMs: 1,
       usage: () => Promise.resolve(new Map()),
-      outcomes: { find: () => Promise.reject(new EngineUnavailable('outcomes', { cause: new Error('db.internal:27017') })) },
-      store: { head: () => Promise.resolve('00'), readFeed: () => Promise.resolve([]), subscribe: ({ signal }: { signal: AbortSignal }) => subscribe(signal) },
+      outcomes: {
+        find: () => Promise.reject(new EngineUnavailable('outcomes', { cause: new Error('db.internal:27017') })),
+      },
+      store: {
+        head: () => Promise.resolve('00'),
+        readFeed: () => Promise.resolve([]),
+        subscribe: ({ signal }: { signal: AbortSignal }) => subscribe(signal),
+      },
       signal: new AbortController().signal,
-    } as unknown as GatewayOptions; // prettier-ignore
+    } as unknown as GatewayOptions;
     const log = pino({ level: 'debug' }, { write: (line: string) => void (logged += line) });
     const limits = { bodyLimitBytes: 10_000, requestTimeoutMs: 1_000, trustedProxies: [] };
     const serving = { log, metrics: { httpRequest: () => undefined }, http: limits };
     server = createHttpServer(serving);
-    addRoutes(server, gatewayRoutes(options), { ...serving, access: options.access, viewOf: (name) => options.views[name], waitTimeoutMs: 1 }); // prettier-ignore
+    addRoutes(server, gatewayRoutes(options), {
+      ...serving,
+      access: options.access,
+      viewOf: (name) => options.views[name],
+      waitTimeoutMs: 1,
+    });
     await server.listen({ port: 0, host: '127.0.0.1' });
   });
   afterEach(() => server.close());
@@ -75,9 +113,13 @@ describe('the gateway, when what it works with fails', () => {
   const ask = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
     const response = await fetch(`${url()}${path}`, {
       method,
-      headers: { authorization: 'Bearer t', ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
+      headers: {
+        authorization: 'Bearer t',
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...headers,
+      },
       ...(body !== undefined && { body: JSON.stringify(body) }),
-    }); // prettier-ignore
+    });
     const text = await response.text();
     return {
       status: response.status,
@@ -163,7 +205,14 @@ describe('the gateway, when what it works with fails', () => {
   it('reads no more events than a reader of live changes takes, and ends with it', async () => {
     let produced = 0;
     let ended = false;
-    const event = { type: 'X', stream: 'domain-acme', revision: 0, position: '01', data: { domainId: 'acme', applicationId: 'x'.repeat(10_000) }, metadata: { occurredAt: CLOCK.now() } } as unknown as StoredEvent; // prettier-ignore
+    const event = {
+      type: 'X',
+      stream: 'domain-acme',
+      revision: 0,
+      position: '01',
+      data: { domainId: 'acme', applicationId: 'x'.repeat(10_000) },
+      metadata: { occurredAt: CLOCK.now() },
+    } as unknown as StoredEvent;
     subscribe = async function* (signal) {
       try {
         while (!signal.aborted) {

@@ -51,12 +51,15 @@ const schemaOf = (schema: z.ZodType, io: 'input' | 'output'): Json => {
 
 const parameters = (route: Route): Json[] => {
   const found: Json[] = [];
-  for (const [place, schema] of [['path', route.params], ['query', route.query]] as const) {
+  for (const [place, schema] of [
+    ['path', route.params],
+    ['query', route.query],
+  ] as const) {
     if (!schema) continue;
     const { properties = {}, required = [] } = schemaOf(schema, 'input') as { properties?: Json; required?: string[] };
     for (const [name, property] of Object.entries(properties))
       found.push({ name, in: place, required: place === 'path' || required.includes(name), schema: property });
-  } // prettier-ignore
+  }
   const header = (name: string, description: string): void =>
     void found.push({ name, in: 'header', required: false, description, schema: { type: 'string' } });
   if (route.writes) header('Idempotency-Key', 'With the caller it makes the command id: a retry is done once.');
@@ -76,7 +79,7 @@ export const codesOf = (route: Route): ErrorCode[] => {
     ...(route.errors ?? []),
   ]);
   return [...codes];
-}; // prettier-ignore
+};
 
 const headersOf = (names: readonly string[]): Json =>
   Object.fromEntries(
@@ -116,8 +119,10 @@ const exampleOf = (code: ErrorCode, status: number): Problem => {
 
 const contentOf = ({ body, type = 'application/json', example, others = {} }: AnswerDescription): Json => ({
   [type]: { schema: body ? schemaOf(body, 'output') : { type: 'string' }, example },
-  ...Object.fromEntries(Object.entries(others).map(([other, text]) => [other, { schema: { type: 'string' }, example: text }])),
-}); // prettier-ignore
+  ...Object.fromEntries(
+    Object.entries(others).map(([other, text]) => [other, { schema: { type: 'string' }, example: text }]),
+  ),
+});
 
 const answers = (route: Route): Json =>
   Object.fromEntries(
@@ -167,7 +172,8 @@ export const openApiOf = (routes: readonly Route[], version: string): Json => {
     info: {
       title: 'Rekey',
       version,
-      description: 'Client secrets: many live ones per application, rotation without downtime, expiry by policy, an exact check, a history.',
+      description:
+        'Client secrets: many live ones per application, rotation without downtime, expiry by policy, an exact check, a history.',
     },
     paths,
     components: {
@@ -179,5 +185,5 @@ export const openApiOf = (routes: readonly Route[], version: string): Json => {
         Problem: { description: 'RFC 9457 problem document.', ...schemaOf(problemAnswer, 'output') },
       },
     },
-  }; // prettier-ignore
+  };
 };

@@ -26,8 +26,13 @@ const validate = (place: readonly string[], value: unknown): void => {
 const operations = routes.map((route) => {
   const path = route.url.replace(/:(\w+)/g, '{$1}');
   const method = route.method.toLowerCase();
-  return { route, name: `${route.method} ${path}`, place: ['paths', path, method], operation: document.paths[path][method] };
-}); // prettier-ignore
+  return {
+    route,
+    name: `${route.method} ${path}`,
+    place: ['paths', path, method],
+    operation: document.paths[path][method],
+  };
+});
 
 describe('the OpenAPI document', () => {
   it('is one by the schema of OpenAPI 3.1', async () => {
@@ -64,12 +69,13 @@ describe('the OpenAPI document', () => {
       expect(answer.description).toMatch(/\S/);
       expect(answer.content !== undefined).toBe(status !== '204');
       for (const [type, content] of Object.entries<Json>(answer.content ?? {})) {
-        const examples = content.example === undefined ? Object.values<Json>(content.examples) : [{ value: content.example }];
+        const examples =
+          content.example === undefined ? Object.values<Json>(content.examples) : [{ value: content.example }];
         expect(examples.length).toBeGreaterThan(0);
         for (const { value } of examples) validate([...place, 'responses', status, 'content', type, 'schema'], value);
       }
     }
-  }); // prettier-ignore
+  });
 
   it('says of every refusal which codes it can hold', () => {
     for (const { operation } of operations)
@@ -80,10 +86,12 @@ describe('the OpenAPI document', () => {
           if (status !== '412') expect(ERRORS[code as keyof typeof ERRORS].status).toBe(Number(status));
         }
       }
-  }); // prettier-ignore
+  });
 
   it('lets nothing undeclared into an answer', () => {
-    const check = ajv.compile({ $ref: `api#${pointer('paths', '/api/v1/domains/{domainId}', 'get', 'responses', '200', 'content', 'application/json', 'schema')}` }); // prettier-ignore
+    const check = ajv.compile({
+      $ref: `api#${pointer('paths', '/api/v1/domains/{domainId}', 'get', 'responses', '200', 'content', 'application/json', 'schema')}`,
+    });
     const { example } = document.paths['/api/v1/domains/{domainId}'].get.responses['200'].content['application/json'];
     expect(check(example)).toBe(true);
     expect(check({ ...example, more: 1 })).toBe(false);

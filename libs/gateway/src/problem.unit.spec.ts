@@ -9,8 +9,14 @@ describe('problem documents', () => {
   it.each(Object.entries(ERRORS))('tell %s', (code, { status, title }) => {
     const { problem } = problemOf(new RekeyError(code as ErrorCode, 'What is wrong.', { field: 'name' }), ID);
     expect(problem).toEqual({
-      type: `urn:rekey:error:${code}`, title, status, code, detail: 'What is wrong.', correlationId: ID, field: 'name',
-    }); // prettier-ignore
+      type: `urn:rekey:error:${code}`,
+      title,
+      status,
+      code,
+      detail: 'What is wrong.',
+      correlationId: ID,
+      field: 'name',
+    });
   });
 
   it('keep what is not known to themselves', () => {

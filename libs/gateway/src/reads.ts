@@ -120,9 +120,17 @@ export class Reads {
     const { _id, domainId, clientId, name, contacts, state, policy, createdAt, updatedAt } = document;
     const secrets = await countSecrets(this.options.views.secrets, _id);
     return {
-      id: _id, domainId, clientId, name, contacts: [...contacts], enabled: state === 'active', policy: { expiry: policy },
-      createdAt, updatedAt, secrets,
-    }; // prettier-ignore
+      id: _id,
+      domainId,
+      clientId,
+      name,
+      contacts: [...contacts],
+      enabled: state === 'active',
+      policy: { expiry: policy },
+      createdAt,
+      updatedAt,
+      secrets,
+    };
   }
 
   // ── Secrets ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -220,9 +228,13 @@ export class Reads {
         else {
           last = secret._id;
           items.push({
-            applicationId: secret.applicationId, secretId: secret.secretId, description: secret.description,
-            expiresAt: secret.expiresAt ?? null, wouldExpireAt: expiresAt ?? null, wouldSource: source,
-          }); // prettier-ignore
+            applicationId: secret.applicationId,
+            secretId: secret.secretId,
+            description: secret.description,
+            expiresAt: secret.expiresAt ?? null,
+            wouldExpireAt: expiresAt ?? null,
+            wouldSource: source,
+          });
         }
       }
       place = secrets.at(-1)?._id;
@@ -323,12 +335,26 @@ const notificationAnswerOf = (
   const { _id, domainId, applicationId, secretId, version, threshold, channel, state } = document;
   const { sentAt, failedAt, cause, recipients, acknowledgedAt, acknowledgedBy } = document;
   return {
-    id: _id, domainId, applicationId, secretId, version, threshold, channel, state,
+    id: _id,
+    domainId,
+    applicationId,
+    secretId,
+    version,
+    threshold,
+    channel,
+    state,
     ...present({
-      clientId: application?.clientId, applicationName: application?.name, description: secret?.description,
-      sentAt, failedAt, cause, recipients, acknowledgedAt, acknowledgedBy,
+      clientId: application?.clientId,
+      applicationName: application?.name,
+      description: secret?.description,
+      sentAt,
+      failedAt,
+      cause,
+      recipients,
+      acknowledgedAt,
+      acknowledgedBy,
     }),
-  }; // prettier-ignore
+  };
 };
 
 /** An object without the keys whose value is undefined. */

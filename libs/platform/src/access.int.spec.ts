@@ -44,12 +44,23 @@ describe('static tokens', () => {
   });
 
   it.each([
-    undefined, '', 'Bearer', 'Bearer ', 'token-of-reader', 'Basic token-of-reader', 'Bearer token-of-reade', 'Bearer token-of-reader2',
-    'Bearer token of reader', 'Bearer token-of-reader, Bearer x', 'Bearer TOKEN-OF-READER', `Bearer ${sha256('token-of-reader')}`,
-    'Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.', `Bearer ${'x'.repeat(100_000)}`,
+    undefined,
+    '',
+    'Bearer',
+    'Bearer ',
+    'token-of-reader',
+    'Basic token-of-reader',
+    'Bearer token-of-reade',
+    'Bearer token-of-reader2',
+    'Bearer token of reader',
+    'Bearer token-of-reader, Bearer x',
+    'Bearer TOKEN-OF-READER',
+    `Bearer ${sha256('token-of-reader')}`,
+    'Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.',
+    `Bearer ${'x'.repeat(100_000)}`,
   ])('are refused as %j', async (header) => {
     await expect(async () => who(access, header)).rejects.toEqual(refused('unauthenticated'));
-  }); // prettier-ignore
+  });
 
   it('are refused with a text that does not show them', () => {
     expect(() => access.authenticate('Bearer hunter2-marker')).toThrow(RekeyError);

@@ -76,8 +76,11 @@ export const chooseBuild = (
   const behind = active === undefined || (adopted !== undefined && active.checkpoint < adopted.floor);
   const previous = builds.find((build) => build.collection === pointer?.previous);
   const keep =
-    behind && adopted !== undefined && previous?.collection === adopted.collection &&
-    previous.checkpoint >= adopted.floor && refusalOf(pointer, previous, [previous.version], identity, head) === undefined; // prettier-ignore
+    behind &&
+    adopted !== undefined &&
+    previous?.collection === adopted.collection &&
+    previous.checkpoint >= adopted.floor &&
+    refusalOf(pointer, previous, [previous.version], identity, head) === undefined;
   if (keep && previous && refusal === undefined) return { build: previous };
   return active && refusal === undefined ? { build: active } : { refusal: refusal ?? 'not built yet' };
 };

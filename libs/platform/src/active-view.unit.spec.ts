@@ -7,9 +7,16 @@ const ONE = 'authentication.v1.one';
 const TWO = 'authentication.v1.two';
 
 const buildOf = (collection: string, checkpoint: number, more: Partial<Build> = {}): Build => ({
-  collection, view: 'authentication', version: 1, storeIdentity: 'here', target: at(0), checkpoint: at(checkpoint),
-  owner: 'one/1', beat: 0, ...more,
-}); // prettier-ignore
+  collection,
+  view: 'authentication',
+  version: 1,
+  storeIdentity: 'here',
+  target: at(0),
+  checkpoint: at(checkpoint),
+  owner: 'one/1',
+  beat: 0,
+  ...more,
+});
 
 const pointerTo = (collection: string, more: Partial<Pointer> = {}): Pointer => ({
   view: 'authentication',
@@ -99,7 +106,10 @@ describe('ActiveView', () => {
     ['nothing is built', (stores: Stores) => (stores.pointer = null)],
     ['the build is gone', (stores: Stores) => (stores.builds = [])],
     ['the version is not known', (stores: Stores) => (stores.builds = [buildOf(ONE, 5, { version: 2 })])],
-    ['the build is of another store', (stores: Stores) => (stores.builds = [buildOf(ONE, 5, { storeIdentity: 'there' })])],
+    [
+      'the build is of another store',
+      (stores: Stores) => (stores.builds = [buildOf(ONE, 5, { storeIdentity: 'there' })]),
+    ],
     ['the build is ahead of the store', (stores: Stores) => (stores.head = at(4))],
     ['the build is behind the head at the start', (stores: Stores) => (stores.builds = [buildOf(ONE, 4)])],
     ['the stores are away', (stores: Stores) => (stores.away = true)],
@@ -109,7 +119,7 @@ describe('ActiveView', () => {
     const { view } = await openView(stores);
     await refused(view);
     expect(view.status()).toMatchObject({ ready: false, cause: expect.any(String) });
-  }); // prettier-ignore
+  });
 
   it('refuses with an error that names the view', async () => {
     const stores = new Stores();
@@ -117,8 +127,11 @@ describe('ActiveView', () => {
     const { view } = await openView(stores);
     const error = await view.read(['a']).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(RekeyError);
-    expect(error).toMatchObject({ details: { view: 'authentication' }, message: expect.stringContaining('not built yet') });
-  }); // prettier-ignore
+    expect(error).toMatchObject({
+      details: { view: 'authentication' },
+      message: expect.stringContaining('not built yet'),
+    });
+  });
 
   it('reads as soon as the build has come to the head that was there at the start', async () => {
     const stores = new Stores();

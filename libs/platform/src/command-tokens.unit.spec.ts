@@ -20,7 +20,13 @@ const billing = parseSigningKey(makeSigningKey(), 'billing');
 const billingNext = onP256();
 
 const senders: ServiceSender[] = [
-  { name: 'gateway', publicJwks: { keys: [gateway.publicKey] }, roles: ['admin', 'manager'], domains: [], mayActFor: true },
+  {
+    name: 'gateway',
+    publicJwks: { keys: [gateway.publicKey] },
+    roles: ['admin', 'manager'],
+    domains: [],
+    mayActFor: true,
+  },
   {
     name: 'billing',
     publicJwks: { keys: [billing.publicKey, billingNext.publicKey] },
@@ -28,8 +34,14 @@ const senders: ServiceSender[] = [
     domains: ['shop', 'depot'],
     mayActFor: false,
   },
-  { name: 'portal', publicJwks: { keys: [billing.publicKey] }, roles: ['viewer', 'manager'], domains: ['shop', 'depot'], mayActFor: true },
-]; // prettier-ignore
+  {
+    name: 'portal',
+    publicJwks: { keys: [billing.publicKey] },
+    roles: ['viewer', 'manager'],
+    domains: ['shop', 'depot'],
+    mayActFor: true,
+  },
+];
 const tokens = new CommandTokens(senders, AUDIENCE);
 const clock = new ManualClock(NOW_MS);
 
@@ -54,10 +66,18 @@ const asBilling = commandSigner({ name: 'billing', privateKey: billing.privateKe
 /** A token with claims and a header of a test's own. */
 const signed = async (claims: JWTPayload, { privateKey }: SigningKeys = billing, header = {}): Promise<string> => {
   const { alg = '', kid } = privateKey;
-  const own = { iss: 'billing', aud: AUDIENCE, jti: ID, iat: NOW, exp: NOW + 60, bh: valueHash(record), rh: routeHash(record) };
+  const own = {
+    iss: 'billing',
+    aud: AUDIENCE,
+    jti: ID,
+    iat: NOW,
+    exp: NOW + 60,
+    bh: valueHash(record),
+    rh: routeHash(record),
+  };
   const jwt = new SignJWT({ ...own, ...claims }).setProtectedHeader({ alg, kid: String(kid), ...header });
   return `Bearer ${await jwt.sign(await importJWK(privateKey, alg))}`;
-}; // prettier-ignore
+};
 const verify = (authorization: string | undefined, of = record, id = ID, at = NOW_MS) =>
   tokens.verify(authorization, of, id, at);
 const refusalOf = async (work: Promise<unknown>): Promise<unknown> => {
@@ -76,9 +96,15 @@ describe('the token of a command', () => {
     const authorization = await asBilling(requestOf(itself), record);
     expect(await verify(authorization)).toEqual({ caller: itself, fresh: true, correlationId: 'trace-1' });
     expect(decodeJwt(authorization.slice(7))).toEqual({
-      iss: 'billing', aud: AUDIENCE, jti: ID, iat: NOW, exp: NOW + 120, cid: 'trace-1',
-      bh: createHash('sha256').update(record.value).digest('base64url'), rh: routeHash(record),
-    }); // prettier-ignore
+      iss: 'billing',
+      aud: AUDIENCE,
+      jti: ID,
+      iat: NOW,
+      exp: NOW + 120,
+      cid: 'trace-1',
+      bh: createHash('sha256').update(record.value).digest('base64url'),
+      rh: routeHash(record),
+    });
     expect(decodeProtectedHeader(authorization.slice(7))).toEqual({ alg: 'EdDSA', kid: billing.publicKey.kid });
   });
 
@@ -91,12 +117,18 @@ describe('the token of a command', () => {
     const part = (text: string): string => `${text.length.toString(16).padStart(8, '0')}${bytes(text).toString('hex')}`;
     const absent = 'ffffffff';
     const expected = (...parts: string[]): string =>
-      createHash('sha256').update(Buffer.from(parts.join(''), 'hex')).digest('base64url');
+      createHash('sha256')
+        .update(Buffer.from(parts.join(''), 'hex'))
+        .digest('base64url');
     const value = bytes('v');
     expect(routeHash({ value })).toBe(expected(absent, absent, absent, absent));
-    expect(routeHash({ value, key: bytes('ab'), replyPartition: bytes('') })).toBe(expected(part('ab'), absent, part(''), absent));
-    expect(routeHash({ value, key: bytes('a'), replyTopic: bytes('b') })).not.toBe(routeHash({ value, key: bytes('ab') }));
-  }); // prettier-ignore
+    expect(routeHash({ value, key: bytes('ab'), replyPartition: bytes('') })).toBe(
+      expected(part('ab'), absent, part(''), absent),
+    );
+    expect(routeHash({ value, key: bytes('a'), replyTopic: bytes('b') })).not.toBe(
+      routeHash({ value, key: bytes('ab') }),
+    );
+  });
 
   it.each<[string, Partial<CommandRecord>]>([
     ['value', { value: bytes('{"id":"…" }') }],
@@ -123,18 +155,34 @@ describe('the token of a command', () => {
     ['with an unknown kid', () => signed({}, billing, { kid: 'x' })],
     ['with the kid of another key', () => signed({}, billing, { kid: billingNext.publicKey.kid })],
     ['without a kid', () => signed({}, billing, { kid: undefined })],
-    ['by a key of nobody', () => signed({}, { ...billing, privateKey: { ...parseSigningKey(makeSigningKey(), 'x').privateKey, kid: String(billing.publicKey.kid) } })],
+    [
+      'by a key of nobody',
+      () =>
+        signed(
+          {},
+          {
+            ...billing,
+            privateKey: { ...parseSigningKey(makeSigningKey(), 'x').privateKey, kid: String(billing.publicKey.kid) },
+          },
+        ),
+    ],
     ['that lives longer than 5 minutes', () => signed({ exp: NOW + 301 })],
     ['that ends before it begins', () => signed({ iat: NOW, exp: NOW - 1 })],
     ['without an end', () => signed({ exp: undefined as never })],
     ['without hashes', () => signed({ bh: undefined, rh: undefined })],
     ['with a role that is none', () => signed({ sub: 'user:x', roles: ['root'], domains: [] })],
-    ['of the algorithm none', async () => `Bearer ${base64url.encode('{"alg":"none","kid":"x"}')}.${(await signed({})).split('.')[1]}.x`],
-    ['with half a surrogate pair in a name', () => signed({ iss: 'portal', sub: 'user:\ud800', roles: [], domains: [] })],
+    [
+      'of the algorithm none',
+      async () => `Bearer ${base64url.encode('{"alg":"none","kid":"x"}')}.${(await signed({})).split('.')[1]}.x`,
+    ],
+    [
+      'with half a surrogate pair in a name',
+      () => signed({ iss: 'portal', sub: 'user:\ud800', roles: [], domains: [] }),
+    ],
     ['longer than any', async () => `Bearer ${'a'.repeat(70_000)}.b.c`],
   ])('is refused %s, and nothing tells why', async (_, made) => {
     expect(await refusalOf(verify(await made()))).toEqual(UNAUTHENTICATED);
-  }); // prettier-ignore
+  });
 
   it('is not taken from a stranger who signs with a public key as if it were a shared secret', async () => {
     const secret = new TextEncoder().encode(JSON.stringify(billing.publicKey));

@@ -183,11 +183,19 @@ export const missingOf = (
   const { eventstore, mongodb, redis, kafka, notifiers } = settings;
   const { events, views, bus, jobs } = adaptersOf(settings);
   const needs = [
-    { path: ['eventstore', 'connectionString'], by: 'adapters.events eventstoredb', lacks: events === 'eventstoredb' && !eventstore.connectionString && !eventstore.connectionStringFile },
-    { path: ['mongodb', 'uri'], by: 'adapters.views mongodb', lacks: views === 'mongodb' && !mongodb.uri && !mongodb.uriFile },
+    {
+      path: ['eventstore', 'connectionString'],
+      by: 'adapters.events eventstoredb',
+      lacks: events === 'eventstoredb' && !eventstore.connectionString && !eventstore.connectionStringFile,
+    },
+    {
+      path: ['mongodb', 'uri'],
+      by: 'adapters.views mongodb',
+      lacks: views === 'mongodb' && !mongodb.uri && !mongodb.uriFile,
+    },
     { path: ['redis', 'url'], by: 'adapters.jobs bullmq', lacks: jobs === 'bullmq' && !redis.url && !redis.urlFile },
     { path: ['kafka', 'brokers'], by: 'adapters.bus kafka', lacks: bus === 'kafka' && kafka.brokers.length === 0 },
     { path: ['kafka', 'brokers'], by: 'notifiers.kafka', lacks: notifiers.kafka.enabled && kafka.brokers.length === 0 },
-  ]; // prettier-ignore
+  ];
   return needs.filter(({ lacks }) => lacks).map(({ path, by }) => ({ path, message: `is needed by ${by}` }));
 };

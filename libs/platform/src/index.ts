@@ -6,11 +6,23 @@ export * from './active-view';
 export { CLIENT_VARIABLES, ConfigError, loadConfig, type Config, type ConfigSource, type Secrets } from './config';
 export type { Adapters } from './config-engines';
 export {
-  KeyError, ensureKeys, makeSigningKey, parseSigningKey, type KeyFiles, type Keys, type SealingKeys, type SigningKeys,
-} from './keys'; // prettier-ignore
+  KeyError,
+  ensureKeys,
+  makeSigningKey,
+  parseSigningKey,
+  type KeyFiles,
+  type Keys,
+  type SealingKeys,
+  type SigningKeys,
+} from './keys';
 export {
-  CommandTokens, commandSigner, routeHash, valueHash, type CommandSignerOptions, type ServiceSender,
-} from './command-tokens'; // prettier-ignore
+  CommandTokens,
+  commandSigner,
+  routeHash,
+  valueHash,
+  type CommandSignerOptions,
+  type ServiceSender,
+} from './command-tokens';
 export { createLogger, type LoggerOptions } from './logging';
 export { Health, type HealthReport, type Probe } from './health';
 export { Metrics, lagSeconds, type ProjectionProgress, type ViewProgress } from './metrics';

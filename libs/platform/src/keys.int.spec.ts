@@ -70,8 +70,13 @@ describe('the keys of a folder', () => {
   it('sign commands for those who have the public half', async () => {
     const { signing } = ensureKeys(folder);
     expect(signing.publicKey).toEqual({
-      kty: 'OKP', crv: 'Ed25519', x: expect.any(String), kid: expect.stringMatching(/^[\w-]{43}$/), use: 'sig', alg: 'EdDSA',
-    }); // prettier-ignore
+      kty: 'OKP',
+      crv: 'Ed25519',
+      x: expect.any(String),
+      kid: expect.stringMatching(/^[\w-]{43}$/),
+      use: 'sig',
+      alg: 'EdDSA',
+    });
     expect(signing.privateKey).toEqual({ ...signing.publicKey, d: expect.any(String) });
     const sender = { name: 'gateway', roles: ['admin' as const], domains: [], mayActFor: false };
     const tokens = new CommandTokens([{ ...sender, publicJwks: { keys: [signing.publicKey] } }], 'rekey');

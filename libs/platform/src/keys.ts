@@ -2,8 +2,14 @@ import { base62 } from '@rekey/domain';
 import { recipientKeySchema } from '@rekey/contracts';
 import type { JWK } from 'jose';
 import {
-  createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, randomUUID, type JsonWebKey,
-} from 'node:crypto'; // prettier-ignore
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  randomBytes,
+  randomUUID,
+  type JsonWebKey,
+} from 'node:crypto';
 import { closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { readSecretFile } from './secret-file';

@@ -99,11 +99,33 @@ describe('what opens a door', () => {
 
   it('never comes out of a field whose name says what it is, at any depth, whatever it looks like', () => {
     const names = [
-      'authorization', 'Authorization', 'rekey-authorization', 'proxy-authorization', 'cookie', 'Set-Cookie', 'secret',
-      'clientSecret', 'client_secret', 'CLIENT_SECRET', 'verifier', 'password', 'passwordHash'.slice(0, 8), 'token',
-      'accessToken', 'refresh_token', 'sealedSecret', 'sealedValue', 'pepper', 'apiKey', 'x-api-key', 'privateKey',
-      'indexKey', 'credentials', 'secrets', 'tokens',
-    ]; // prettier-ignore
+      'authorization',
+      'Authorization',
+      'rekey-authorization',
+      'proxy-authorization',
+      'cookie',
+      'Set-Cookie',
+      'secret',
+      'clientSecret',
+      'client_secret',
+      'CLIENT_SECRET',
+      'verifier',
+      'password',
+      'passwordHash'.slice(0, 8),
+      'token',
+      'accessToken',
+      'refresh_token',
+      'sealedSecret',
+      'sealedValue',
+      'pepper',
+      'apiKey',
+      'x-api-key',
+      'privateKey',
+      'indexKey',
+      'credentials',
+      'secrets',
+      'tokens',
+    ];
     const value = fc.stringMatching(/^[a-z ]{24}$/).filter((text) => text.trim().length > 20);
     const wrapped = (inner: unknown, depth: number): unknown =>
       depth === 0 ? inner : { level: 1, list: [wrapped(inner, depth - 1)] };
@@ -148,9 +170,17 @@ describe('what opens a door', () => {
 describe('what opens nothing', () => {
   it('is logged as it is', () => {
     const fields = {
-      correlationId: '4a1c', secretId: 'b7', lookupId: 'Lookup0001', hint: 'aB3x', secrets: 3, clientId: 'shop', type: 'token',
-      thresholds: [20, 15, 10], nested: [{ token: null, secret: true }], expiresAt: '2027-01-31T00:00:00.000Z',
-    }; // prettier-ignore
+      correlationId: '4a1c',
+      secretId: 'b7',
+      lookupId: 'Lookup0001',
+      hint: 'aB3x',
+      secrets: 3,
+      clientId: 'shop',
+      type: 'token',
+      thresholds: [20, 15, 10],
+      nested: [{ token: null, secret: true }],
+      expiresAt: '2027-01-31T00:00:00.000Z',
+    };
     log.info(fields, 'A secret cannot begin with rky_.');
     expect(last()).toMatchObject({ ...fields, level: 'info', msg: 'A secret cannot begin with rky_.' });
   });

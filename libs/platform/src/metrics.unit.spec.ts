@@ -95,7 +95,12 @@ describe('metrics', () => {
     const counted = metrics();
     const progress = { ready: true, lagSeconds: 7, parkedStreams: 0 };
     let lag: number | undefined = 3;
-    counted.watchProjections(() => Promise.resolve([{ view: 'secrets', ...progress }, { view: 'domains', ...progress, parkedStreams: 2 }])); // prettier-ignore
+    counted.watchProjections(() =>
+      Promise.resolve([
+        { view: 'secrets', ...progress },
+        { view: 'domains', ...progress, parkedStreams: 2 },
+      ]),
+    );
     counted.watchView('secrets', () => ({ ready: false, lagSeconds: 1 }));
     counted.watchPublisher('kafka', () => Promise.resolve(lag));
     expect(await lines(counted)).toEqual(

@@ -27,8 +27,18 @@ export interface OidcOptions {
 
 /** Signatures that a public key verifies (RFC 7518 §3.1, RFC 8037); so neither `none` nor `HS256`. */
 const ALGORITHMS = [
-  'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519',
-]; // prettier-ignore
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+];
 const CLOCK_TOLERANCE_SECONDS = 30;
 const FETCH_TIMEOUT_MS = 5_000;
 /** Least time between two fetches of the keys because a token names one that is not known. */

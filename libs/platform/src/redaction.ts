@@ -52,7 +52,7 @@ const SHAPES: readonly (readonly [RegExp, string])[] = [
   [/\b(basic|bearer)\s+[\w.~+/-]{8,}=*/gi, `$1 ${REDACTED}`],
   [/\beyJ[\w-]{8,}\.[\w.-]+/g, REDACTED],
   [/:\/\/[^\s/@:]*:[^\s/@]*@/g, `://${REDACTED}@`],
-]; // prettier-ignore
+];
 
 /** A part of every text that one of the shapes is in; most texts are without, and need no further look. */
 const SUSPICIOUS =

@@ -13,13 +13,16 @@ export class TracedCommandBus extends CommandBus {
 
   send(request: CommandRequest, timeoutMs: number): Promise<CommandReply> {
     const { tracing } = this;
-    return tracing.within({ name: nameOf('send', request), kind: 'client', attributes: about(request) }, async (span) => {
-      const traceparent = tracing.traceparent();
-      const reply = await this.bus.send({ ...request, ...(traceparent !== undefined && { traceparent }) }, timeoutMs);
-      span.set(outcomeOf(reply));
-      return reply;
-    });
-  } // prettier-ignore
+    return tracing.within(
+      { name: nameOf('send', request), kind: 'client', attributes: about(request) },
+      async (span) => {
+        const traceparent = tracing.traceparent();
+        const reply = await this.bus.send({ ...request, ...(traceparent !== undefined && { traceparent }) }, timeoutMs);
+        span.set(outcomeOf(reply));
+        return reply;
+      },
+    );
+  }
 
   serve(handler: CommandHandler): Promise<void> {
     return this.bus.serve((request) => {

@@ -25,9 +25,18 @@ const NOBODY: Actor = { type: 'system', id: '' };
 
 const noApplication = (stream: string): Body<ApplicationDocument> => ({
   _id: stream.slice('application-'.length),
-  domainId: '', clientId: '', name: '', contacts: [], policy: { mode: 'inherit' }, state: 'deleted',
-  createdAt: '', createdBy: NOBODY, updatedAt: '', updatedBy: NOBODY, resourceRevision: -1,
-}); // prettier-ignore
+  domainId: '',
+  clientId: '',
+  name: '',
+  contacts: [],
+  policy: { mode: 'inherit' },
+  state: 'deleted',
+  createdAt: '',
+  createdBy: NOBODY,
+  updatedAt: '',
+  updatedBy: NOBODY,
+  resourceRevision: -1,
+});
 
 export const applicationsView: View<ApplicationDocument> = {
   name: 'applications',
@@ -45,9 +54,19 @@ export const applicationsView: View<ApplicationDocument> = {
     if (event.type === 'ApplicationRegistered') {
       const { applicationId, domainId, clientId, name, contacts } = event.data;
       return {
-        _id: applicationId, domainId, clientId, name, contacts, policy: { mode: 'inherit' }, state: 'active',
-        createdAt: occurredAt, createdBy: actor, updatedAt: occurredAt, updatedBy: actor, resourceRevision: event.revision,
-      }; // prettier-ignore
+        _id: applicationId,
+        domainId,
+        clientId,
+        name,
+        contacts,
+        policy: { mode: 'inherit' },
+        state: 'active',
+        createdAt: occurredAt,
+        createdBy: actor,
+        updatedAt: occurredAt,
+        updatedBy: actor,
+        resourceRevision: event.revision,
+      };
     }
     const before = document ?? noApplication(event.stream);
     if (before.state === 'deleted') return before;

@@ -79,7 +79,12 @@ export const nextPointer = (
 ): Pointer | null => {
   const build = builds.find((other) => other.collection === candidate);
   if (!build || !isUsable(build, { identity, head }) || build.checkpoint < build.target) return null;
-  const next = { view: build.view, version: build.version, collection: candidate, revision: (pointer?.revision ?? 0) + 1 };
+  const next = {
+    view: build.view,
+    version: build.version,
+    collection: candidate,
+    revision: (pointer?.revision ?? 0) + 1,
+  };
   const active = builds.find((other) => other.collection === pointer?.collection);
   if (!pointer || !active || !isUsable(active, { identity, head })) return next;
   // Somebody may have switched since the candidate was chosen, to this very build or to a younger one.
@@ -88,7 +93,7 @@ export const nextPointer = (
   // One at a time: what a switch before this one replaced may still be read from.
   if (builds.some((other) => other.collection === pointer.previous)) return null;
   return { ...pointer, previous: candidate, revision: next.revision };
-}; // prettier-ignore
+};
 
 /** Name of a new build: younger than all there are, and never used before (`unique`: lower-case letters and digits). */
 export const collectionName = (

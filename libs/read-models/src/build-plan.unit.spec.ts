@@ -110,11 +110,18 @@ describe('planBuilds', () => {
     });
 
     it('leaves a build of newer code alone, but keeps up what that replaced', () => {
-      const newer = { pointer: pointer(NEXT_VERSION, { previous: ONE }), builds: [build(ONE, 20), build(NEXT_VERSION, 20)] };
+      const newer = {
+        pointer: pointer(NEXT_VERSION, { previous: ONE }),
+        builds: [build(ONE, 20), build(NEXT_VERSION, 20)],
+      };
       expect(planBuilds(situation(newer))).toEqual({ run: [ONE], create: false, drop: [] });
-      expect(planBuilds(situation({ ...newer, builds: [build(NEXT_VERSION, 20)] }))).toEqual({ run: [], create: false, drop: [] });
+      expect(planBuilds(situation({ ...newer, builds: [build(NEXT_VERSION, 20)] }))).toEqual({
+        run: [],
+        create: false,
+        drop: [],
+      });
     });
-  }); // prettier-ignore
+  });
 
   it('takes a switch that was announced and not made for what it is', () => {
     const announced = { pointer: pointer(ONE, { previous: TWO }), builds: [build(ONE, 20), build(TWO, 20)] };
@@ -122,10 +129,13 @@ describe('planBuilds', () => {
   });
 
   it('drops a build of newer code that was announced and left', () => {
-    const left = { pointer: pointer(ONE, { previous: NEXT_VERSION }), builds: [build(ONE, 20), build(NEXT_VERSION, 20)] };
+    const left = {
+      pointer: pointer(ONE, { previous: NEXT_VERSION }),
+      builds: [build(ONE, 20), build(NEXT_VERSION, 20)],
+    };
     expect(planBuilds(situation(left)).drop).toEqual([]);
     expect(planBuilds(situation({ ...left, pointerAgeMs: RETIRED_FOR_MS })).drop).toEqual([NEXT_VERSION]);
-  }); // prettier-ignore
+  });
 });
 
 describe('nextPointer', () => {

@@ -23,9 +23,16 @@ const NOBODY: Actor = { type: 'system', id: '' };
 
 const noDomain = (stream: string): Body<DomainDocument> => ({
   _id: stream.slice('domain-'.length),
-  name: '', contacts: [], policy: {}, state: 'deleted',
-  createdAt: '', createdBy: NOBODY, updatedAt: '', updatedBy: NOBODY, resourceRevision: -1,
-}); // prettier-ignore
+  name: '',
+  contacts: [],
+  policy: {},
+  state: 'deleted',
+  createdAt: '',
+  createdBy: NOBODY,
+  updatedAt: '',
+  updatedBy: NOBODY,
+  resourceRevision: -1,
+});
 
 export const domainsView: View<DomainDocument> = {
   name: 'domains',
@@ -43,9 +50,17 @@ export const domainsView: View<DomainDocument> = {
     if (event.type === 'DomainCreated') {
       const { domainId, name, contacts } = event.data;
       return {
-        _id: domainId, name, contacts, policy: {}, state: 'active',
-        createdAt: occurredAt, createdBy: actor, updatedAt: occurredAt, updatedBy: actor, resourceRevision: event.revision,
-      }; // prettier-ignore
+        _id: domainId,
+        name,
+        contacts,
+        policy: {},
+        state: 'active',
+        createdAt: occurredAt,
+        createdBy: actor,
+        updatedAt: occurredAt,
+        updatedBy: actor,
+        resourceRevision: event.revision,
+      };
     }
     const before = document ?? noDomain(event.stream);
     if (before.state === 'deleted') return before;
@@ -88,8 +103,13 @@ export const listDomains = (domains: ViewReader, query: DomainsQuery): Promise<P
   if (query.visible.length > 0) filters.push({ field: '_id', op: 'in', value: query.visible });
   if (query.q) {
     const { q } = query;
-    filters.push({ or: [{ field: 'name', op: 'contains', value: q }, { field: '_id', op: 'contains', value: q }] });
-  } // prettier-ignore
+    filters.push({
+      or: [
+        { field: 'name', op: 'contains', value: q },
+        { field: '_id', op: 'contains', value: q },
+      ],
+    });
+  }
   return pageOf(domains, { and: filters }, { field: 'name' }, query);
 };
 

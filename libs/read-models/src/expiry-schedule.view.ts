@@ -31,10 +31,16 @@ const evolve = (document: ScheduledSecret | null, event: ApplicationEvent): Body
     const { applicationId, domainId, secretId, version, expiresAt } = event.data;
     return {
       _id: secretDocumentId(applicationId, secretId),
-      applicationId, secretId, domainId, version, createdAt: event.metadata.occurredAt,
+      applicationId,
+      secretId,
+      domainId,
+      version,
+      createdAt: event.metadata.occurredAt,
       ...(expiresAt !== undefined && { expiresAt }),
-      state: 'active', suspended: false, notices: {},
-    }; // prettier-ignore
+      state: 'active',
+      suspended: false,
+      notices: {},
+    };
   }
   if (!document || document.state === 'deleted') return document;
   switch (event.type) {

@@ -4,8 +4,15 @@ import { LeasedFeed, SILENT } from './leased-feed';
 import { Publishing } from './publishing';
 
 const build = (owner: string): Build => ({
-  collection: 'secrets.v1.000001x', view: 'secrets', version: 1, storeIdentity: 's', target: '', checkpoint: '', owner, beat: 1,
-}); // prettier-ignore
+  collection: 'secrets.v1.000001x',
+  view: 'secrets',
+  version: 1,
+  storeIdentity: 's',
+  target: '',
+  checkpoint: '',
+  owner,
+  beat: 1,
+});
 const clock = new SystemClock();
 
 describe('what follows the feed ends, whenever it is told to', () => {
@@ -29,7 +36,16 @@ describe('what follows the feed ends, whenever it is told to', () => {
     const feed = feedOf();
     const readModels = readModelsOf(() => ending.abort());
     const work = { begin: () => Promise.resolve(), take: () => Promise.resolve('moved' as const) };
-    const leased = new LeasedFeed({ readModels, clock, feed, collection: build('').collection, view: 'secrets', owner: 'me/1', work, log: SILENT }); // prettier-ignore
+    const leased = new LeasedFeed({
+      readModels,
+      clock,
+      feed,
+      collection: build('').collection,
+      view: 'secrets',
+      owner: 'me/1',
+      work,
+      log: SILENT,
+    });
     expect(await leased.run(ending.signal)).toBe('stopped');
     feed.close();
   });
@@ -40,7 +56,9 @@ describe('what follows the feed ends, whenever it is told to', () => {
     const readModels = readModelsOf(() => ending.abort());
     const store = { identity: () => Promise.resolve('s') };
     const publisher = { publish: () => Promise.resolve(), close: () => Promise.resolve() };
-    await new Publishing(publisher, feed, 'me/1', { store, readModels: readModels as never, clock }, SILENT).run(ending.signal); // prettier-ignore
+    await new Publishing(publisher, feed, 'me/1', { store, readModels: readModels as never, clock }, SILENT).run(
+      ending.signal,
+    );
     feed.close();
   });
 });

@@ -37,7 +37,9 @@ export const beginRebuild = async (
   const [pointer, builds] = await Promise.all([readModels.pointer(view.name), readModels.builds(view.name)]);
   const situation = { identity, pointer, builds, head: await store.head() };
   if (pointer && pointer.version > view.version)
-    throw new RekeyError('unavailable', `Newer code keeps the view ${view.name}: ask a process of that.`, { view: view.name });
+    throw new RekeyError('unavailable', `Newer code keeps the view ${view.name}: ask a process of that.`, {
+      view: view.name,
+    });
   const { candidate } = planBuilds({ ...situation, version: view.version, pointerAgeMs: 0, lifeless: new Set() });
   return candidate ?? makeBuild(readModels, view, situation, log);
-}; // prettier-ignore
+};

@@ -35,8 +35,11 @@ export interface NotificationDocument extends ViewDocument {
 type ApplicationEvent = Extract<FeedEvent, { aggregate: 'application' }>;
 
 /** The id of a notice's entry. */
-export const notificationId = ({ applicationId, secretId, ...key }: NoticeKey & { readonly applicationId: string }): string =>
-  `${applicationId}.${secretId}.${noticeId(key)}`; // prettier-ignore
+export const notificationId = ({
+  applicationId,
+  secretId,
+  ...key
+}: NoticeKey & { readonly applicationId: string }): string => `${applicationId}.${secretId}.${noticeId(key)}`;
 
 export const notificationsView: View<NotificationDocument> = {
   name: 'notifications',
@@ -78,13 +81,15 @@ const evolve = (document: NotificationDocument | null, event: ApplicationEvent):
     case 'ExpiryNoticeRetried':
       return document && { ...document, state: 'retried', retriedAt: at, retriedBy: by };
     case 'ExpiryNoticeAcknowledged':
-      return document && { ...document, state: 'acknowledged', acknowledged: true, acknowledgedAt: at, acknowledgedBy: by };
+      return (
+        document && { ...document, state: 'acknowledged', acknowledged: true, acknowledgedAt: at, acknowledgedBy: by }
+      );
     case 'ApplicationDeleted':
       return document && { ...document, gone: true };
     default:
       return document;
   }
-}; // prettier-ignore
+};
 
 const begun = (
   document: NotificationDocument | null,
@@ -94,9 +99,17 @@ const begun = (
   const { applicationId, domainId, secretId, version, threshold, channel } = data;
   return {
     _id: notificationId(data),
-    applicationId, domainId, secretId, version, threshold, channel,
-    createdAt: metadata.occurredAt, failures: 0, acknowledged: false, gone: false,
-  }; // prettier-ignore
+    applicationId,
+    domainId,
+    secretId,
+    version,
+    threshold,
+    channel,
+    createdAt: metadata.occurredAt,
+    failures: 0,
+    acknowledged: false,
+    gone: false,
+  };
 };
 
 /** The views that the inbox is read from. */

@@ -23,11 +23,21 @@ describe('cursors', () => {
 
   it('are refused with the field where they are of another order, or made up', () => {
     const cursor = cursorAfter(document, { field: 'name' });
-    const made = [cursor.slice(1), '', 'x', '%', Buffer.from('[1]').toString('base64url'), Buffer.from('{"a":1}').toString('base64url')];
-    const refusals = [refusal(cursor, { field: 'name', descending: true }), ...made.map((text) => refusal(text, { field: 'name' }))];
+    const made = [
+      cursor.slice(1),
+      '',
+      'x',
+      '%',
+      Buffer.from('[1]').toString('base64url'),
+      Buffer.from('{"a":1}').toString('base64url'),
+    ];
+    const refusals = [
+      refusal(cursor, { field: 'name', descending: true }),
+      ...made.map((text) => refusal(text, { field: 'name' })),
+    ];
     for (const error of refusals) {
       expect(error).toBeInstanceOf(RekeyError);
       expect(error).toMatchObject({ code: 'invalid_request', details: { field: 'after' } });
     }
-  }); // prettier-ignore
+  });
 });

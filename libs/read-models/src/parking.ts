@@ -49,9 +49,18 @@ const PAGE = 1000;
 /** Makes the collection of parked streams where it is missing. It is derived from no history, so it has no identity. */
 export const createParked = (readModels: Pick<ReadModels, 'createBuild'>): Promise<void> =>
   readModels.createBuild(
-    { collection: PARKED_COLLECTION, view: 'parked', version: 1, storeIdentity: '', target: START, checkpoint: START, owner: '', beat: 0 },
+    {
+      collection: PARKED_COLLECTION,
+      view: 'parked',
+      version: 1,
+      storeIdentity: '',
+      target: START,
+      checkpoint: START,
+      owner: '',
+      beat: 0,
+    },
     INDEXES,
-  ); // prettier-ignore
+  );
 
 /** All streams that are parked, of one build or of all. */
 export const parkedStreams = async (
@@ -60,7 +69,10 @@ export const parkedStreams = async (
 ): Promise<ParkedStream[]> => {
   const found: ParkedStream[] = [];
   const parked = { field: 'state', op: 'eq', value: 'parked' } as const;
-  const filter = collection === undefined ? parked : { and: [parked, { field: 'collection', op: 'eq', value: collection } as const] };
+  const filter =
+    collection === undefined
+      ? parked
+      : { and: [parked, { field: 'collection', op: 'eq', value: collection } as const] };
   for (;;) {
     const last = found.at(-1)?._id;
     const query: Query = { filter, limit: PAGE, ...(last !== undefined && { after: { value: last, id: last } }) };
@@ -68,7 +80,7 @@ export const parkedStreams = async (
     found.push(...page);
     if (page.length < PAGE) return found;
   }
-}; // prettier-ignore
+};
 
 export const failedEventOf = (parked: ParkedStream): FailedEvent => {
   const { view, collection, stream, revision, eventPosition: position, eventType: type, cause, events } = parked;

@@ -122,9 +122,12 @@ export class Projection implements FeedWork {
     const { view, collection, log, onParked } = this.options;
     const { stream, revision, type } = stored;
     await this.parking.park(stored, cause);
-    log.error({ view: view.name, collection, stream, revision, type, cause }, 'an event cannot be taken in, its stream is parked');
+    log.error(
+      { view: view.name, collection, stream, revision, type, cause },
+      'an event cannot be taken in, its stream is parked',
+    );
     onParked?.(view.name, stream);
-  } // prettier-ignore
+  }
 
   /** Reads, folds and stores. Answers the first event that failed of each stream, whose later ones were left alone. */
   private async foldIn(events: readonly DecodedEvent[], checkpoint: Position): Promise<Map<string, Failure>> {
@@ -141,7 +144,11 @@ export class Projection implements FeedWork {
     const before = await this.load(events, checkpoint);
     let folded = foldEvents(view, before, events);
     for (let attempt = 2; attempt <= TRIES && folded.failures.size > 0; attempt++)
-      folded = foldEvents(view, before, events.map(({ stored }) => decoded(stored))); // prettier-ignore
+      folded = foldEvents(
+        view,
+        before,
+        events.map(({ stored }) => decoded(stored)),
+      );
     return { folded, before };
   }
 

@@ -1,11 +1,30 @@
 import { RekeyError, type ViewName } from '@rekey/contracts';
 import { lagSeconds } from '@rekey/platform';
-import { EngineUnavailable, type Build, type Clock, type CollectionName, type EventStore, type Position, type Query, type ReadModels, type ViewDocument } from '@rekey/ports'; // prettier-ignore
+import {
+  EngineUnavailable,
+  type Build,
+  type Clock,
+  type CollectionName,
+  type EventStore,
+  type Position,
+  type Query,
+  type ReadModels,
+  type ViewDocument,
+} from '@rekey/ports';
 import { isUsable, nameOf } from './build-plan';
 import { SILENT, type Log } from './leased-feed';
 import { beginRebuild } from './new-build';
 import { pageOf, type Page } from './paging';
-import { PARKED_COLLECTION, countParked, createParked, failedEventOf, parkedIn, parkedOf, type FailedEvent, type ParkedStream } from './parking'; // prettier-ignore
+import {
+  PARKED_COLLECTION,
+  countParked,
+  createParked,
+  failedEventOf,
+  parkedIn,
+  parkedOf,
+  type FailedEvent,
+  type ParkedStream,
+} from './parking';
 import { PUBLISHED } from './publishing';
 import { askForReplay, replayRecords, type Replayed, type ReplayRecord } from './replays';
 import { VIEWS } from './views';
@@ -68,11 +87,16 @@ export class Projections {
     const head = await store.head();
     const collections = builds.map(({ collection }) => collection);
     const parked = await this.ofParked(() => countParked(readModels, collections));
-    const lags = await Promise.all(builds.map(async ({ checkpoint }) => (checkpoint >= head ? 0 : lagSeconds(store, checkpoint, clock))));
+    const lags = await Promise.all(
+      builds.map(async ({ checkpoint }) => (checkpoint >= head ? 0 : lagSeconds(store, checkpoint, clock))),
+    );
     return builds.map((build, index) => {
       const { view, version, collection, checkpoint, target, owner } = build;
       return {
-        view, version, collection, checkpoint,
+        view,
+        version,
+        collection,
+        checkpoint,
         active: active.has(collection),
         ready: checkpoint >= target && isUsable(build, { identity, head }),
         lagSeconds: lags[index] ?? 0,
@@ -80,7 +104,7 @@ export class Projections {
         parkedStreams: parked[index] ?? 0,
       };
     });
-  } // prettier-ignore
+  }
 
   /**
    * Begins a new build of a view beside the live one, which answers as soon as it has come as far; or names the one that
@@ -104,7 +128,11 @@ export class Projections {
   }
 
   /** Events that could not be taken in, of builds that are still there, and what was asked of their streams. */
-  async failed(query: { readonly view?: ViewName | undefined; readonly after?: string | undefined; readonly limit: number }): Promise<Page<FailedStream>> {
+  async failed(query: {
+    readonly view?: ViewName | undefined;
+    readonly after?: string | undefined;
+    readonly limit: number;
+  }): Promise<Page<FailedStream>> {
     const { readModels } = this.options;
     const builds = await readModels.builds(query.view);
     const filter = parkedOf(builds.map(({ collection }) => collection));
@@ -118,7 +146,7 @@ export class Projections {
       }),
       ...(next !== undefined && { next }),
     };
-  } // prettier-ignore
+  }
 
   /**
    * Asks whoever owns the builds of a view to take in what waits of a stream, in every build that has parked it, and waits
@@ -129,7 +157,8 @@ export class Projections {
     const builds = (await readModels.builds(view)).map(({ collection }) => collection);
     const known = await parkedIn(readModels, builds, stream);
     const concerned = builds.filter((_, index) => known[index] != null);
-    if (concerned.length === 0) throw new RekeyError('not_found', 'No event of such a stream waits in this view.', { view });
+    if (concerned.length === 0)
+      throw new RekeyError('not_found', 'No event of such a stream waits in this view.', { view });
     const parked = builds.filter((_, index) => known[index]?.state === 'parked');
     if (parked.length > 0) {
       await askForReplay(readModels, parked, stream, { askedAt: clock.now(), askedBy });
@@ -141,7 +170,7 @@ export class Projections {
       if (isLate || builds.every(({ result }) => result)) return { builds };
       await clock.sleep(POLL_MS);
     }
-  } // prettier-ignore
+  }
 
   /** Searches the parked streams, whose collection is made by whoever is first. */
   private async ofParked<T>(search: () => Promise<T>): Promise<T> {
@@ -158,16 +187,23 @@ export class Projections {
    * What the latest replay in each build came to; nothing where one is still to come. `isLate`: a stream that is whole
    * by now is not waited for any more, for who had it replayed may not know of everybody who asked.
    */
-  private async results(collections: readonly CollectionName[], stream: string, isLate: boolean): Promise<ReplayAnswer['builds']> {
+  private async results(
+    collections: readonly CollectionName[],
+    stream: string,
+    isLate: boolean,
+  ): Promise<ReplayAnswer['builds']> {
     const { readModels } = this.options;
-    const records = await replayRecords(readModels, collections.map((collection) => ({ collection, stream })));
+    const records = await replayRecords(
+      readModels,
+      collections.map((collection) => ({ collection, stream })),
+    );
     const now = isLate ? await parkedIn(readModels, collections, stream) : [];
     return collections.map((collection, index) => {
       const record = records[index];
       const isWhole = isLate && now[index]?.state !== 'parked';
       return { collection, result: record?.answered ? record.result : isWhole ? WHOLE : undefined };
     });
-  } // prettier-ignore
+  }
 }
 
 type BuildOfView = Build & { readonly view: ViewName };

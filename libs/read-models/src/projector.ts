@@ -133,7 +133,11 @@ export class Projector {
 
   private keeper(view: ViewName): ViewKeeper {
     const keeper = this.keepers.findLast((one) => one.view.name === view);
-    if (!keeper) throw new RekeyError('not_found', 'There is no such view.', { view, known: Object.keys(VIEW_VERSIONS).join(' ') });
+    if (!keeper)
+      throw new RekeyError('not_found', 'There is no such view.', {
+        view,
+        known: Object.keys(VIEW_VERSIONS).join(' '),
+      });
     return keeper;
-  } // prettier-ignore
+  }
 }

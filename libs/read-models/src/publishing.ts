@@ -53,7 +53,7 @@ export class Publishing implements FeedWork {
     await readModels.createBuild(
       { collection, view: PUBLISHED, version: 1, storeIdentity, target: START, checkpoint: START, owner: '', beat: 0 },
       [],
-    ); // prettier-ignore
+    );
     const history = new AbortController();
     const end = (): void => history.abort();
     signal.addEventListener('abort', end, { once: true });

@@ -53,9 +53,18 @@ const idOf = (collection: CollectionName, stream: string): string => `${collecti
 /** Makes the collection where it is missing. It is derived from no history, so it has no identity. */
 export const createReplays = (readModels: Pick<ReadModels, 'createBuild'>): Promise<void> =>
   readModels.createBuild(
-    { collection: REPLAYS_COLLECTION, view: 'replays', version: 1, storeIdentity: '', target: START, checkpoint: START, owner: '', beat: 0 },
+    {
+      collection: REPLAYS_COLLECTION,
+      view: 'replays',
+      version: 1,
+      storeIdentity: '',
+      target: START,
+      checkpoint: START,
+      owner: '',
+      beat: 0,
+    },
     [],
-  ); // prettier-ignore
+  );
 
 // ── Asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -83,12 +92,23 @@ export const replayRecords = async (
   return (await documentsOf(readModels, ids)).map((document) => (document ? recordOf(document) : undefined));
 };
 
-const recordOf = ({ asked, askedAt, askedBy, answered = 0, answeredAt, events = 0, waiting = 0, cause }: ReplayDocument): ReplayRecord => ({
+const recordOf = ({
+  asked,
+  askedAt,
+  askedBy,
+  answered = 0,
+  answeredAt,
+  events = 0,
+  waiting = 0,
+  cause,
+}: ReplayDocument): ReplayRecord => ({
   askedAt,
   askedBy,
   answered: answered >= asked,
-  ...(answeredAt !== undefined && { result: { at: answeredAt, events, waiting, ...(typeof cause === 'string' && { cause }) } }),
-}); // prettier-ignore
+  ...(answeredAt !== undefined && {
+    result: { at: answeredAt, events, waiting, ...(typeof cause === 'string' && { cause }) },
+  }),
+});
 
 // ── Answering ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -112,18 +132,25 @@ export class ReplaysOfBuild {
   }
 
   /** Says what came of a replay, to all who had asked by then. */
-  async answer({ stream, asked }: Asked, { events, waiting, cause = null }: ReplayedWithCause, at: Instant): Promise<void> {
+  async answer(
+    { stream, asked }: Asked,
+    { events, waiting, cause = null }: ReplayedWithCause,
+    at: Instant,
+  ): Promise<void> {
     const set = { answered: asked, answeredAt: at, events, waiting, cause };
     await this.readModels.accumulate(REPLAYS_COLLECTION, [{ _id: idOf(this.collection, stream), add: {}, set }]);
-  } // prettier-ignore
+  }
 
   private async open(streams: readonly string[]): Promise<Asked[]> {
-    const documents = await documentsOf(this.readModels, streams.map((stream) => idOf(this.collection, stream)));
+    const documents = await documentsOf(
+      this.readModels,
+      streams.map((stream) => idOf(this.collection, stream)),
+    );
     return streams.flatMap((stream, index) => {
       const { asked = 0, answered = 0 } = documents[index] ?? {};
       return asked > answered ? [{ stream, asked }] : [];
     });
-  } // prettier-ignore
+  }
 }
 
 type ReplayedWithCause = Omit<Replayed, 'cause'> & { readonly cause?: string | null };

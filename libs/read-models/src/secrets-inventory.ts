@@ -53,12 +53,18 @@ export const statusFilter = (status: SecretStatus, now: Instant, expiringWithinD
 };
 
 const unlessAfter = (field: string, instant: Instant): Filter => ({
-  or: [{ field, op: 'eq', value: null }, { field, op: 'lte', value: instant }],
-}); // prettier-ignore
+  or: [
+    { field, op: 'eq', value: null },
+    { field, op: 'lte', value: instant },
+  ],
+});
 
 const unlessAtOrBefore = (field: string, instant: Instant): Filter => ({
-  or: [{ field, op: 'eq', value: null }, { field, op: 'gt', value: instant }],
-}); // prettier-ignore
+  or: [
+    { field, op: 'eq', value: null },
+    { field, op: 'gt', value: instant },
+  ],
+});
 
 /** The views that the inventory is read from. */
 export interface InventoryViews {

@@ -56,15 +56,19 @@ describe('secretStatus', () => {
     const instant = fc.option(fc.integer({ min: -25, max: 25 }).map(day), { nil: undefined });
     const dated = fc.record({
       state: fc.constantFrom('active' as const, 'suspended' as const, 'revoked' as const),
-      expiresAt: instant, notBefore: instant, previousValidUntil: instant,
+      expiresAt: instant,
+      notBefore: instant,
+      previousValidUntil: instant,
     });
     fc.assert(
       fc.property(dated, fc.integer({ min: 0, max: 22 }), (drawn, within) => {
-        const known = Object.fromEntries(Object.entries(drawn).filter(([, value]) => value !== undefined)) as typeof drawn;
+        const known = Object.fromEntries(
+          Object.entries(drawn).filter(([, value]) => value !== undefined),
+        ) as typeof drawn;
         const fitting = SECRET_STATUSES.filter((status) => fits(known, statusFilter(status, NOW, within)));
         expect(fitting).toEqual([secretStatus(known as never, NOW, within)]);
       }),
       { numRuns: 2_000 },
     );
-  }); // prettier-ignore
+  });
 });

@@ -224,10 +224,14 @@ const factsOf = ({ data, metadata }: MadeValue): SecretValue => ({
 /** What a value's command says of the expiry is the secret's own from then on; where it says nothing, the old stays. */
 const withOwnExpiry = <T extends object>(secret: T, { data }: MadeValue): T => {
   if (data.ownExpiresIn === undefined && data.expirySource !== 'command') return secret;
-  const { ownExpiresIn: _in, ownNever: _never, ...rest } = secret as T & Pick<SecretDocument, 'ownExpiresIn' | 'ownNever'>;
+  const {
+    ownExpiresIn: _in,
+    ownNever: _never,
+    ...rest
+  } = secret as T & Pick<SecretDocument, 'ownExpiresIn' | 'ownNever'>;
   if (data.ownExpiresIn !== undefined) return { ...rest, ownExpiresIn: data.ownExpiresIn } as never;
   return (data.expiresAt === undefined ? { ...rest, ownNever: true } : rest) as never;
-}; // prettier-ignore
+};
 
 /** A secret of an application that is there, or null. */
 export const getSecret = async (

@@ -29,9 +29,18 @@ export const USAGE_COLLECTION = 'usage.v1';
 /** Makes the collection where it is missing. */
 export const createUsage = (readModels: Pick<ReadModels, 'createBuild'>): Promise<void> =>
   readModels.createBuild(
-    { collection: USAGE_COLLECTION, view: 'usage', version: 1, storeIdentity: '', target: START, checkpoint: START, owner: '', beat: 0 },
+    {
+      collection: USAGE_COLLECTION,
+      view: 'usage',
+      version: 1,
+      storeIdentity: '',
+      target: START,
+      checkpoint: START,
+      owner: '',
+      beat: 0,
+    },
     [{ name: 'lastUsedAt', fields: ['lastUsedAt'] }],
-  ); // prettier-ignore
+  );
 
 /** Adds a batch of uses. Throws `EngineUnavailable` where it was not taken. */
 export const recordUsage = (readModels: Pick<ReadModels, 'accumulate'>, batch: readonly UsageChange[]): Promise<void> =>

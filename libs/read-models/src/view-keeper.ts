@@ -166,8 +166,16 @@ export class ViewKeeper {
       if (collection === this.candidate?.collection && checkpoint >= this.candidate.target) this.trySwitch();
     };
     const feed = new LeasedFeed({
-      readModels, clock, feed: this.feed, collection, view: view.name, owner, work: projection, onAdvanced, log,
-    }); // prettier-ignore
+      readModels,
+      clock,
+      feed: this.feed,
+      collection,
+      view: view.name,
+      owner,
+      work: projection,
+      onAdvanced,
+      log,
+    });
     const ending = new AbortController();
     const done = feed.run(ending.signal).then((end) => {
       this.runs.delete(collection);

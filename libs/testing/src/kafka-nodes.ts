@@ -47,7 +47,12 @@ export class KafkaNode {
   constructor(private readonly options: NodeOptions) {
     const { properties, cluster, scram } = options;
     const file = path.join(this.folder, 'own.properties');
-    writeFileSync(file, Object.entries(properties).map(([key, value]) => `${key}=${value}\n`).join('')); // prettier-ignore
+    writeFileSync(
+      file,
+      Object.entries(properties)
+        .map(([key, value]) => `${key}=${value}\n`)
+        .join(''),
+    );
     this.env = {
       ...process.env,
       REKEY_NATIVE_PROPERTIES: file,
@@ -130,9 +135,11 @@ export const securedKafka = async (): Promise<SecuredKafka> => {
   const login = 'org.apache.kafka.common.security';
   const properties = {
     listeners: [
-      `PLAINTEXT://127.0.0.1:${port}`, `CONTROLLER://127.0.0.1:${controller}`,
-      `SASL_SSL://127.0.0.1:${sasl}`, `MUTUAL://127.0.0.1:${mutual}`,
-    ].join(), // prettier-ignore
+      `PLAINTEXT://127.0.0.1:${port}`,
+      `CONTROLLER://127.0.0.1:${controller}`,
+      `SASL_SSL://127.0.0.1:${sasl}`,
+      `MUTUAL://127.0.0.1:${mutual}`,
+    ].join(),
     'advertised.listeners': `PLAINTEXT://127.0.0.1:${port},SASL_SSL://localhost:${sasl},MUTUAL://localhost:${mutual}`,
     'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,MUTUAL:SSL',
     'controller.quorum.voters': `1@127.0.0.1:${controller}`,

@@ -164,7 +164,11 @@ const registered = (session: Session, made: z.infer<typeof registeredShown>, { e
   const first = made.firstSecret;
   if (!first) return record(session, made, etag);
   const expiry = first.expiresAt === undefined ? 'never' : when(first.expiresAt, session.io.now());
-  const secret = [['Secret', first.id], ['Description', first.description], ['Expires', expiry]] as const; // prettier-ignore
+  const secret = [
+    ['Secret', first.id],
+    ['Description', first.description],
+    ['Expires', expiry],
+  ] as const;
   return `${record(session, made, etag)}\n\n${session.paper.record(secret)}`;
 };
 

@@ -72,7 +72,7 @@ const history = async (session: Session, options: HistoryOptions): Promise<void>
     return session.list(call, options, historyEventAnswer, (items) => table(session.paper, items, ofOne(options)));
   const { chunks } = await session.client.stream({ ...call, accept: NDJSON });
   for await (const chunk of chunks) await session.out(chunk);
-}; // prettier-ignore
+};
 
 /** Whether it is the history of one application, so that its stream need not be named in each line. */
 const ofOne = ({ app, clientId }: HistoryOptions): boolean => app !== undefined || clientId !== undefined;

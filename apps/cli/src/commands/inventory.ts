@@ -67,5 +67,7 @@ const csv = async (session: Session, call: Call, pages: PageOptions): Promise<vo
 /** The cursor in an RFC 8288 link to the next page. */
 const nextIn = (link: string | null): string | undefined => {
   const target = /<([^>]*)>\s*;\s*rel="?next"?/.exec(link ?? '')?.[1];
-  return target === undefined ? undefined : (new URL(target, 'http://localhost').searchParams.get('after') ?? undefined);
-}; // prettier-ignore
+  return target === undefined
+    ? undefined
+    : (new URL(target, 'http://localhost').searchParams.get('after') ?? undefined);
+};

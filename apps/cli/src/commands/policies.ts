@@ -44,14 +44,18 @@ export const addPolicyCommands = (program: Command, io: Io): void => {
     .action(action<ApplicationOptions>(io, get));
 
   conditional(ofApplication(policy.command('set')))
-    .description("set a domain's policy, or with --client-id or --app an application's own; existing secrets keep theirs")
+    .description(
+      "set a domain's policy, or with --client-id or --app an application's own; existing secrets keep theirs",
+    )
     .addOption(
       new Option('--expire-after <duration>', 'new secrets expire after this long: 90d, 3months')
         .argParser(duration)
         .conflicts(['neverExpire', 'inherit']),
     )
     .addOption(new Option('--never-expire', 'new secrets do not expire').conflicts(['expireAfter', 'inherit']))
-    .addOption(new Option('--inherit', "an application's: do as the domain says").conflicts(['expireAfter', 'neverExpire']))
+    .addOption(
+      new Option('--inherit', "an application's: do as the domain says").conflicts(['expireAfter', 'neverExpire']),
+    )
     .option('--min-lifetime <duration>', "a domain's: no secret may live shorter; none: no such bound", bound)
     .option('--max-lifetime <duration>', "a domain's: no secret may live longer; none: no such bound", bound)
     .option('--preview', 'change nothing, show which existing secrets it would have treated otherwise')
@@ -59,7 +63,7 @@ export const addPolicyCommands = (program: Command, io: Io): void => {
       if (text !== '') return text;
       throw new InvalidArgumentError('A cursor is not empty.');
     })
-    .action(action<SetOptions>(io, set)); // prettier-ignore
+    .action(action<SetOptions>(io, set));
 };
 
 const ofAnApplication = ({ app, clientId }: ApplicationOptions): boolean => app !== undefined || clientId !== undefined;
@@ -72,11 +76,23 @@ const get = async (session: Session, options: ApplicationOptions): Promise<void>
     const { clientId, policy } = fits(applicationAnswer, answer.body);
     if (session.json) return session.line(JSON.stringify(policy));
     const rule = applicationPolicyWords(policy.expiry);
-    return session.line(paper.record([['Application', clientId], ['Secrets expire', rule], ['Revision', revision]])); // prettier-ignore
+    return session.line(
+      paper.record([
+        ['Application', clientId],
+        ['Secrets expire', rule],
+        ['Revision', revision],
+      ]),
+    );
   }
   const { id, policy } = fits(domainAnswer, answer.body);
   if (session.json) return session.line(JSON.stringify(policy));
-  await session.line(paper.record([['Domain', id], ['Secrets expire', policyWords(policy)], ['Revision', revision]])); // prettier-ignore
+  await session.line(
+    paper.record([
+      ['Domain', id],
+      ['Secrets expire', policyWords(policy)],
+      ['Revision', revision],
+    ]),
+  );
 };
 
 const set = async (session: Session, options: SetOptions): Promise<void> => {
@@ -121,25 +137,32 @@ const ruleOf = ({ expireAfter, neverExpire, inherit }: SetOptions): object | und
         : undefined;
 
 /** The whole policy that a domain is to have: what is said now, and for the rest what it has. */
-const domainRule = async (session: Session, options: SetOptions, url: string): Promise<{ body: object; seen: string | undefined }> => {
+const domainRule = async (
+  session: Session,
+  options: SetOptions,
+  url: string,
+): Promise<{ body: object; seen: string | undefined }> => {
   if (options.inherit) throw usage("--inherit is for an application's own policy: name it by --client-id or --app.");
   const said = { expiry: ruleOf(options), minLifetime: options.minLifetime, maxLifetime: options.maxLifetime };
   changes(said, '--expire-after 90d or --max-lifetime 1y');
   const answer = await session.client.send({ method: 'GET', path: url });
   const before = fits(domainAnswer, answer.body).policy;
   const expiry = said.expiry ?? before.expiry;
-  if (expiry === undefined) throw usage('This domain has no rule yet: say --expire-after or --never-expire beside the bounds.');
+  if (expiry === undefined)
+    throw usage('This domain has no rule yet: say --expire-after or --never-expire beside the bounds.');
   const bounds = Object.entries({
     minLifetime: said.minLifetime ?? before.minLifetime,
     maxLifetime: said.maxLifetime ?? before.maxLifetime,
   }).filter(([, length]) => length !== undefined && length !== 'none');
   return { body: { expiry, ...Object.fromEntries(bounds) }, seen: answer.etag };
-}; // prettier-ignore
+};
 
 type Affected = NonNullable<ReturnType<typeof policyAnswer.parse>['affected']>;
 
 const affectedWords = ({ paper }: Session, options: SetOptions, affected: Affected | undefined): string => {
-  const head = options.preview ? 'Nothing is changed.' : 'The policy is set; it counts for values that are made from now on.';
+  const head = options.preview
+    ? 'Nothing is changed.'
+    : 'The policy is set; it counts for values that are made from now on.';
   if (!affected || affected.count === 0) return `${head} No existing secret would have been treated otherwise.`;
   const rows = affected.items.map((item) => [
     item.secretId,
@@ -148,7 +171,10 @@ const affectedWords = ({ paper }: Session, options: SetOptions, affected: Affect
     item.wouldExpireAt ?? 'never',
     item.wouldSource,
   ]);
-  const many = affected.count === 1 ? 'One existing secret keeps its expiry, though this policy' : `${affected.count} existing secrets keep their expiry, though this policy`;
+  const many =
+    affected.count === 1
+      ? 'One existing secret keeps its expiry, though this policy'
+      : `${affected.count} existing secrets keep their expiry, though this policy`;
   const more = affected.next === undefined ? '' : `\n\nThere are more: --preview --after ${paper.write(affected.next)}`;
   return `${head} ${many} would have said otherwise:\n\n${paper.table(['SECRET', 'DESCRIPTION', 'EXPIRES', 'WOULD EXPIRE', 'BY'], rows)}${more}`;
-}; // prettier-ignore
+};

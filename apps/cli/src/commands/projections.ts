@@ -53,11 +53,13 @@ export const addProjectionCommands = (program: Command, io: Io): void => {
 
   projections
     .command('replay')
-    .description('take in what waits of a stream; exit code 1 where something waits still, 5 where nobody has taken it up yet')
+    .description(
+      'take in what waits of a stream; exit code 1 where something waits still, 5 where nobody has taken it up yet',
+    )
     .argument('<view>', 'the view', viewName)
     .argument('<stream>', 'the stream, as `failed` shows it')
     .action(action<object, ViewName>(io, replay));
-}; // prettier-ignore
+};
 
 const viewName = (text: string): ViewName => {
   if (Object.hasOwn(VIEW_VERSIONS, text)) return text as ViewName;
@@ -68,10 +70,15 @@ const rebuild = async (session: Session, { wait }: { readonly wait?: boolean }, 
   const url = `${path`/api/v1/projections/${view}`}/rebuild`;
   const answer = await session.client.send({ method: 'POST', path: url });
   const { build } = fits(rebuildAnswer, answer.body);
-  if (!wait) return session.show(answer, rebuildAnswer, () => `${build} is being built; \`rekey projections list\` tells when it answers.`);
+  if (!wait)
+    return session.show(
+      answer,
+      rebuildAnswer,
+      () => `${build} is being built; \`rekey projections list\` tells when it answers.`,
+    );
   while (!(await answers(session, view, build))) await sleep(LOOK_EVERY_MS);
   await session.show(answer, rebuildAnswer, () => `${build} answers for ${view}.`);
-}; // prettier-ignore
+};
 
 /** Whether a build answers, or a younger one that was begun since. */
 const answers = async (session: Session, view: ViewName, build: string): Promise<boolean> => {
@@ -91,10 +98,13 @@ const replay = async (session: Session, _options: object, view: ViewName, stream
   const answer = await session.client.send({ method: 'POST', path: url, body: { stream } });
   await session.show(answer, replayAnswer, (body) => replayed(session.paper, body));
   if (answer.status === 202)
-    throw new Failure(EXIT.pending, 'Noted: whoever keeps the view takes it up. `rekey projections failed` tells what came of it.');
+    throw new Failure(
+      EXIT.pending,
+      'Noted: whoever keeps the view takes it up. `rekey projections failed` tells what came of it.',
+    );
   if (fits(replayAnswer, answer.body).builds.some(({ result }) => result && result.waiting > 0))
     throw new Failure(EXIT.refused, 'Something waits still: the cause is not gone.');
-}; // prettier-ignore
+};
 
 // ── For people ───────────────────────────────────────────────────────────────────────────────────────────────────
 

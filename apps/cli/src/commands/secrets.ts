@@ -53,10 +53,15 @@ export const addSecretCommands = (secret: Command, io: Io): void => {
       action<AddOptions>(io, async (session, options, description) => {
         const { notBefore, allow } = options;
         const body = { ...given({ description, notBefore, allowedCidrs: allow }), ...statedExpiry(options) };
-        const call = { method: 'POST', path: `${applicationUrl(session, options)}/secrets`, body, write: true } as const;
+        const call = {
+          method: 'POST',
+          path: `${applicationUrl(session, options)}/secrets`,
+          body,
+          write: true,
+        } as const;
         await showMade(session, options, await session.client.send(call));
       }),
-    ); // prettier-ignore
+    );
 
   paged(ofApplication(secret.command('list')))
     .description("list an application's secrets, never their values")
@@ -103,10 +108,12 @@ export const addSecretCommands = (secret: Command, io: Io): void => {
     .action(
       action<EndOptions>(io, async (session, options, name) => {
         const { reason, force } = options;
-        const answer = await session.client.send(await post(session, options, name, 'revoke', given({ reason, force })));
+        const answer = await session.client.send(
+          await post(session, options, name, 'revoke', given({ reason, force })),
+        );
         await showReceipt(session, answer, 'The secret is revoked.');
       }),
-    ); // prettier-ignore
+    );
 
   conditional(one('suspend'))
     .description('let a secret not authenticate until it is resumed')
@@ -115,10 +122,12 @@ export const addSecretCommands = (secret: Command, io: Io): void => {
     .action(
       action<EndOptions>(io, async (session, options, name) => {
         const { reason, force } = options;
-        const answer = await session.client.send(await post(session, options, name, 'suspend', given({ reason, force })));
+        const answer = await session.client.send(
+          await post(session, options, name, 'suspend', given({ reason, force })),
+        );
         await showReceipt(session, answer, 'The secret is suspended.');
       }),
-    ); // prettier-ignore
+    );
 
   conditional(one('resume'))
     .description('let a suspended secret authenticate again')
@@ -192,8 +201,15 @@ const post = async (
 
 const showMade = async (session: Session, options: ValueOptions, answer: Answer): Promise<void> => {
   noteAccepted(session, answer);
-  await showValue(session, options, answer, madeShown, (made) => made.secret, ({ paper, io }, made) => record(paper, made, io.now(), answer.etag));
-}; // prettier-ignore
+  await showValue(
+    session,
+    options,
+    answer,
+    madeShown,
+    (made) => made.secret,
+    ({ paper, io }, made) => record(paper, made, io.now(), answer.etag),
+  );
+};
 
 const show = (session: Session, answer: Answer): Promise<void> =>
   session.show(answer, secretShown, (found) => record(session.paper, found, session.io.now(), answer.etag));
@@ -223,11 +239,15 @@ const record = (paper: Paper, secret: Secret, now: Instant, etag: string | undef
     ['Reason', secret.revocationReason],
     ['Expiry recorded', secret.expiredAt],
     ['Last notice', lastNotice && `${lastNotice.outcome} by ${lastNotice.channel}, ${when(lastNotice.at, now)}`],
-    ['Last used', secret.lastUsedAt && `${when(secret.lastUsedAt, now)}${secret.lastUsedFrom ? ` from ${secret.lastUsedFrom}` : ''}`],
+    [
+      'Last used',
+      secret.lastUsedAt &&
+        `${when(secret.lastUsedAt, now)}${secret.lastUsedFrom ? ` from ${secret.lastUsedFrom}` : ''}`,
+    ],
     ['Uses', secret.uses?.toString()],
     ['Revision', etag?.replaceAll('"', '')],
   ]);
-}; // prettier-ignore
+};
 
 const SOURCES: Readonly<Record<string, string>> = {
   command: 'request',

@@ -56,7 +56,24 @@ describeOn(['redis'], ({ redis: url }) => {
   };
 
   it('takes, cancels and buries under any id, those of the engine’s own keys and numbers included', async () => {
-    const odd = ['', '0', '12', '-5', 'NaN', '0:1', 'a:b', 'a:b:c', 'a%3a%b', 'wait', 'meta', '.', 'x:lock', 'x', '\ud800', '\ud801']; // prettier-ignore
+    const odd = [
+      '',
+      '0',
+      '12',
+      '-5',
+      'NaN',
+      '0:1',
+      'a:b',
+      'a:b:c',
+      'a%3a%b',
+      'wait',
+      'meta',
+      '.',
+      'x:lock',
+      'x',
+      '\ud800',
+      '\ud801',
+    ];
     const jobs = opened();
     await jobs.schedule(odd.map((id) => jobIn(HOUR_MS, id)));
     expect(await jobs.counts(QUEUE)).toEqual({ waiting: odd.length, running: 0, dead: 0 });
@@ -131,7 +148,9 @@ describeOn(['redis'], ({ redis: url }) => {
       jobIn(0, 'far', { runAt: '9999-12-31T23:59:59.999Z' }),
       jobIn(0, 'ancient', { runAt: '0001-01-01T00:00:00.000Z' }),
     ]);
-    const scores = await onRedis(url, (redis) => redis.zrange(`${prefix}:${jobQueue(QUEUE)}:delayed`, '0', '-1', 'WITHSCORES')); // prettier-ignore
+    const scores = await onRedis(url, (redis) =>
+      redis.zrange(`${prefix}:${jobQueue(QUEUE)}:delayed`, '0', '-1', 'WITHSCORES'),
+    );
     for (const score of [scores[1], scores[3]]) {
       expect(Number(score)).toBeGreaterThan(0);
       expect(Number(score)).toBeLessThan(Number.MAX_SAFE_INTEGER);
@@ -301,7 +320,12 @@ describeOn(['redis'], ({ redis: url }) => {
     };
     const back = async (): Promise<void> => {
       await until(async () => (await far.status()).ready);
-      await until(() => far.counts(QUEUE).then(() => true, () => false)); // prettier-ignore
+      await until(() =>
+        far.counts(QUEUE).then(
+          () => true,
+          () => false,
+        ),
+      );
     };
 
     it('says so of every call, also where it never was there, and goes on when it is back', async () => {
@@ -356,7 +380,12 @@ describeOn(['redis'], ({ redis: url }) => {
       await way.down();
       open();
       await way.up();
-      await until(() => far.counts(QUEUE).then(({ running }) => running === 0, () => false)); // prettier-ignore
+      await until(() =>
+        far.counts(QUEUE).then(
+          ({ running }) => running === 0,
+          () => false,
+        ),
+      );
       expect(await far.counts(QUEUE)).toEqual({ waiting: 0, running: 0, dead: 0 });
       expect(ids()).toEqual(['a']);
     });

@@ -1,7 +1,14 @@
 import { type Instant, invalid } from '@rekey/domain';
 import {
-  type DeadJob, type Job, type JobCounts, type JobOptions, type JobRun, Jobs, type NextTick, ticksOf,
-} from '@rekey/ports'; // prettier-ignore
+  type DeadJob,
+  type Job,
+  type JobCounts,
+  type JobOptions,
+  type JobRun,
+  Jobs,
+  type NextTick,
+  ticksOf,
+} from '@rekey/ports';
 import { type BulkJobOptions, Queue, type QueueOptions } from 'bullmq';
 import { engineName, jobQueue, tickQueue } from './names';
 import { QueueWorker, type StoredJob } from './queue-worker';

@@ -2,9 +2,33 @@ import fc from 'fast-check';
 import { engineName, jobQueue, tickQueue } from './names';
 
 const ODD = [
-  '', '0', '12', '-5', 'NaN', 'Infinity', '0:1', 'a:b', 'a:b:c', 'a%3a%b', '%', '%25%', 'wait', 'x:lock', 'ä', '€', '😀',
-  '\ud800', '\udc00', '\ufffd', '\u0000', ' ', '.', '..', 'expire.5f0f6a.1', 'notice.s-1/2/20/ui',
-]; // prettier-ignore
+  '',
+  '0',
+  '12',
+  '-5',
+  'NaN',
+  'Infinity',
+  '0:1',
+  'a:b',
+  'a:b:c',
+  'a%3a%b',
+  '%',
+  '%25%',
+  'wait',
+  'x:lock',
+  'ä',
+  '€',
+  '😀',
+  '\ud800',
+  '\udc00',
+  '\ufffd',
+  '\u0000',
+  ' ',
+  '.',
+  '..',
+  'expire.5f0f6a.1',
+  'notice.s-1/2/20/ui',
+];
 
 describe('the name that the engine knows a job by', () => {
   it.each(ODD)('of "%s" is one that it takes', (text) => {

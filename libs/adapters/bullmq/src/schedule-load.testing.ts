@@ -22,9 +22,17 @@ const someJob = (index: number, nowMs: number): Job => {
   return {
     id: `notice.${applicationId}.${secretId}.1.5.email`,
     queue: QUEUE,
-    data: { domainId: 'example', applicationId, secretId, version: 1, threshold: 5, channel: 'email', madeAt: new Date(nowMs).toISOString() },
+    data: {
+      domainId: 'example',
+      applicationId,
+      secretId,
+      version: 1,
+      threshold: 5,
+      channel: 'email',
+      madeAt: new Date(nowMs).toISOString(),
+    },
     runAt: new Date(nowMs + 1_000 + Math.floor((index / COUNT) * HOUR_MS)).toISOString(),
-  }; // prettier-ignore
+  };
 };
 
 /**
@@ -52,8 +60,18 @@ const measure = async (url: string): Promise<void> => {
     `memory: ${((await usedBytes(redis)) - emptyBytes) / 1e6} MB, ${JSON.stringify(await jobs.counts(QUEUE))}`,
   );
   await timed('schedule again, all known', () => jobs.schedule(added));
-  await timed('cancel', () => jobs.cancel(QUEUE, added.map(({ id }) => id))); // prettier-ignore
-  await timed('cancel again, none known', () => jobs.cancel(QUEUE, added.map(({ id }) => id))); // prettier-ignore
+  await timed('cancel', () =>
+    jobs.cancel(
+      QUEUE,
+      added.map(({ id }) => id),
+    ),
+  );
+  await timed('cancel again, none known', () =>
+    jobs.cancel(
+      QUEUE,
+      added.map(({ id }) => id),
+    ),
+  );
   let done = 0;
   const all = new Promise<void>((resolve) => {
     const options = { attempts: 1, backoffMs: 1, backoffMaxMs: 1, concurrency: 8 };

@@ -2,7 +2,16 @@ import { chain } from '@rekey/domain';
 import { ManualClock, START, SYSTEM_STREAM, type EventStore, type NewEvent, SystemClock } from '@rekey/ports';
 import Database from 'libsql';
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'; // prettier-ignore
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { backup, restore } from './backup';

@@ -3,7 +3,17 @@ import { CHAIN_START, type ChainPlace, type ChainedEvent, checkLink } from '@rek
 import { type Clock, EngineUnavailable, type Position, SYSTEM_STREAM, systemEvent } from '@rekey/ports';
 import Database from 'libsql';
 import { createHash } from 'node:crypto';
-import { closeSync, copyFileSync, existsSync, fsyncSync, mkdirSync, mkdtempSync, openSync, renameSync, rmSync } from 'node:fs'; // prettier-ignore
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import path from 'node:path';
 import { APPLICATION_ID, STORE_FILE, SqliteDatabase } from './sqlite-database';
 import { NewerSchema } from './sqlite-errors';
@@ -145,7 +155,14 @@ const copyIn = (database: Database.Database, clock: Clock): BackupReport => {
     .prepare(
       `INSERT INTO main.events (stream, revision, event_id, type, data, metadata, feed) VALUES (?, ?, ?, ?, ?, ?, 0)`,
     )
-    .run([SYSTEM_STREAM, place.revision, event.eventId, event.type, JSON.stringify(data), JSON.stringify(event.metadata)]); // prettier-ignore
+    .run([
+      SYSTEM_STREAM,
+      place.revision,
+      event.eventId,
+      event.type,
+      JSON.stringify(data),
+      JSON.stringify(event.metadata),
+    ]);
   return report;
 };
 

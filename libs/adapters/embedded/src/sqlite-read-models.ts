@@ -19,9 +19,23 @@ import { LateIndexes } from './late-indexes';
 import { SnapshotCache } from './snapshot-cache';
 import { TurnState, WalIndex } from './wal-index';
 import {
-  accumulateStep, advanceStep, buildOf, type BuildRow, claimStep, COLLECTIONS_SQL, columnNameOf, COLUMNS_SQL,
-  createSteps, dropStep, fieldsOf, parsed, putSteps, recordSql, tableNameOf, tableOf,
-} from './sqlite-collection'; // prettier-ignore
+  accumulateStep,
+  advanceStep,
+  buildOf,
+  type BuildRow,
+  claimStep,
+  COLLECTIONS_SQL,
+  columnNameOf,
+  COLUMNS_SQL,
+  createSteps,
+  dropStep,
+  fieldsOf,
+  parsed,
+  putSteps,
+  recordSql,
+  tableNameOf,
+  tableOf,
+} from './sqlite-collection';
 import {
   STORE_FILE,
   type Query as Statement,

@@ -12,7 +12,12 @@ const event = (number: number) => {
   const [commandId, hash] = [randomUUID(), 'a'.repeat(64)];
   const ids = { commandId, correlationId: commandId, causationId: commandId };
   const metadata = { ...ids, actor: { type: 'token' as const, id: 'test' }, occurredAt: clock.now(), schemaVersion: 1 };
-  return { eventId: randomUUID(), type: 'SecretAdded', data: { number }, metadata: { ...metadata, previousHash: hash, hash } }; // prettier-ignore
+  return {
+    eventId: randomUUID(),
+    type: 'SecretAdded',
+    data: { number },
+    metadata: { ...metadata, previousHash: hash, hash },
+  };
 };
 
 const write = async (writer: number): Promise<void> => {

@@ -190,7 +190,10 @@ describe('the word that all has been seen', () => {
     const written = write([1]);
     await until(() => consumer.ids.length === 1);
     await consumer.end();
-    expect(consumer.batches.map(({ events, caughtUp }) => [events.length, caughtUp])).toEqual([[0, true], [1, true]]); // prettier-ignore
+    expect(consumer.batches.map(({ events, caughtUp }) => [events.length, caughtUp])).toEqual([
+      [0, true],
+      [1, true],
+    ]);
     expect(consumer.ids).toEqual(written);
   });
 });

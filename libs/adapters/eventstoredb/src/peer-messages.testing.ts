@@ -108,7 +108,9 @@ export const notLeader = (port: number): ServiceError =>
 
 /** As a server of the measured version says: a client that is not kept from it appends in batches. */
 export const supportedMethods = (): SupportedMethods => {
-  const batchAppend = new SupportedMethod().setServiceName('event_store.client.streams.streams').setMethodName('batchappend'); // prettier-ignore
+  const batchAppend = new SupportedMethod()
+    .setServiceName('event_store.client.streams.streams')
+    .setMethodName('batchappend');
   return new SupportedMethods().setEventStoreServerVersion('23.10.6').setMethodsList([batchAppend]);
 };
 

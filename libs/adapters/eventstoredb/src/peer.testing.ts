@@ -1,17 +1,57 @@
 import { GossipService } from '@eventstore/db-client/generated/gossip_grpc_pb';
 import { ServerFeaturesService } from '@eventstore/db-client/generated/serverfeatures_grpc_pb';
 import { StreamsService } from '@eventstore/db-client/generated/streams_grpc_pb';
-import { type AppendReq, type AppendResp, type BatchAppendReq, type BatchAppendResp, ReadReq, type ReadResp } from '@eventstore/db-client/generated/streams_pb'; // prettier-ignore
-import { type Metadata, Server, type ServerDuplexStream, ServerCredentials, type ServerReadableStream, type ServerWritableStream, type sendUnaryData, status } from '@grpc/grpc-js'; // prettier-ignore
+import {
+  type AppendReq,
+  type AppendResp,
+  type BatchAppendReq,
+  type BatchAppendResp,
+  ReadReq,
+  type ReadResp,
+} from '@eventstore/db-client/generated/streams_pb';
+import {
+  type Metadata,
+  Server,
+  type ServerDuplexStream,
+  ServerCredentials,
+  type ServerReadableStream,
+  type ServerWritableStream,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js';
 import { setTimeout } from 'node:timers/promises';
 import { Gate } from './peer-gate.testing';
 import { type LogRecord, PeerLog, type Proposed } from './peer-log.testing';
-import { appendTooLarge, appended, caughtUp, checkpoint, confirmation, eventResp, expectedOf, failure, fellBehind, gossip, nameOf, notLeader, proposedOf, streamDeleted, streamNotFound, supportedMethods, wantedBy, wrongVersion } from './peer-messages.testing'; // prettier-ignore
+import {
+  appendTooLarge,
+  appended,
+  caughtUp,
+  checkpoint,
+  confirmation,
+  eventResp,
+  expectedOf,
+  failure,
+  fellBehind,
+  gossip,
+  nameOf,
+  notLeader,
+  proposedOf,
+  streamDeleted,
+  streamNotFound,
+  supportedMethods,
+  wantedBy,
+  wrongVersion,
+} from './peer-messages.testing';
 
 /** How a call ends instead of being answered; with `done` after what it asks for was done. */
 export type Break =
   | { readonly kind: 'stall'; readonly done?: boolean }
-  | { readonly kind: 'fail'; readonly code: status; readonly exception?: Readonly<Record<string, string>>; readonly done?: boolean } // prettier-ignore
+  | {
+      readonly kind: 'fail';
+      readonly code: status;
+      readonly exception?: Readonly<Record<string, string>>;
+      readonly done?: boolean;
+    }
   | { readonly kind: 'cut'; readonly done?: boolean };
 
 export type AppendFault =

@@ -64,7 +64,13 @@ class Bench {
 describe('records that are taken', () => {
   it('are handled in order by key, side by side otherwise, and up to the limit', async () => {
     const bench = new Bench(3);
-    bench.take([[0, 'a'], [1, 'a'], [2, 'b'], [3, null], [4, null]]); // prettier-ignore
+    bench.take([
+      [0, 'a'],
+      [1, 'a'],
+      [2, 'b'],
+      [3, null],
+      [4, null],
+    ]);
     expect(bench.offsets).toEqual(['0', '2', '3']);
     await bench.of('2').finish(true);
     expect(bench.offsets).toEqual(['0', '2', '3', '4']);
@@ -74,7 +80,14 @@ describe('records that are taken', () => {
 
   it('are committed up to the first that is not done, and to the end of what was fetched', async () => {
     const bench = new Bench();
-    bench.take([[0, 'a'], [1, 'b'], [5, 'c']], 7); // prettier-ignore
+    bench.take(
+      [
+        [0, 'a'],
+        [1, 'b'],
+        [5, 'c'],
+      ],
+      7,
+    );
     await bench.of('1').finish(true);
     await bench.of('5').finish(true);
     expect(bench.commits).toEqual([]);
@@ -84,7 +97,10 @@ describe('records that are taken', () => {
 
   it('are not committed where one was given up', async () => {
     const bench = new Bench();
-    bench.take([[0, 'a'], [1, 'b']]); // prettier-ignore
+    bench.take([
+      [0, 'a'],
+      [1, 'b'],
+    ]);
     await bench.of('0').finish(false);
     await bench.of('1').finish(true);
     expect(bench.commits).toEqual([]);
@@ -102,11 +118,18 @@ describe('records that are taken', () => {
 
   it('belong to another when the group is balanced anew: none is begun or committed, and keys stay in order', async () => {
     const bench = new Bench();
-    bench.take([[0, 'a'], [1, 'a'], [2, 'b']]); // prettier-ignore
+    bench.take([
+      [0, 'a'],
+      [1, 'a'],
+      [2, 'b'],
+    ]);
     const [first] = bench.inHand;
     bench.intake.beginAnew();
     expect(first?.signal.aborted).toBe(true);
-    bench.take([[0, 'a'], [1, 'a']]); // prettier-ignore
+    bench.take([
+      [0, 'a'],
+      [1, 'a'],
+    ]);
     expect(bench.offsets).toEqual(['0', '2']);
     await first?.finish(true);
     expect(bench.commits).toEqual([]);
@@ -135,7 +158,10 @@ describe('records that are taken', () => {
 
   it('are finished and committed at the end where they are in hand; the others are left', async () => {
     const bench = new Bench(1);
-    bench.take([[0, 'a'], [1, 'b']]); // prettier-ignore
+    bench.take([
+      [0, 'a'],
+      [1, 'b'],
+    ]);
     const closed = bench.intake.close();
     expect(bench.of('0').signal.aborted).toBe(true);
     bench.take([[2, 'c']]);

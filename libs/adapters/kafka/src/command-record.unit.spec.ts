@@ -31,13 +31,16 @@ describe('a record', () => {
       command,
       target: command.data.applicationId,
       record: {
-        value: Buffer.from(json), key: Buffer.from('k'), replyTopic: Buffer.from('replies'),
-        replyPartition: Buffer.from([0, 0, 1, 0]), correlationId: Buffer.from('c'),
+        value: Buffer.from(json),
+        key: Buffer.from('k'),
+        replyTopic: Buffer.from('replies'),
+        replyPartition: Buffer.from([0, 0, 1, 0]),
+        correlationId: Buffer.from('c'),
       },
       authorization: 'Bearer x',
       reply: { topic: 'replies', partition: 256 },
       correlationId: 'c',
-    }); // prettier-ignore
+    });
   });
 
   it('goes on with the trace of its sender, where it names one', () => {
@@ -87,9 +90,13 @@ describe('a record', () => {
       const read = readCommand(message(JSON.stringify({ ...command, data })));
       return typeof read === 'string' ? read : read.target;
     };
-    expect([target({ domainId: 'shop' }), target({}), target(undefined), target([]), target({ applicationId: 1 })]).toEqual([
-      'shop', undefined, undefined, undefined, undefined,
-    ]); // prettier-ignore
+    expect([
+      target({ domainId: 'shop' }),
+      target({}),
+      target(undefined),
+      target([]),
+      target({ applicationId: 1 }),
+    ]).toEqual(['shop', undefined, undefined, undefined, undefined]);
   });
 });
 

@@ -5,6 +5,13 @@ export { KafkaEventPublisher, type KafkaEventPublisherOptions } from './kafka-ev
 export { KafkaNotifier, type KafkaNotifierOptions } from './kafka-notifier';
 export type { DeadReason, KafkaObserver } from './observer';
 export {
-  TOPIC_SETTINGS, TopicDirectory, defaultReplyTopics, ensureTopics, topicsOf,
-  type EnsureTopicsOptions, type KafkaTopics, type TopicName, type TopicSettings,
-} from './topics'; // prettier-ignore
+  TOPIC_SETTINGS,
+  TopicDirectory,
+  defaultReplyTopics,
+  ensureTopics,
+  topicsOf,
+  type EnsureTopicsOptions,
+  type KafkaTopics,
+  type TopicName,
+  type TopicSettings,
+} from './topics';

@@ -8,9 +8,20 @@ import { firstValueFrom } from 'rxjs';
 import { clientOf, clientOptions } from './connection';
 import type { KafkaCommandBus } from './kafka-command-bus';
 import {
-  CALLER, TopicTail, acceptedReply, connectionTo, dropTopics, exampleCommand, foreignCommand, foreignProducer, logged,
-  madeTopics, openBus, sign, until,
-} from './kafka.testing'; // prettier-ignore
+  CALLER,
+  TopicTail,
+  acceptedReply,
+  connectionTo,
+  dropTopics,
+  exampleCommand,
+  foreignCommand,
+  foreignProducer,
+  logged,
+  madeTopics,
+  openBus,
+  sign,
+  until,
+} from './kafka.testing';
 import type { DeadReason } from './observer';
 import type { KafkaTopics } from './topics';
 
@@ -83,9 +94,13 @@ describeOn(['kafka'], ({ kafka: url }) => {
           firstValueFrom(client.send<CommandReply>(topics.commands, { key: command.data.applicationId, value }));
         expect(await ask(command)).toEqual(acceptedReply({ command } as CommandRequest, 7));
         const { domainId, applicationId } = command.data;
-        await expect(ask({ id: randomUUID(), type: 'DeleteApplication', data: { domainId, applicationId } })).rejects.toEqual({
-          code: 'forbidden', message: 'Not for you.', details: {},
-        }); // prettier-ignore
+        await expect(
+          ask({ id: randomUUID(), type: 'DeleteApplication', data: { domainId, applicationId } }),
+        ).rejects.toEqual({
+          code: 'forbidden',
+          message: 'Not for you.',
+          details: {},
+        });
         const many = Array.from({ length: 20 }, () => exampleCommand(applicationId));
         expect((await Promise.all(many.map(ask))).map(({ id }) => id)).toEqual(many.map(({ id }) => id));
       } finally {
@@ -145,8 +160,11 @@ describeOn(['kafka'], ({ kafka: url }) => {
       await until('the replies', () => replies.messages.length === 4);
       const told = replies.messages.map(({ value }) => JSON.parse(String(value)) as CommandReply);
       expect(told.map(({ status, error }) => [status, error?.code]).sort()).toEqual([
-        ['rejected', 'internal'], ['rejected', 'invalid_request'], ['rejected', 'invalid_request'], ['rejected', 'unauthenticated'],
-      ]); // prettier-ignore
+        ['rejected', 'internal'],
+        ['rejected', 'invalid_request'],
+        ['rejected', 'invalid_request'],
+        ['rejected', 'unauthenticated'],
+      ]);
       expect(JSON.stringify(told)).not.toContain('Internals');
       expect(told[0]).toMatchObject({ replayed: false, revision: -1, position: '' });
       expect(taken).toEqual([]);
@@ -276,8 +294,10 @@ describeOn(['kafka'], ({ kafka: url }) => {
       );
       expect(letters.messages.map((letter) => letter.value)).toEqual(values.map(() => null));
       const everything = [...letters.messages, ...replies.messages].map(({ key: of, value: text, headers: all }) => [
-        of?.toString(), text?.toString(), JSON.stringify(Object.entries(all ?? {}).map(([name, each]) => [name, String(each)])),
-      ]); // prettier-ignore
+        of?.toString(),
+        text?.toString(),
+        JSON.stringify(Object.entries(all ?? {}).map(([name, each]) => [name, String(each)])),
+      ]);
       for (const secret of [plain, 'rky_']) {
         expect(JSON.stringify(everything)).not.toContain(secret);
         expect(log.lines.join()).not.toContain(secret);

@@ -136,8 +136,13 @@ describeOn(['kafka'], ({ kafka: url }) => {
       const key = randomUUID();
       const requests = Array.from({ length: 5 }, () => requestTo(key));
       const codes = await Promise.all(
-        requests.map((request) => bus.send(request, 1_500).then(() => 'answered', (error: RekeyError) => error.code)),
-      ); // prettier-ignore
+        requests.map((request) =>
+          bus.send(request, 1_500).then(
+            () => 'answered',
+            (error: RekeyError) => error.code,
+          ),
+        ),
+      );
       expect(codes.every((code) => code === 'timeout' || code === 'unavailable')).toBe(true);
       engine.signal('SIGCONT');
       await load.goesOn();

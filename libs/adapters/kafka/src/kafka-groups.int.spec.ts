@@ -3,9 +3,7 @@ import type { CommandHandler, CommandRequest } from '@rekey/ports';
 import { describeOn } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
 import type { KafkaCommandBus } from './kafka-command-bus';
-import {
-  CALLER, Effects, connectionTo, dropTopics, exampleCommand, madeTopics, openBus, until,
-} from './kafka.testing'; // prettier-ignore
+import { CALLER, Effects, connectionTo, dropTopics, exampleCommand, madeTopics, openBus, until } from './kafka.testing';
 import type { KafkaTopics } from './topics';
 
 const PATIENT_MS = 60_000;

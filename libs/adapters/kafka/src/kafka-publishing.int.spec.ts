@@ -104,7 +104,12 @@ describeOn(['kafka'], ({ kafka: url }) => {
       await expect(made.publish(stored(1))).rejects.toMatchObject({ code: 'unavailable' });
       expect(await made.status()).toMatchObject({ ready: false, cause: expect.stringMatching(/^missing topics: /) });
       await madeTopics(connection, 1, topicsOf(`${topics.events}.not.`));
-      await until('it is known', () => made.publish(stored(1)).then(() => true, () => false)); // prettier-ignore
+      await until('it is known', () =>
+        made.publish(stored(1)).then(
+          () => true,
+          () => false,
+        ),
+      );
       await made.close();
       await dropTopics(connection, topicsOf(`${topics.events}.not.`));
     });
@@ -138,8 +143,10 @@ describeOn(['kafka'], ({ kafka: url }) => {
 
     it('fails with a public cause where it cannot be handed over', async () => {
       await expect(notifier('nowhere').send(exampleNotice())).rejects.toMatchObject({
-        code: 'unavailable', message: expect.stringMatching(/^There is no topic nowhere/), details: { channel: 'kafka' },
-      }); // prettier-ignore
+        code: 'unavailable',
+        message: expect.stringMatching(/^There is no topic nowhere/),
+        details: { channel: 'kafka' },
+      });
       const away = notifier(topics.notifications, { ...connection, brokers: ['127.0.0.1:1'] });
       await expect(away.send(exampleNotice())).rejects.toMatchObject({
         code: 'unavailable',

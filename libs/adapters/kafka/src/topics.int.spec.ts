@@ -44,8 +44,9 @@ describeOn(['kafka'], ({ kafka: url }) => {
       expect(found[0]?.partitions).toHaveLength(name === 'dead' ? 2 : TOPIC_SETTINGS[name].partitions);
     }
     expect(await configOf(topics.commands)).toMatchObject({
-      'message.timestamp.type': 'LogAppendTime', 'compression.type': 'uncompressed',
-    }); // prettier-ignore
+      'message.timestamp.type': 'LogAppendTime',
+      'compression.type': 'uncompressed',
+    });
     expect(await configOf(topics.reply)).toMatchObject({ 'compression.type': 'uncompressed' });
     expect(await configOf(topics.events)).toMatchObject({ 'message.timestamp.type': 'CreateTime' });
   });

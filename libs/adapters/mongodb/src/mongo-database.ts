@@ -1,5 +1,12 @@
 import { EngineUnavailable } from '@rekey/ports';
-import { type Db, MongoClient, type MongoClientOptions, MongoError, MongoInvalidArgumentError, MongoServerError } from 'mongodb'; // prettier-ignore
+import {
+  type Db,
+  MongoClient,
+  type MongoClientOptions,
+  MongoError,
+  MongoInvalidArgumentError,
+  MongoServerError,
+} from 'mongodb';
 
 export interface MongoDatabaseOptions {
   /** Connection string. What it says of concerns and read preference does not count: see `MongoDatabase`. */

@@ -205,11 +205,18 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
       () => views.switchPointer({ view: 'authentication', version: 1, collection: COLLECTION, revision: 1 }),
       () => views.reached(COLLECTION, START, 0),
       () => outcomes.find('x'),
-      () => outcomes.record({ commandId: 'x', fingerprint: 'f', caller: 'c', recordedAt: at(1), reply: { id: 'x', status: 'accepted', replayed: false, revision: 0, position: '' } }),
+      () =>
+        outcomes.record({
+          commandId: 'x',
+          fingerprint: 'f',
+          caller: 'c',
+          recordedAt: at(1),
+          reply: { id: 'x', status: 'accepted', replayed: false, revision: 0, position: '' },
+        }),
       () => outcomes.seal({ eventId: 'x', sealedSecret: 'a.b.c.d.e', expiresAt: at(1) }),
       () => outcomes.sealed('x', at(1)),
       () => outcomes.purge(at(1), at(1)),
-    ]; // prettier-ignore
+    ];
     const allRefused = async (): Promise<void> => {
       const answers = await Promise.allSettled(asked().map((ask) => ask()));
       for (const answer of answers) {
@@ -259,13 +266,15 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
     it('goes on when it is back, also where the driver looks for it no longer', async () => {
       await back();
       // As where its monitor waits for ever: it has written to a socket that was just destroyed, and is never told.
-      const { client } = far as unknown as { client: { topology: { s: { servers: Map<string, { monitor: { close(): void } }> } } } };
+      const { client } = far as unknown as {
+        client: { topology: { s: { servers: Map<string, { monitor: { close(): void } }> } } };
+      };
       for (const server of client.topology.s.servers.values()) server.monitor.close();
       await way.down();
       await allRefused();
       await way.up();
       await back();
-    }); // prettier-ignore
+    });
 
     it('tells who waits for a place', async () => {
       await back();

@@ -14,10 +14,28 @@ import {
   type ViewDocument,
   type ViewIndex,
 } from '@rekey/ports';
-import { type AnyBulkWriteOperation, type BulkWriteResult, type Collection, type Db, type Filter as MongoFilter, MongoBulkWriteError } from 'mongodb'; // prettier-ignore
 import {
-  accumulation, buildOf, documentOf, Found, keyOf, PREFIX, RECORD_ID, recordOf, type Stored, storedId, storedNameOf, storedOf,
-} from './mongo-collection'; // prettier-ignore
+  type AnyBulkWriteOperation,
+  type BulkWriteResult,
+  type Collection,
+  type Db,
+  type Filter as MongoFilter,
+  MongoBulkWriteError,
+} from 'mongodb';
+import {
+  accumulation,
+  buildOf,
+  documentOf,
+  Found,
+  keyOf,
+  PREFIX,
+  RECORD_ID,
+  recordOf,
+  type Stored,
+  storedId,
+  storedNameOf,
+  storedOf,
+} from './mongo-collection';
 import { isDuplicate, isNotThere, type MongoDatabase } from './mongo-database';
 import { checkedField, type Condition, conditionOf, type KeyOf, pageOf, searchable } from './mongo-query';
 import { ReadsTogether } from './reads-together';

@@ -63,7 +63,13 @@ export const applicationRoutes = (
         202: {
           ...PENDING,
           body: pendingRegisteredAnswer,
-          example: { ...(PENDING.example as object), id: IDS.application, domainId: 'acme', clientId: 'billing', firstSecret: FIRST },
+          example: {
+            ...(PENDING.example as object),
+            id: IDS.application,
+            domainId: 'acme',
+            clientId: 'billing',
+            firstSecret: FIRST,
+          },
         },
       },
       errors: ['client_id_taken', 'domain_disabled', 'lifetime_out_of_bounds'],
@@ -77,11 +83,15 @@ export const applicationRoutes = (
         const secretId = writes.derivedId(commandId, 'secret');
         const description = firstSecret?.description ?? FIRST_SECRET;
         const data = {
-          domainId, applicationId, clientId, name: body.name,
+          domainId,
+          applicationId,
+          clientId,
+          name: body.name,
           ...(body.contacts && { contacts: body.contacts }),
           ...(firstSecret && {
             firstSecret: {
-              secretId, description,
+              secretId,
+              description,
               ...(firstSecret.value !== undefined && { sealedValue: await seal(firstSecret.value, commandKey) }),
             },
           }),
@@ -91,7 +101,9 @@ export const applicationRoutes = (
         const { version, hint, expiresAt } = sent.reply.result ?? {};
         const first = firstSecret && {
           firstSecret: {
-            id: secretId, version: version ?? 1, description,
+            id: secretId,
+            version: version ?? 1,
+            description,
             ...(makes && { secret: sent.value ?? null }),
             ...(hint !== undefined && { hint }),
             ...(expiresAt !== undefined && { expiresAt }),
@@ -113,7 +125,13 @@ export const applicationRoutes = (
       params: domainPath,
       query: searchQuery,
       views: ['domains', 'applications', 'secrets'],
-      answers: { 200: { description: 'A page of applications.', body: pageOf(applicationAnswer), example: { items: [APPLICATION] } } },
+      answers: {
+        200: {
+          description: 'A page of applications.',
+          body: pageOf(applicationAnswer),
+          example: { items: [APPLICATION] },
+        },
+      },
       handle: async ({ params, query }) => ({ status: 200, body: await reads.applications(params.domainId, query) }),
     }),
     route({
@@ -153,7 +171,12 @@ export const applicationRoutes = (
       body: updateBody,
       writes: { ifMatch: true },
       answers: {
-        200: { description: 'Changed.', body: applicationAnswer, example: { ...APPLICATION, name: 'Billing (EU)' }, headers: CHANGED },
+        200: {
+          description: 'Changed.',
+          body: applicationAnswer,
+          example: { ...APPLICATION, name: 'Billing (EU)' },
+          headers: CHANGED,
+        },
         202: PENDING,
       },
       errors: ['application_not_found', 'revision_conflict'],
@@ -219,5 +242,5 @@ export const applicationRoutes = (
         }));
       },
     }),
-  ]; // prettier-ignore
+  ];
 };

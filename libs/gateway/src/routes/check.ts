@@ -43,7 +43,9 @@ export const checkRoutes = (options: CheckRoutesOptions): Route[] => {
       params: domainPath,
       body: authenticateBody,
       views: ['authentication'],
-      answers: { 200: { description: 'The secret authenticates the client now.', body: checkAnswer, example: ADMITTED } },
+      answers: {
+        200: { description: 'The secret authenticates the client now.', body: checkAnswer, example: ADMITTED },
+      },
       errors: ['invalid_client_credentials', 'rate_limited'],
       example: { clientId: 'billing', clientSecret: 'the secret', remoteAddress: '203.0.113.7' },
       handle: async ({ params, body, request }) => {
@@ -68,7 +70,14 @@ export const checkRoutes = (options: CheckRoutesOptions): Route[] => {
       answers: {
         204: {
           description: 'Admitted: X-Rekey-* headers say who. In the client id, % and spaces are percent-encoded.',
-          headers: ['x-rekey-domain-id', 'x-rekey-client-id', 'x-rekey-application-id', 'x-rekey-secret-id', 'x-rekey-secret-version', 'x-rekey-expires-at'],
+          headers: [
+            'x-rekey-domain-id',
+            'x-rekey-client-id',
+            'x-rekey-application-id',
+            'x-rekey-secret-id',
+            'x-rekey-secret-version',
+            'x-rekey-expires-at',
+          ],
         },
       },
       errors: ['invalid_client_credentials', 'rate_limited'],
@@ -97,7 +106,7 @@ export const checkRoutes = (options: CheckRoutesOptions): Route[] => {
         };
       },
     }),
-  ]; // prettier-ignore
+  ];
 };
 
 const NO_STORE = { 'cache-control': 'no-store' };
@@ -106,6 +115,11 @@ const NO_STORE = { 'cache-control': 'no-store' };
 const headerText = (text: string): string => text.replaceAll('%', '%25').replaceAll(' ', '%20');
 
 const ADMITTED = {
-  valid: true, domainId: 'acme', clientId: 'billing', applicationId: IDS.application,
-  secretId: IDS.secret, version: 1, expiresAt: '2027-03-01T00:00:00.000Z',
-}; // prettier-ignore
+  valid: true,
+  domainId: 'acme',
+  clientId: 'billing',
+  applicationId: IDS.application,
+  secretId: IDS.secret,
+  version: 1,
+  expiresAt: '2027-03-01T00:00:00.000Z',
+};

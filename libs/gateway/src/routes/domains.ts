@@ -35,7 +35,12 @@ export const domainRoutes = (writes: Writes, reads: Reads, { clock }: { readonly
       body: createDomainBody,
       writes: { ifMatch: false },
       answers: {
-        201: { description: 'Created.', body: domainAnswer, example: { ...DOMAIN, policy: {}, applications: 0 }, headers: ['location', ...CHANGED] },
+        201: {
+          description: 'Created.',
+          body: domainAnswer,
+          example: { ...DOMAIN, policy: {}, applications: 0 },
+          headers: ['location', ...CHANGED],
+        },
         202: PENDING,
       },
       errors: ['domain_taken'],
@@ -44,7 +49,10 @@ export const domainRoutes = (writes: Writes, reads: Reads, { clock }: { readonly
         const { id, ...rest } = body;
         const commandId = writes.commandId(request, caller);
         if (id !== undefined) {
-          const sent = await writes.send(request, caller, commandId, { type: 'CreateDomain', data: { domainId: id, ...rest } });
+          const sent = await writes.send(request, caller, commandId, {
+            type: 'CreateDomain',
+            data: { domainId: id, ...rest },
+          });
           return created(sent, id);
         }
         // A name that is taken gets a number behind it. Each attempt is a command of its own with an id that follows
@@ -81,7 +89,14 @@ export const domainRoutes = (writes: Writes, reads: Reads, { clock }: { readonly
       action: 'domain.read',
       params: domainPath,
       views: ['domains', 'applications'],
-      answers: { 200: { description: 'The domain; its ETag is for If-Match.', body: domainAnswer, example: DOMAIN, headers: ['etag'] } },
+      answers: {
+        200: {
+          description: 'The domain; its ETag is for If-Match.',
+          body: domainAnswer,
+          example: DOMAIN,
+          headers: ['etag'],
+        },
+      },
       handle: async ({ params }) => ({ status: 200, ...tagged(await reads.domain(params.domainId)) }),
     }),
     route({
@@ -148,7 +163,10 @@ export const domainRoutes = (writes: Writes, reads: Reads, { clock }: { readonly
         if (query.preview) {
           await reads.domain(domainId);
           checkDomainPolicy(body, clock.now());
-          return { status: 200, body: { policy: body, affected: await reads.affectedByDomainPolicy(domainId, body, query.after) } };
+          return {
+            status: 200,
+            body: { policy: body, affected: await reads.affectedByDomainPolicy(domainId, body, query.after) },
+          };
         }
         const draft = { type: 'ChangeDomainPolicy', data: { domainId, policy: body } } as const;
         const sent = await writes.send(request, caller, writes.commandId(request, caller), draft);
@@ -158,7 +176,7 @@ export const domainRoutes = (writes: Writes, reads: Reads, { clock }: { readonly
         }));
       },
     }),
-  ]; // prettier-ignore
+  ];
 };
 
 const EXAMPLE_POLICY = {

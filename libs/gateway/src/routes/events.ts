@@ -16,10 +16,15 @@ const BATCH = 200;
 const HEARTBEAT_MS = 15_000;
 const STREAM = { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' };
 const EXAMPLE = {
-  type: 'SecretRevoked', stream: 'application-5f0c8b5e-6a5e-5a44-9c3a-2f9b6f0f7a10', revision: 3, position: '00000000000000000042',
-  domainId: 'acme', applicationId: '5f0c8b5e-6a5e-5a44-9c3a-2f9b6f0f7a10', secretId: '0a8f1f0e-3b0e-5d3c-8f5e-1f2f3f4f5f6f',
+  type: 'SecretRevoked',
+  stream: 'application-5f0c8b5e-6a5e-5a44-9c3a-2f9b6f0f7a10',
+  revision: 3,
+  position: '00000000000000000042',
+  domainId: 'acme',
+  applicationId: '5f0c8b5e-6a5e-5a44-9c3a-2f9b6f0f7a10',
+  secretId: '0a8f1f0e-3b0e-5d3c-8f5e-1f2f3f4f5f6f',
   occurredAt: '2026-12-01T09:00:00.000Z',
-}; // prettier-ignore
+};
 
 /** Live changes (server-sent events, WHATWG HTML §9.2): names what changed; what it is now is for a read to say. */
 export const eventRoutes = ({ store, signal }: EventRoutesOptions): Route[] => [

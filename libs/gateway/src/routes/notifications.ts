@@ -25,18 +25,26 @@ export const notificationRoutes = (writes: Writes, reads: Reads): Route[] => {
       params: notificationPath,
       writes: { ifMatch: false },
       answers: {
-        200: { description: 'Done.', body: notificationAnswer, example: { ...NOTIFICATION, ...after }, headers: WRITTEN },
+        200: {
+          description: 'Done.',
+          body: notificationAnswer,
+          example: { ...NOTIFICATION, ...after },
+          headers: WRITTEN,
+        },
         202: PENDING,
       },
       errors: ['not_found', 'secret_not_found'],
       handle: async ({ params, request, caller }) => {
-        const { domainId, applicationId, secretId, version, threshold, channel } = await reads.notification(caller, params.notificationId);
+        const { domainId, applicationId, secretId, version, threshold, channel } = await reads.notification(
+          caller,
+          params.notificationId,
+        );
         permit(caller, 'notice.write', domainId);
         const draft = { type, data: { domainId, applicationId, secretId, version, threshold, channel } };
         const sent = await writes.send(request, caller, writes.commandId(request, caller), draft);
         return answered(sent, 200, {}, async () => ({ body: await reads.notification(caller, params.notificationId) }));
       },
-    }); // prettier-ignore
+    });
   return [
     route({
       method: 'GET',

@@ -18,50 +18,53 @@ export interface OperationRoutesOptions extends HealthRoutesOptions {
 }
 
 /** Health and metrics: what every service answers. */
-export const healthRoutes = (options: HealthRoutesOptions): Route[] =>
-  [
-    route({
-      method: 'GET',
-      url: '/health/live',
-      summary: 'Whether the process lives',
-      tag: 'Operations',
-      action: 'public',
-      answers: { 200: { description: 'It does.', body: healthAnswer, example: { status: 'live' } } },
-      handle: () => Promise.resolve({ status: 200, body: { status: 'live' } }),
-    }),
-    route({
-      method: 'GET',
-      url: '/health/ready',
-      summary: 'Whether it can do its work now, and what is missing',
-      tag: 'Operations',
-      action: 'public',
-      answers: {
-        200: { description: 'It can.', body: healthAnswer, example: { status: 'ready', probes: { 'view domains': { ready: true } } } },
-        503: {
-          description: 'It cannot: the probes say why.',
-          body: healthAnswer,
-          example: { status: 'not ready', probes: { 'view domains': { ready: false, cause: 'not built yet' } } },
-        },
+export const healthRoutes = (options: HealthRoutesOptions): Route[] => [
+  route({
+    method: 'GET',
+    url: '/health/live',
+    summary: 'Whether the process lives',
+    tag: 'Operations',
+    action: 'public',
+    answers: { 200: { description: 'It does.', body: healthAnswer, example: { status: 'live' } } },
+    handle: () => Promise.resolve({ status: 200, body: { status: 'live' } }),
+  }),
+  route({
+    method: 'GET',
+    url: '/health/ready',
+    summary: 'Whether it can do its work now, and what is missing',
+    tag: 'Operations',
+    action: 'public',
+    answers: {
+      200: {
+        description: 'It can.',
+        body: healthAnswer,
+        example: { status: 'ready', probes: { 'view domains': { ready: true } } },
       },
-      handle: async () => {
-        const { ready, probes } = await options.health.check();
-        return { status: ready ? 200 : 503, body: { status: ready ? 'ready' : 'not ready', probes } };
+      503: {
+        description: 'It cannot: the probes say why.',
+        body: healthAnswer,
+        example: { status: 'not ready', probes: { 'view domains': { ready: false, cause: 'not built yet' } } },
       },
+    },
+    handle: async () => {
+      const { ready, probes } = await options.health.check();
+      return { status: ready ? 200 : 503, body: { status: ready ? 'ready' : 'not ready', probes } };
+    },
+  }),
+  route({
+    method: 'GET',
+    url: '/metrics',
+    summary: 'Metrics in the text format of Prometheus',
+    tag: 'Operations',
+    action: 'public',
+    answers: { 200: { description: 'Metrics.', type: 'text/plain', example: '# TYPE rekey_checks_total counter\n' } },
+    handle: async () => ({
+      status: 200,
+      body: await options.metrics.text(),
+      headers: { 'content-type': options.metrics.contentType },
     }),
-    route({
-      method: 'GET',
-      url: '/metrics',
-      summary: 'Metrics in the text format of Prometheus',
-      tag: 'Operations',
-      action: 'public',
-      answers: { 200: { description: 'Metrics.', type: 'text/plain', example: '# TYPE rekey_checks_total counter\n' } },
-      handle: async () => ({
-        status: 200,
-        body: await options.metrics.text(),
-        headers: { 'content-type': options.metrics.contentType },
-      }),
-    }),
-  ]; // prettier-ignore
+  }),
+];
 
 /** Outcomes of commands, health, metrics, and the description of all routes. */
 export const operationRoutes = (options: OperationRoutesOptions, others: readonly Route[]): Route[] => {
@@ -87,7 +90,11 @@ export const operationRoutes = (options: OperationRoutesOptions, others: readonl
         if (!outcome || outcome.caller !== senderOf(caller))
           throw new RekeyError('not_found', 'No command of yours with this id has an outcome yet.');
         const { id, status, revision, position, result, error } = outcome.reply;
-        return { status: 200, body: { id, status, revision, position, result, error }, headers: { 'rekey-position': position } };
+        return {
+          status: 200,
+          body: { id, status, revision, position, result, error },
+          headers: { 'rekey-position': position },
+        };
       },
     }),
     ...healthRoutes(options),
@@ -97,7 +104,13 @@ export const operationRoutes = (options: OperationRoutesOptions, others: readonl
       summary: 'This description',
       tag: 'Operations',
       action: 'public',
-      answers: { 200: { description: 'An OpenAPI 3.1 document.', body: z.looseObject({ openapi: z.string() }), example: { openapi: '3.1.0' } } },
+      answers: {
+        200: {
+          description: 'An OpenAPI 3.1 document.',
+          body: z.looseObject({ openapi: z.string() }),
+          example: { openapi: '3.1.0' },
+        },
+      },
       handle: () => Promise.resolve({ status: 200, body: document }),
     }),
     route({
@@ -107,9 +120,10 @@ export const operationRoutes = (options: OperationRoutesOptions, others: readonl
       tag: 'Operations',
       action: 'public',
       answers: { 200: { description: 'A page.', type: 'text/html', example: '<!doctype html>' } },
-      handle: () => Promise.resolve({ status: 200, body: page, headers: { 'content-type': 'text/html; charset=utf-8' } }),
+      handle: () =>
+        Promise.resolve({ status: 200, body: page, headers: { 'content-type': 'text/html; charset=utf-8' } }),
     }),
-  ]; // prettier-ignore
+  ];
   const document = openApiOf([...others, ...routes], options.version);
   const page = docsPage([...others, ...routes], options.version);
   return routes;

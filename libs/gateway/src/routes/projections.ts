@@ -76,7 +76,10 @@ export const projectionRoutes = (options: ProjectionRoutesOptions): Route[] => [
       200: {
         description: 'What came of it, build by build; what waits still waits.',
         body: replayAnswer,
-        example: { ...REPLAYED, builds: [{ build: PROJECTION.build, result: { at: RECEIPT.effectiveAt, events: 3, waiting: 0 } }] },
+        example: {
+          ...REPLAYED,
+          builds: [{ build: PROJECTION.build, result: { at: RECEIPT.effectiveAt, events: 3, waiting: 0 } }],
+        },
       },
       202: {
         description: 'Noted; whoever keeps the build takes it up. The list of what failed tells what came of it.',
@@ -92,7 +95,7 @@ export const projectionRoutes = (options: ProjectionRoutesOptions): Route[] => [
       return { status: isDone ? 200 : 202, body: { view, stream, builds: answer.builds.map(replayOf) } };
     },
   }),
-]; // prettier-ignore
+];
 
 const projectionOf = ({ collection: build, owner, ...standing }: BuildStanding): object => ({
   ...standing,
@@ -108,14 +111,26 @@ const replayOf = ({ collection: build, result }: ReplayAnswer['builds'][number])
 });
 
 const PROJECTION = {
-  view: 'secrets', version: 1, build: 'secrets.v1.0000012f9c1b7e4d02', active: true, ready: true,
-  checkpoint: RECEIPT.position, lagSeconds: 0, owner: 'projector@host-3fa1b2c4', parkedStreams: 0,
-}; // prettier-ignore
+  view: 'secrets',
+  version: 1,
+  build: 'secrets.v1.0000012f9c1b7e4d02',
+  active: true,
+  ready: true,
+  checkpoint: RECEIPT.position,
+  lagSeconds: 0,
+  owner: 'projector@host-3fa1b2c4',
+  parkedStreams: 0,
+};
 
 const REPLAYED = { view: 'secrets', stream: `application-${IDS.application}` };
 
 const FAILED = {
-  ...REPLAYED, build: PROJECTION.build, revision: 4, position: RECEIPT.position, type: 'SecretAdded',
-  cause: 'failed with TypeError', waiting: 3,
+  ...REPLAYED,
+  build: PROJECTION.build,
+  revision: 4,
+  position: RECEIPT.position,
+  type: 'SecretAdded',
+  cause: 'failed with TypeError',
+  waiting: 3,
   replay: { askedAt: RECEIPT.effectiveAt, askedBy: 'token:ops', answered: false },
-}; // prettier-ignore
+};

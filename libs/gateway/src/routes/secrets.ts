@@ -74,7 +74,15 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
         },
         202: PENDING_VALUE,
       },
-      errors: ['application_not_found', 'too_many_secrets', 'description_taken', 'lifetime_out_of_bounds', 'domain_disabled', 'application_disabled', 'revision_conflict'],
+      errors: [
+        'application_not_found',
+        'too_many_secrets',
+        'description_taken',
+        'lifetime_out_of_bounds',
+        'domain_disabled',
+        'application_disabled',
+        'revision_conflict',
+      ],
       example: { description: 'CI', expiresIn: { amount: 3, unit: 'months' } },
       handle: async ({ params, body, request, caller }) => {
         const commandId = writes.commandId(request, caller);
@@ -107,7 +115,14 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
       action: 'secret.read',
       params: secretPath,
       views: ['domains', 'applications', 'secrets'],
-      answers: { 200: { description: 'The secret; its ETag is for If-Match.', body: secretAnswer, example: SECRET, headers: ['etag'] } },
+      answers: {
+        200: {
+          description: 'The secret; its ETag is for If-Match.',
+          body: secretAnswer,
+          example: SECRET,
+          headers: ['etag'],
+        },
+      },
       errors: ['application_not_found', 'secret_not_found'],
       handle: async ({ params }) => ({
         status: 200,
@@ -124,10 +139,22 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
       body: updateSecretBody,
       writes: { ifMatch: true },
       answers: {
-        200: { description: 'Changed.', body: secretAnswer, example: { ...SECRET, allowedCidrs: ['10.0.0.0/8'] }, headers: CHANGED },
+        200: {
+          description: 'Changed.',
+          body: secretAnswer,
+          example: { ...SECRET, allowedCidrs: ['10.0.0.0/8'] },
+          headers: CHANGED,
+        },
         202: PENDING,
       },
-      errors: ['application_not_found', 'secret_not_found', 'secret_revoked', 'description_taken', 'lifetime_out_of_bounds', 'revision_conflict'],
+      errors: [
+        'application_not_found',
+        'secret_not_found',
+        'secret_revoked',
+        'description_taken',
+        'lifetime_out_of_bounds',
+        'revision_conflict',
+      ],
       example: { allowedCidrs: ['10.0.0.0/8'] },
       handle: async ({ params, body, request, caller }) => {
         const draft = { type: 'UpdateSecret', data: { ...params, ...body } } as const;
@@ -156,11 +183,24 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
         },
         202: PENDING_VALUE,
       },
-      errors: ['application_not_found', 'secret_not_found', 'not_renewable', 'expiry_required', 'lifetime_out_of_bounds', 'revision_conflict', 'domain_disabled', 'application_disabled'],
+      errors: [
+        'application_not_found',
+        'secret_not_found',
+        'not_renewable',
+        'expiry_required',
+        'lifetime_out_of_bounds',
+        'revision_conflict',
+        'domain_disabled',
+        'application_disabled',
+      ],
       example: { overlap: { amount: 2, unit: 'days' } },
       handle: async ({ params, body, request, caller }) => {
         const draft = { type: 'RenewSecret', data: { ...params, ...body } } as const;
-        return withValue(await writes.send(request, caller, writes.commandId(request, caller), draft, true), params, 200);
+        return withValue(
+          await writes.send(request, caller, writes.commandId(request, caller), draft, true),
+          params,
+          200,
+        );
       },
     }),
     route({
@@ -228,7 +268,12 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
       bodyOptional: true,
       writes: { ifMatch: true },
       answers: {
-        200: { description: 'Resumed.', body: receiptAnswer, example: { position: RECEIPT.position }, headers: WRITTEN },
+        200: {
+          description: 'Resumed.',
+          body: receiptAnswer,
+          example: { position: RECEIPT.position },
+          headers: WRITTEN,
+        },
         202: PENDING,
       },
       errors: ['application_not_found', 'secret_not_found', 'secret_revoked', 'revision_conflict'],
@@ -259,10 +304,14 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
         const page = await reads.inventory(caller, query);
         if (!prefers(request.headers.accept, CSV)) return { status: 200, body: page, headers: VARY };
         const next = page.next && { link: nextLink(request.url, page.next) };
-        return { status: 200, body: csvOf(page.items), headers: { ...VARY, 'content-type': `${CSV}; charset=utf-8`, ...next } };
+        return {
+          status: 200,
+          body: csvOf(page.items),
+          headers: { ...VARY, 'content-type': `${CSV}; charset=utf-8`, ...next },
+        };
       },
     }),
-  ]; // prettier-ignore
+  ];
 };
 
 const VARY = { vary: 'Accept' };

@@ -112,8 +112,11 @@ export const commandBusConformance = (name: string, make: () => Promise<CommandB
       const refused = bus.send(exampleRequest(application, 'Refused'), LONG_MS);
       const next = bus.send(exampleRequest(application), LONG_MS);
       await expect(refused).rejects.toMatchObject({
-        name: 'RekeyError', code: 'forbidden', message: 'Not for you.', details: { field: 'name' },
-      }); // prettier-ignore
+        name: 'RekeyError',
+        code: 'forbidden',
+        message: 'Not for you.',
+        details: { field: 'name' },
+      });
       expect((await next).status).toBe('accepted');
     });
 

@@ -141,10 +141,13 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
         await jobs.schedule([first, jobIn(0, 'a', { data: { try: 2 } })]);
         await jobs.schedule([jobIn(0, 'a', { data: { try: 3 } })]);
         const held = gate();
-        await process(async () => {
-          await held.opened;
-          throw new Error('always');
-        }, { attempts: 1 }); // prettier-ignore
+        await process(
+          async () => {
+            await held.opened;
+            throw new Error('always');
+          },
+          { attempts: 1 },
+        );
         await store.advance(shortMs);
         await until(() => seen.length === 1);
         expect(seen[0]?.job).toEqual(first);
@@ -203,10 +206,13 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
 
       it('leaves a job that runs to its end, and a dead one dead', async () => {
         const held = gate();
-        await process(async ({ job }) => {
-          await held.opened;
-          if (job.id === 'bad') throw new Error('always');
-        }, { attempts: 1 }); // prettier-ignore
+        await process(
+          async ({ job }) => {
+            await held.opened;
+            if (job.id === 'bad') throw new Error('always');
+          },
+          { attempts: 1 },
+        );
         await jobs.schedule([jobIn(0, 'good'), jobIn(0, 'bad')]);
         await until(() => seen.length === 2);
         expect(await jobs.counts(QUEUE)).toEqual({ waiting: 0, running: 2, dead: 0 });
@@ -220,9 +226,12 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
 
     describe('a failure', () => {
       it('is tried again after a wait that doubles up to its bound, then the job is dead', async () => {
-        await process(async () => {
-          throw new RekeyError('unavailable', 'The webhook answered with status 500.');
-        }, { attempts: 4 }); // prettier-ignore
+        await process(
+          async () => {
+            throw new RekeyError('unavailable', 'The webhook answered with status 500.');
+          },
+          { attempts: 4 },
+        );
         const job = jobIn(0, 'a');
         await jobs.schedule([job]);
         await passUntil(async () => (await jobs.counts(QUEUE)).dead === 1);
@@ -250,9 +259,12 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
       });
 
       it('keeps no text with a dead job that was not meant for people', async () => {
-        await process(async () => {
-          throw new Error('connect to 10.0.0.1 with hidden-word');
-        }, { attempts: 1 }); // prettier-ignore
+        await process(
+          async () => {
+            throw new Error('connect to 10.0.0.1 with hidden-word');
+          },
+          { attempts: 1 },
+        );
         await jobs.schedule([jobIn(0, 'a')]);
         await until(async () => (await jobs.counts(QUEUE)).dead === 1);
         const [dead] = await jobs.dead(QUEUE);
@@ -261,18 +273,24 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
       });
 
       it('holds up no other job', async () => {
-        await process(async ({ job }) => {
-          if (job.id === 'bad') throw new Error('always');
-        }, { concurrency: 1 }); // prettier-ignore
+        await process(
+          async ({ job }) => {
+            if (job.id === 'bad') throw new Error('always');
+          },
+          { concurrency: 1 },
+        );
         await jobs.schedule([jobIn(-10, 'bad'), jobIn(0, 'good')]);
         await until(() => ids().includes('good'));
       });
 
       it('lets the id be scheduled again when the dead job is buried', async () => {
         let fails = true;
-        await process(async () => {
-          if (fails) throw new Error('always');
-        }, { attempts: 1 }); // prettier-ignore
+        await process(
+          async () => {
+            if (fails) throw new Error('always');
+          },
+          { attempts: 1 },
+        );
         await jobs.schedule([jobIn(0, 'a'), jobIn(0, 'b')]);
         await until(async () => (await jobs.counts(QUEUE)).dead === 2);
         fails = false;
@@ -297,11 +315,14 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
       const gates = Array.from({ length: 7 }, gate);
       let running = 0;
       let most = 0;
-      await process(async () => {
-        most = Math.max(most, ++running);
-        await gates[seen.length - 1]?.opened;
-        running--;
-      }, { concurrency: 3 }); // prettier-ignore
+      await process(
+        async () => {
+          most = Math.max(most, ++running);
+          await gates[seen.length - 1]?.opened;
+          running--;
+        },
+        { concurrency: 3 },
+      );
       await jobs.schedule(gates.map((_, index) => jobIn(0, `job-${index}`)));
       for (let index = 0; index < gates.length; index++) {
         await until(() => seen.length === Math.min(gates.length, index + 3));
@@ -347,10 +368,13 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
       });
 
       it('that dies leaves what ran, what waits and what is dead to the next', async () => {
-        await process(async ({ job }) => {
-          if (job.id === 'bad') throw new Error('always');
-          await new Promise(() => undefined);
-        }, { attempts: 1 }); // prettier-ignore
+        await process(
+          async ({ job }) => {
+            if (job.id === 'bad') throw new Error('always');
+            await new Promise(() => undefined);
+          },
+          { attempts: 1 },
+        );
         await jobs.schedule([jobIn(0, 'bad'), jobIn(0, 'runs'), jobIn(shortMs, 'waits')]);
         await until(async () => seen.length === 2 && (await jobs.counts(QUEUE)).dead === 1);
         const dead = await jobs.dead(QUEUE);

@@ -130,7 +130,10 @@ export const readModelsCheckpointConformance = (store: () => ReadModelsUnderTest
             const versionOf = (index: number, version: number) =>
               version === 0 ? null : document(`${cause}-${index}`, version, 'before');
             const stored = cases.map(([version], index) => versionOf(index, version));
-            await models.put(COLLECTION, stored.filter((each) => each !== null)); // prettier-ignore
+            await models.put(
+              COLLECTION,
+              stored.filter((each) => each !== null),
+            );
             const before = new Map(cases.map(([, version], index) => [`${cause}-${index}`, versionOf(index, version)]));
             const documents = ids.map((id) => document(id, 5, 'next'));
             const to = at(9 + cause);

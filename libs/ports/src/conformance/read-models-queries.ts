@@ -20,7 +20,33 @@ const INDEXES: readonly ViewIndex[] = [
   { name: 'owner', fields: ['owner.name', 'kind'] },
 ];
 
-const TEXTS = ['', 'a', 'b', 'A', 'Ab', 'aB', 'ä', 'Ä', 'été', 'ÉTÉ', 'жЖ', '10', '9', 'a%b', 'a_b', 'x*y', 'x?y', '[z]', ']', '^', '\\', "'", '"', '\uffee', '\u{1f511}']; // prettier-ignore
+const TEXTS = [
+  '',
+  'a',
+  'b',
+  'A',
+  'Ab',
+  'aB',
+  'ä',
+  'Ä',
+  'été',
+  'ÉTÉ',
+  'жЖ',
+  '10',
+  '9',
+  'a%b',
+  'a_b',
+  'x*y',
+  'x?y',
+  '[z]',
+  ']',
+  '^',
+  '\\',
+  "'",
+  '"',
+  '\uffee',
+  '\u{1f511}',
+];
 const NUMBERS = [-1.5, -1, 0, 0.5, 1, 2, 9, 10, 1e15, 2 ** 53 - 1];
 
 const FIELDS: Readonly<Record<string, readonly Scalar[]>> = {
