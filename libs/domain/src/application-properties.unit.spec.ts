@@ -83,15 +83,13 @@ const ofApplication = new Set<string>([
 const command: fc.Arbitrary<ApplicationCommand> = fc.oneof(
   ...Object.entries(commands).map(([type, [weight, data]]) => ({
     weight,
-    arbitrary: fc
-      .tuple(data, secretId)
-      .map(
-        ([more, id]) =>
-          ({
-            type,
-            data: { ...ids, ...(!ofApplication.has(type) && { secretId: id }), ...more },
-          }) as ApplicationCommand,
-      ),
+    arbitrary: fc.tuple(data, secretId).map(
+      ([more, id]) =>
+        ({
+          type,
+          data: { ...ids, ...(!ofApplication.has(type) && { secretId: id }), ...more },
+        }) as ApplicationCommand,
+    ),
   })),
 );
 

@@ -1,10 +1,17 @@
-export * from './permissions';
-export { open, seal } from './sealing';
-export { Access, type AccessOptions, type StaticToken } from './access';
-export type { OidcOptions } from './oidc';
-export * from './active-view';
-export { CLIENT_VARIABLES, ConfigError, loadConfig, type Config, type ConfigSource, type Secrets } from './config';
-export type { Adapters } from './config-engines';
+export * from './access/permissions';
+export { open, seal } from './keys/sealing';
+export { Access, type AccessOptions, type StaticToken } from './access/access';
+export type { OidcOptions } from './access/oidc';
+export * from './views/active-view';
+export {
+  CLIENT_VARIABLES,
+  ConfigError,
+  loadConfig,
+  type Config,
+  type ConfigSource,
+  type Secrets,
+} from './config/config';
+export type { Adapters } from './config/config-engines';
 export {
   KeyError,
   ensureKeys,
@@ -14,7 +21,7 @@ export {
   type Keys,
   type SealingKeys,
   type SigningKeys,
-} from './keys';
+} from './keys/keys';
 export {
   CommandTokens,
   commandSigner,
@@ -22,10 +29,17 @@ export {
   valueHash,
   type CommandSignerOptions,
   type ServiceSender,
-} from './command-tokens';
-export { createLogger, type LoggerOptions } from './logging';
-export { Health, type HealthReport, type Probe } from './health';
-export { Metrics, lagSeconds, type ProjectionProgress, type ViewProgress } from './metrics';
-export { ObservedHasher, ObservedNotifier } from './observed';
-export { TracedCommandBus, tracedAppends } from './traced';
-export { openTracing, tellable, type ActiveSpan, type SpanAttributes, type SpanOptions, type Tracing } from './tracing';
+} from './access/command-tokens';
+export { createLogger, type LoggerOptions } from './observability/logging';
+export { Health, type HealthReport, type Probe } from './observability/health';
+export { Metrics, lagSeconds, type ProjectionProgress, type ViewProgress } from './observability/metrics';
+export { ObservedHasher, ObservedNotifier } from './observability/observed';
+export { TracedCommandBus, tracedAppends } from './observability/traced';
+export {
+  openTracing,
+  tellable,
+  type ActiveSpan,
+  type SpanAttributes,
+  type SpanOptions,
+  type Tracing,
+} from './observability/tracing';

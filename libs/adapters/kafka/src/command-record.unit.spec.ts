@@ -1,7 +1,7 @@
 import { KafkaHeaders } from '@nestjs/microservices';
 import { randomUUID } from 'node:crypto';
 import type { KafkaMessage } from 'kafkajs';
-import { maybeKept } from './clear-values';
+import { maybeKept } from './receiving/clear-values';
 import { HEADERS, NEST_ERROR, readCommand } from './command-record';
 
 const command = {

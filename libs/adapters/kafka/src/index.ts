@@ -1,8 +1,8 @@
 export type { KafkaConnection, KafkaLog, KafkaSasl } from './connection';
-export { KafkaCommandBus, type KafkaCommandBusOptions } from './kafka-command-bus';
-export { KafkaCommandSender, type KafkaCommandSenderOptions } from './kafka-command-sender';
-export { KafkaEventPublisher, type KafkaEventPublisherOptions } from './kafka-event-publisher';
-export { KafkaNotifier, type KafkaNotifierOptions } from './kafka-notifier';
+export { KafkaCommandBus, type KafkaCommandBusOptions } from './receiving/kafka-command-bus';
+export { KafkaCommandSender, type KafkaCommandSenderOptions } from './sending/kafka-command-sender';
+export { KafkaEventPublisher, type KafkaEventPublisherOptions } from './sending/kafka-event-publisher';
+export { KafkaNotifier, type KafkaNotifierOptions } from './sending/kafka-notifier';
 export type { DeadReason, KafkaObserver } from './observer';
 export {
   TOPIC_SETTINGS,
@@ -14,4 +14,4 @@ export {
   type KafkaTopics,
   type TopicName,
   type TopicSettings,
-} from './topics';
+} from './topics/topics';

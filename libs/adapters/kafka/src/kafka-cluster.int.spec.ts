@@ -1,10 +1,10 @@
 import { NativeEngine, describeOn, kafkaCluster, type KafkaNode } from '@rekey/testing';
 import type { Admin } from 'kafkajs';
 import { clientOf } from './connection';
-import type { KafkaCommandBus } from './kafka-command-bus';
+import type { KafkaCommandBus } from './receiving/kafka-command-bus';
 import { Effects, connectionTo, openBus, until } from './kafka.testing';
 import { Load, PATIENT_MS } from './load.testing';
-import { ensureTopics, topicsOf } from './topics';
+import { ensureTopics, topicsOf } from './topics/topics';
 
 /** Three brokers are started, killed and started again, on a busy machine. */
 jest.setTimeout(300_000);

@@ -6,7 +6,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import type { Message, Producer } from 'kafkajs';
 import { firstValueFrom } from 'rxjs';
 import { clientOf, clientOptions } from './connection';
-import type { KafkaCommandBus } from './kafka-command-bus';
+import type { KafkaCommandBus } from './receiving/kafka-command-bus';
 import {
   CALLER,
   TopicTail,
@@ -23,7 +23,7 @@ import {
   until,
 } from './kafka.testing';
 import type { DeadReason } from './observer';
-import type { KafkaTopics } from './topics';
+import type { KafkaTopics } from './topics/topics';
 
 describeOn(['kafka'], ({ kafka: url }) => {
   const log = logged();

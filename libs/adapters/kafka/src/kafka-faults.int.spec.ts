@@ -2,11 +2,11 @@ import type { RekeyError } from '@rekey/contracts';
 import { NativeEngine, describeOn, ownEngine } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import type { KafkaCommandBus } from './kafka-command-bus';
+import type { KafkaCommandBus } from './receiving/kafka-command-bus';
 import { Effects, connectionTo, dropTopics, logged, madeTopics, openBus, until } from './kafka.testing';
 import { Load, PATIENT_MS, insist, requestTo } from './load.testing';
 import { OFFSET_COMMIT, PRODUCE, Relay, spoil, type Mishap } from './relay.testing';
-import { topicsOf, type KafkaTopics } from './topics';
+import { topicsOf, type KafkaTopics } from './topics/topics';
 
 /** Brokers are stopped and started, on a busy machine. */
 jest.setTimeout(240_000);

@@ -2,9 +2,9 @@ import type { CommandReply } from '@rekey/contracts';
 import type { CommandHandler, CommandRequest } from '@rekey/ports';
 import { describeOn } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
-import type { KafkaCommandBus } from './kafka-command-bus';
+import type { KafkaCommandBus } from './receiving/kafka-command-bus';
 import { CALLER, Effects, connectionTo, dropTopics, exampleCommand, madeTopics, openBus, until } from './kafka.testing';
-import type { KafkaTopics } from './topics';
+import type { KafkaTopics } from './topics/topics';
 
 const PATIENT_MS = 60_000;
 

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { CALLER, connectionTo, dropTopics, exampleCommand, madeTopics, openBus, until } from './kafka.testing';
-import { topicsOf } from './topics';
+import { topicsOf } from './topics/topics';
 
 jest.setTimeout(180_000);
 const PATIENT_MS = 90_000;

@@ -3,8 +3,8 @@ import { Authority, NativeEngine, describeOn, securedKafka, type SecuredKafka } 
 import { randomBytes } from 'node:crypto';
 import { readFileSync, rmSync } from 'node:fs';
 import type { KafkaConnection, KafkaSasl } from './connection';
-import type { KafkaCommandBus } from './kafka-command-bus';
-import { KafkaEventPublisher } from './kafka-event-publisher';
+import type { KafkaCommandBus } from './receiving/kafka-command-bus';
+import { KafkaEventPublisher } from './sending/kafka-event-publisher';
 import {
   CALLER,
   Effects,
@@ -16,7 +16,7 @@ import {
   openBus,
   until,
 } from './kafka.testing';
-import { ensureTopics, topicsOf } from './topics';
+import { ensureTopics, topicsOf } from './topics/topics';
 
 /** A broker is started, on a busy machine. */
 jest.setTimeout(240_000);

@@ -3,8 +3,8 @@ import { SystemClock, type CommandRequest, type SignCommand, type VerifyCommand 
 import { createHash, randomUUID } from 'node:crypto';
 import { Partitioners, type Consumer, type KafkaMessage, type Message, type Producer } from 'kafkajs';
 import { CONSUMER_OPTIONS, clientOf, type KafkaConnection, type KafkaLog } from './connection';
-import { KafkaCommandBus, type KafkaCommandBusOptions } from './kafka-command-bus';
-import { ensureTopics, topicsOf, type KafkaTopics } from './topics';
+import { KafkaCommandBus, type KafkaCommandBusOptions } from './receiving/kafka-command-bus';
+import { ensureTopics, topicsOf, type KafkaTopics } from './topics/topics';
 
 /** Log lines, for tests that look into them; `warnings`: those of them that warn. */
 export const logged = (): KafkaLog & { readonly lines: string[]; readonly warnings: string[] } => {

@@ -1,7 +1,7 @@
 import { RekeyError, type CommandReply } from '@rekey/contracts';
 import type { CommandRequest } from '@rekey/ports';
 import { randomUUID } from 'node:crypto';
-import type { KafkaCommandBus } from './kafka-command-bus';
+import type { KafkaCommandBus } from './receiving/kafka-command-bus';
 import { CALLER, exampleCommand, until, type Effects } from './kafka.testing';
 
 /** Brokers are stopped and started meanwhile, on a busy machine. */

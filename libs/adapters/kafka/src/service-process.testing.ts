@@ -1,6 +1,6 @@
 import { appendFileSync } from 'node:fs';
 import { acceptedReply, connectionTo, openBus } from './kafka.testing';
-import { topicsOf } from './topics';
+import { topicsOf } from './topics/topics';
 
 // A command-service of its own: BROKER PREFIX FILE. Writes the id of each command into the file before it answers.
 // Prints what it warns of.

@@ -1,0 +1,161 @@
+import { KafkaHeaders } from '@nestjs/microservices';
+import { RekeyError, publicErrorOf, type CommandReply, type PublicError } from '@rekey/contracts';
+import { EngineUnavailable, type Clock, type CommandHandler, type VerifyCommand } from '@rekey/ports';
+import type { IHeaders, KafkaMessage, Message } from 'kafkajs';
+import { maybeKept } from './clear-values';
+import { HEADERS, bytesOf, readCommand, type ReadCommand } from '../command-record';
+import type { KafkaLog } from '../connection';
+import { inTime, publicCause, saysTooLarge } from '../failures';
+import type { DeadReason, KafkaObserver } from '../observer';
+import type { Outbox } from '../sending/outbox';
+import type { KafkaTopics } from '../topics/topics';
+
+export interface CommandHandlingOptions {
+  readonly topics: KafkaTopics;
+  readonly handler: CommandHandler;
+  readonly verify: VerifyCommand;
+  /** Whether replies may go to a topic. */
+  readonly allowsReplyTo: (topic: string) => boolean;
+  readonly maxCommandAgeMs: number;
+  readonly outbox: Outbox;
+  readonly clock: Clock;
+  readonly log: KafkaLog;
+  readonly observer: KafkaObserver;
+}
+
+/** What becomes of a command: its reply, and the error where it has no outcome. */
+interface Answer {
+  readonly reply: CommandReply;
+  readonly error?: PublicError;
+}
+
+const FIRST_WAIT_MS = 100;
+const LONGEST_WAIT_MS = 2_000;
+/** By then nobody waits for the reply any more. */
+const REPLY_TIMEOUT_MS = 30_000;
+
+/** The dead letters cannot be reached. */
+class DeadLettersAway extends Error {}
+
+/** Handles records with commands, each until there is nothing left to do about it. */
+export class CommandHandling {
+  constructor(private readonly options: CommandHandlingOptions) {}
+
+  /**
+   * Handles one record: true when it is done with and need not come again, false where the signal came first. Where a
+   * store is away, it tries again and again: the record is neither answered nor given up until it is too old.
+   */
+  async handle(message: KafkaMessage, partition: number, signal: AbortSignal): Promise<boolean> {
+    const { clock, log, observer } = this.options;
+    for (let waitMs = FIRST_WAIT_MS; !signal.aborted; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS))
+      try {
+        await this.handleOnce(message, partition);
+        return true;
+      } catch (error) {
+        const place = { partition, offset: message.offset };
+        if (waitMs === FIRST_WAIT_MS) log.warn({ ...place, err: error }, 'a command waits for what is away');
+        observer.commandWaits?.();
+        await clock.sleep(waitMs, signal);
+      }
+    return false;
+  }
+
+  private async handleOnce(message: KafkaMessage, partition: number): Promise<void> {
+    const { clock, maxCommandAgeMs, allowsReplyTo } = this.options;
+    if (clock.nowMs() - Number(message.timestamp) > maxCommandAgeMs) return this.bury(message, partition, 'too_old');
+    const read = readCommand(message);
+    if (typeof read === 'string') return this.bury(message, partition, read);
+    if (read.reply && !allowsReplyTo(read.reply.topic)) return this.bury(message, partition, 'reply_topic_not_allowed');
+    const answer = await this.answer(read, takenAt(message) ?? clock.nowMs());
+    await this.reply(read, answer);
+  }
+
+  /** Throws where a store is away. */
+  private async answer(read: ReadCommand, timestampMs: number): Promise<Answer> {
+    const { handler, verify, log, observer } = this.options;
+    const { command, record, target } = read;
+    try {
+      const sender = await verify(read.authorization, record, command.id, timestampMs);
+      if (record.key && Buffer.from(record.key).toString('utf8') !== target) throw wrongKey();
+      if (!record.key && target !== undefined) throw wrongKey();
+      const correlationId = sender.correlationId ?? read.correlationId ?? command.id;
+      const { caller, fresh } = sender;
+      const { traceparent } = read;
+      const more = { ...(!fresh && { stale: true as const }), ...(traceparent !== undefined && { traceparent }) };
+      return { reply: await handler({ command, caller, correlationId, ...more }) };
+    } catch (error) {
+      if (isAway(error)) throw error;
+      const known = publicErrorOf(error);
+      if (!known) log.error({ err: error, type: command.type }, 'a command could not be handled');
+      const told = known ?? { code: 'internal' as const, message: 'Something went wrong.' };
+      observer.commandRefused?.(told.code);
+      log.info({ type: command.type, code: told.code }, 'command refused');
+      const nowhere = { replayed: false, revision: -1, position: '' };
+      return { reply: { id: command.id, status: 'rejected', ...nowhere, error: told }, error: told };
+    }
+  }
+
+  /** Its outcome is stored, so a reply that cannot be delivered holds up nobody: its sender may ask again. */
+  private async reply({ reply: address, record, command }: ReadCommand, { reply, error }: Answer): Promise<void> {
+    if (!address) return;
+    const { outbox, clock, log, observer } = this.options;
+    const { correlationId } = record;
+    const message: Message = {
+      key: correlationId ? Buffer.from(correlationId) : null,
+      value: JSON.stringify(reply),
+      headers: {
+        ...(correlationId && { [HEADERS.correlationId]: Buffer.from(correlationId) }),
+        // For Nest's clients: this is the only reply, and whether it is an error to throw.
+        [KafkaHeaders.NEST_IS_DISPOSED]: Buffer.alloc(1),
+        ...(error && { [KafkaHeaders.NEST_ERR]: JSON.stringify(error) }),
+      },
+      ...(address.partition !== undefined && { partition: address.partition }),
+    };
+    try {
+      await inTime(outbox.post(address.topic, message).done, clock, REPLY_TIMEOUT_MS);
+    } catch (failure) {
+      observer.replyUndeliverable?.();
+      log.warn({ topic: address.topic, type: command.type, cause: publicCause(failure) }, 'a reply is undeliverable');
+    }
+  }
+
+  /** Puts a record among the dead letters, without its credential, and without a value that may hold a plain secret. */
+  private async bury(message: KafkaMessage, partition: number, reason: DeadReason): Promise<void> {
+    const { topics, outbox, log, observer } = this.options;
+    const { key, value, offset, timestamp } = message;
+    const kept = { key: key && maybeKept(key) ? key : null, value: value && maybeKept(value) ? value : null };
+    const place = { 'rekey-topic': topics.commands, 'rekey-partition': String(partition), 'rekey-offset': offset };
+    const headers: IHeaders = { 'rekey-reason': reason, ...place, 'rekey-timestamp': timestamp };
+    for (const name of KEPT_HEADERS) {
+      const header = bytesOf(message.headers?.[name]);
+      if (header && maybeKept(header)) headers[name] = header;
+    }
+    try {
+      await outbox.post(topics.dead, { ...kept, headers }).done;
+    } catch (failure) {
+      if (!saysTooLarge(failure)) throw new DeadLettersAway(publicCause(failure));
+      await outbox.post(topics.dead, { key: null, value: null, headers: { 'rekey-reason': reason, ...place } }).done;
+    }
+    observer.deadLettered?.(reason);
+    log.warn({ reason, partition, offset }, 'a record went to the dead letters');
+  }
+}
+
+const LOG_APPEND_TIME = 1;
+
+/** When the broker took a record; undefined where the topic keeps the time that its sender states. */
+const takenAt = (message: KafkaMessage): number | undefined => {
+  const { batchContext } = message as { batchContext?: { timestampType?: number } };
+  return batchContext?.timestampType === LOG_APPEND_TIME ? Number(message.timestamp) : undefined;
+};
+
+const KEPT_HEADERS = [HEADERS.correlationId, HEADERS.replyTopic, HEADERS.replyPartition, 'traceparent'];
+
+const isAway = (error: unknown): boolean =>
+  error instanceof EngineUnavailable ||
+  (error instanceof RekeyError && (error.code === 'unavailable' || error.code === 'timeout'));
+
+const wrongKey = (): RekeyError =>
+  new RekeyError('invalid_request', 'The key of the record must be the application or the domain that data names.', {
+    field: 'key',
+  });

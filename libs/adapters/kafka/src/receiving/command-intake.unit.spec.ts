@@ -1,0 +1,173 @@
+import type { Batch, EachBatchPayload, KafkaMessage, OffsetsByTopicPartition } from 'kafkajs';
+import { CommandIntake } from './command-intake';
+import { logged } from '../kafka.testing';
+
+interface InHand {
+  readonly offset: string;
+  readonly signal: AbortSignal;
+  readonly finish: (done: boolean) => Promise<void>;
+}
+
+const settle = async (): Promise<void> => {
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+};
+
+/** An intake whose records stay in hand until the test finishes them. */
+class Bench {
+  readonly inHand: InHand[] = [];
+  readonly commits: string[] = [];
+  paused = false;
+  failing = 0;
+  readonly intake: CommandIntake;
+
+  constructor(concurrency = 8) {
+    this.intake = new CommandIntake(
+      (message, _partition, signal) =>
+        new Promise((resolve) => {
+          const finish = (done: boolean): Promise<void> => (resolve(done), settle());
+          this.inHand.push({ offset: message.offset, signal, finish });
+        }),
+      concurrency,
+      logged(),
+    );
+  }
+
+  get offsets(): string[] {
+    return this.inHand.map(({ offset }) => offset);
+  }
+
+  of(offset: string): InHand {
+    return this.inHand.findLast((each) => each.offset === offset) as InHand;
+  }
+
+  take(records: [offset: number, key: string | null][], last = records.at(-1)?.[0] ?? 0): void {
+    const messages = records.map(([offset, key]) => ({ offset: String(offset), key: key && Buffer.from(key) }));
+    this.intake.take({
+      batch: {
+        topic: 't',
+        partition: 0,
+        messages: messages as KafkaMessage[],
+        lastOffset: () => String(last),
+      } as Batch,
+      pause: () => ((this.paused = true), () => (this.paused = false)),
+      commitOffsetsIfNecessary: async (offsets: OffsetsByTopicPartition) => {
+        if (this.failing > 0) {
+          this.failing--;
+          throw new Error('The group is balanced anew.');
+        }
+        this.commits.push(offsets.topics[0]?.partitions[0]?.offset ?? '');
+      },
+    } as unknown as EachBatchPayload);
+  }
+}
+
+describe('records that are taken', () => {
+  it('are handled in order by key, side by side otherwise, and up to the limit', async () => {
+    const bench = new Bench(3);
+    bench.take([
+      [0, 'a'],
+      [1, 'a'],
+      [2, 'b'],
+      [3, null],
+      [4, null],
+    ]);
+    expect(bench.offsets).toEqual(['0', '2', '3']);
+    await bench.of('2').finish(true);
+    expect(bench.offsets).toEqual(['0', '2', '3', '4']);
+    await bench.of('0').finish(true);
+    expect(bench.offsets).toEqual(['0', '2', '3', '4', '1']);
+  });
+
+  it('are committed up to the first that is not done, and to the end of what was fetched', async () => {
+    const bench = new Bench();
+    bench.take(
+      [
+        [0, 'a'],
+        [1, 'b'],
+        [5, 'c'],
+      ],
+      7,
+    );
+    await bench.of('1').finish(true);
+    await bench.of('5').finish(true);
+    expect(bench.commits).toEqual([]);
+    await bench.of('0').finish(true);
+    expect(bench.commits).toEqual(['8']);
+  });
+
+  it('are not committed where one was given up', async () => {
+    const bench = new Bench();
+    bench.take([
+      [0, 'a'],
+      [1, 'b'],
+    ]);
+    await bench.of('0').finish(false);
+    await bench.of('1').finish(true);
+    expect(bench.commits).toEqual([]);
+  });
+
+  it('are committed later where that failed', async () => {
+    const bench = new Bench();
+    bench.failing = 1;
+    bench.take([[0, 'a']]);
+    await bench.of('0').finish(true);
+    expect(bench.commits).toEqual([]);
+    while (bench.commits.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(bench.commits).toEqual(['1']);
+  });
+
+  it('belong to another when the group is balanced anew: none is begun or committed, and keys stay in order', async () => {
+    const bench = new Bench();
+    bench.take([
+      [0, 'a'],
+      [1, 'a'],
+      [2, 'b'],
+    ]);
+    const [first] = bench.inHand;
+    bench.intake.beginAnew();
+    expect(first?.signal.aborted).toBe(true);
+    bench.take([
+      [0, 'a'],
+      [1, 'a'],
+    ]);
+    expect(bench.offsets).toEqual(['0', '2']);
+    await first?.finish(true);
+    expect(bench.commits).toEqual([]);
+    expect(bench.offsets).toEqual(['0', '2', '0']);
+    await bench.of('0').finish(true);
+    await bench.of('1').finish(true);
+    expect(bench.commits).toEqual(['1', '2']);
+  });
+
+  it('are as many as fit; then no more are fetched until half of them are done', async () => {
+    const bench = new Bench(1_000);
+    bench.take(Array.from({ length: 600 }, (_, offset) => [offset, null]));
+    expect(bench.paused).toBe(true);
+    for (let offset = 0; offset < 343; offset++) await bench.of(String(offset)).finish(true);
+    expect(bench.paused).toBe(true);
+    await bench.of('343').finish(true);
+    expect(bench.paused).toBe(false);
+  });
+
+  it('are fetched again after the group was balanced anew, if they were held back', () => {
+    const bench = new Bench();
+    bench.take(Array.from({ length: 600 }, (_, offset) => [offset, null]));
+    bench.intake.beginAnew();
+    expect(bench.paused).toBe(false);
+  });
+
+  it('are finished and committed at the end where they are in hand; the others are left', async () => {
+    const bench = new Bench(1);
+    bench.take([
+      [0, 'a'],
+      [1, 'b'],
+    ]);
+    const closed = bench.intake.close();
+    expect(bench.of('0').signal.aborted).toBe(true);
+    bench.take([[2, 'c']]);
+    await bench.of('0').finish(true);
+    await closed;
+    expect(bench.offsets).toEqual(['0']);
+    expect(bench.commits).toEqual(['1']);
+  });
+});

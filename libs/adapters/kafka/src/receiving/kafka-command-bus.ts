@@ -1,0 +1,128 @@
+import { RekeyError, type CommandReply } from '@rekey/contracts';
+import {
+  CommandBus,
+  type Clock,
+  type CommandHandler,
+  type CommandRequest,
+  type SignCommand,
+  type VerifyCommand,
+} from '@rekey/ports';
+import { CommandHandling } from './command-handling';
+import { CommandIntake } from './command-intake';
+import { CommandServer } from './command-server';
+import type { KafkaConnection } from '../connection';
+import { KafkaCommandSender } from '../sending/kafka-command-sender';
+import type { KafkaObserver } from '../observer';
+import { Outbox } from '../sending/outbox';
+import { TopicDirectory, type KafkaTopics } from '../topics/topics';
+
+export interface KafkaCommandBusOptions {
+  readonly connection: KafkaConnection;
+  readonly topics: KafkaTopics;
+  readonly clock: Clock;
+  /** For a process that sends commands. */
+  readonly sign?: SignCommand;
+  /** For a process that handles them. */
+  readonly verify?: VerifyCommand;
+  /** `kafka.replyTopics`: patterns of topics that replies may go to, `*` for any characters. Default: the own one. */
+  readonly replyTopics?: readonly string[];
+  /** A command that has waited longer goes to the dead letters. Default: a day. */
+  readonly maxCommandAgeMs?: number;
+  /** How many commands are handled at the same time; default 64. */
+  readonly concurrency?: number;
+  /** Names this process among all senders; default: a random one. */
+  readonly instance?: string;
+  readonly observer?: KafkaObserver;
+}
+
+const MAX_COMMAND_AGE_MS = 24 * 3_600_000;
+const CONCURRENCY = 64;
+
+/**
+ * Commands and replies over Kafka. Nothing here waits for a broker to start: what cannot be done yet is said by
+ * `status`, and done as soon as it can be.
+ */
+export class KafkaCommandBus extends CommandBus {
+  private readonly directory: TopicDirectory;
+  private readonly outbox: Outbox;
+  private readonly sender: KafkaCommandSender | undefined;
+  private server: CommandServer | undefined;
+  private closed = false;
+  private ended: Promise<void> | undefined;
+
+  private constructor(private readonly options: KafkaCommandBusOptions) {
+    super();
+    const { connection, sign } = options;
+    this.directory = new TopicDirectory(connection);
+    this.outbox = new Outbox(connection, this.directory);
+    if (sign)
+      this.sender = KafkaCommandSender.open({ ...options, sign }, { directory: this.directory, outbox: this.outbox });
+  }
+
+  static open(options: KafkaCommandBusOptions): KafkaCommandBus {
+    return new KafkaCommandBus(options);
+  }
+
+  async send(request: CommandRequest, timeoutMs: number): Promise<CommandReply> {
+    if (this.closed) throw new RekeyError('unavailable', 'Commands are not taken now.');
+    if (!this.sender) throw new Error('This bus has no key to sign commands with.');
+    return this.sender.send(request, timeoutMs);
+  }
+
+  async serve(handler: CommandHandler): Promise<void> {
+    const { connection, topics, clock, verify, observer = {} } = this.options;
+    if (this.server) throw new Error('The bus has a handler.');
+    if (this.closed) throw new Error('The bus is closed.');
+    if (!verify) throw new Error('This bus knows no senders of commands.');
+    const handling = new CommandHandling({
+      topics,
+      handler,
+      verify,
+      clock,
+      observer,
+      allowsReplyTo: replyRule(topics, this.options.replyTopics ?? [topics.reply]),
+      maxCommandAgeMs: this.options.maxCommandAgeMs ?? MAX_COMMAND_AGE_MS,
+      outbox: this.outbox,
+      log: connection.log,
+    });
+    const intake = new CommandIntake(
+      (message, partition, signal) => handling.handle(message, partition, signal),
+      this.options.concurrency ?? CONCURRENCY,
+      connection.log,
+    );
+    this.server = new CommandServer({ connection, topics, directory: this.directory, intake, observer });
+  }
+
+  /** Whether commands can be sent and handled now, as far as this process does; public text. */
+  async status(): Promise<{ readonly ready: boolean; readonly cause?: string }> {
+    const { topics } = this.options;
+    const own = [...(this.sender ? [topics.reply] : []), ...(this.server ? [topics.dead] : [])];
+    const there = await this.directory.status([topics.commands, ...own]);
+    if (!there.ready) return there;
+    if (this.sender && !this.sender.joined) return { ready: false, cause: 'replies are not read yet' };
+    if (this.server && !this.server.joined) return { ready: false, cause: 'commands are not consumed yet' };
+    return there;
+  }
+
+  close(): Promise<void> {
+    this.closed = true;
+    this.ended ??= this.end();
+    return this.ended;
+  }
+
+  private async end(): Promise<void> {
+    await Promise.all([this.server?.close(), this.sender?.close()]);
+    await this.outbox.close();
+    await this.directory.close();
+  }
+}
+
+/** Never to a topic of Rekey's own that is read by others than senders. */
+const replyRule = (topics: KafkaTopics, patterns: readonly string[]): ((topic: string) => boolean) => {
+  const own = new Set([topics.commands, topics.dead, topics.events, topics.notifications]);
+  const expressions = patterns.map((pattern) => {
+    const parts = pattern.split('*').map((part) => part.replaceAll(/[^\w-]/g, String.raw`\$&`));
+    return new RegExp(`^${parts.join('[\\w.-]*')}$`);
+  });
+  return (topic) => !own.has(topic) && expressions.some((expression) => expression.test(topic));
+};

@@ -1,0 +1,95 @@
+import { RekeyError, type CommandReply } from '@rekey/contracts';
+import type { Clock, CommandRequest, SignCommand } from '@rekey/ports';
+import { randomUUID } from 'node:crypto';
+import { CommandSender } from './command-sender';
+import type { KafkaConnection } from '../connection';
+import type { KafkaObserver } from '../observer';
+import { Outbox } from './outbox';
+import { ReplyReader } from './reply-reader';
+import { TopicDirectory, type KafkaTopics } from '../topics/topics';
+
+export interface KafkaCommandSenderOptions {
+  readonly connection: KafkaConnection;
+  readonly topics: KafkaTopics;
+  readonly clock: Clock;
+  readonly sign: SignCommand;
+  /** Names this process among all senders; default: a random one. */
+  readonly instance?: string;
+  readonly observer?: KafkaObserver;
+}
+
+/** Of a bus, where a sender is a part of one. */
+interface Shared {
+  readonly directory: TopicDirectory;
+  readonly outbox: Outbox;
+}
+
+/**
+ * The sending side of `KafkaCommandBus`, which can also stand alone: without all that handling commands needs. Nothing
+ * here waits for a broker to start; `status` says what cannot be done yet.
+ */
+export class KafkaCommandSender {
+  private readonly directory: TopicDirectory;
+  private readonly outbox: Outbox;
+  private readonly sender: CommandSender;
+  private readonly reader: ReplyReader;
+  private closed = false;
+  private ended: Promise<void> | undefined;
+
+  private constructor(
+    private readonly options: KafkaCommandSenderOptions,
+    private readonly shared?: Shared,
+  ) {
+    const { connection, topics, clock, sign } = options;
+    this.directory = shared?.directory ?? new TopicDirectory(connection);
+    this.outbox = shared?.outbox ?? new Outbox(connection, this.directory);
+    const sender = new CommandSender({ topics, sign, outbox: this.outbox, clock, log: connection.log });
+    this.sender = sender;
+    this.reader = new ReplyReader({
+      connection,
+      topics,
+      directory: this.directory,
+      instance: options.instance ?? randomUUID(),
+      observer: options.observer ?? {},
+      onReply: (message) => sender.take(message),
+    });
+  }
+
+  static open(options: KafkaCommandSenderOptions, shared?: Shared): KafkaCommandSender {
+    return new KafkaCommandSender(options, shared);
+  }
+
+  /** See `CommandBus.send`. */
+  async send(request: CommandRequest, timeoutMs: number): Promise<CommandReply> {
+    if (this.closed) throw new RekeyError('unavailable', 'Commands are not taken now.');
+    return this.sender.send(request, this.reader, timeoutMs);
+  }
+
+  /** Whether commands can be sent now, and their replies read; public text. */
+  async status(): Promise<{ readonly ready: boolean; readonly cause?: string }> {
+    const { commands, reply } = this.options.topics;
+    const there = await this.directory.status([commands, reply]);
+    return there.ready && !this.joined ? { ready: false, cause: 'replies are not read yet' } : there;
+  }
+
+  /** Whether replies are read. */
+  get joined(): boolean {
+    return this.reader.joined;
+  }
+
+  /** Takes nothing new; resolves when all that was sent has its reply, or its time is up. */
+  close(): Promise<void> {
+    this.closed = true;
+    this.ended ??= this.end();
+    return this.ended;
+  }
+
+  private async end(): Promise<void> {
+    await this.sender.idle();
+    await this.reader.close();
+    // What is the bus's is closed by the bus.
+    if (this.shared) return;
+    await this.outbox.close();
+    await this.directory.close();
+  }
+}

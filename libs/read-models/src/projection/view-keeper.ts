@@ -1,0 +1,246 @@
+import { EngineUnavailable, type Build, type CollectionName, type Pointer, type Position } from '@rekey/ports';
+import { LeaseWatch, nextPointer, planBuilds, type Plan, type Situation } from './build-plan';
+import type { Feed } from './feed';
+import { LeasedFeed, type Log } from './leased-feed';
+import { beginRebuild, makeBuild } from './new-build';
+import { Projection } from './projection';
+import type { BuildStatus, ProjectorOptions } from './projector';
+import type { View } from '../views/view';
+
+const LOOK_EVERY_MS = 2_000;
+/** What fails for less long is not told. */
+const FAILING_MS = 10_000;
+
+interface Running {
+  readonly projection: Projection;
+  readonly feed: LeasedFeed;
+  readonly ending: AbortController;
+  readonly done: Promise<void>;
+}
+
+/** Keeps one view: its builds, and which of them answers. */
+export class ViewKeeper {
+  private readonly runs = new Map<CollectionName, Running>();
+  private readonly leases = new LeaseWatch();
+  /** Builds that were lost or put back under this process: should one appear again, nobody knows what is in it. */
+  private readonly doubtful = new Set<CollectionName>();
+  private candidate: Build | undefined;
+  private identity: string | undefined;
+  private pointerSeen = { revision: -1, sinceMs: 0 };
+  private wake: () => void = () => undefined;
+  private woken = false;
+  private switching: Promise<void> | undefined;
+  /** The candidate has moved since the stores were looked at. */
+  private movedSince = false;
+  /** Monotonic time of the latest look that succeeded. */
+  private lookedAtMs = -Infinity;
+
+  constructor(
+    readonly view: View,
+    private readonly owner: string,
+    private readonly feed: Feed,
+    private readonly options: ProjectorOptions,
+    private readonly log: Log,
+  ) {}
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      this.woken = false;
+      try {
+        await this.look();
+        this.lookedAtMs = this.options.clock.monotonicMs();
+      } catch (error) {
+        const text = error instanceof EngineUnavailable ? 'a store is away' : 'looking after builds failed';
+        this.log.warn({ view: this.view.name, err: error }, text);
+      }
+      await this.pause(signal);
+    }
+    await Promise.all([...this.runs.keys()].map((collection) => this.end(collection)));
+    await this.switching;
+  }
+
+  async rebuild(): Promise<CollectionName> {
+    const { store, readModels } = this.options;
+    const collection = await beginRebuild(store, readModels, this.view, this.log);
+    this.lookNow();
+    return collection;
+  }
+
+  /** Whether it does its part for the view: keeps it, or stands by for whoever does. */
+  health(): { readonly ready: boolean; readonly cause?: string } {
+    const unseenMs = this.options.clock.monotonicMs() - this.lookedAtMs;
+    if (unseenMs > FAILING_MS) return { ready: false, cause: 'the stores cannot be looked at' };
+    const isFailing = [...this.runs.values()].some(({ feed }) => feed.failingForMs > FAILING_MS);
+    return isFailing ? { ready: false, cause: 'projecting fails, and is tried again' } : { ready: true };
+  }
+
+  async status(builds: readonly Build[], head: Position): Promise<BuildStatus[]> {
+    const pointer = await this.options.readModels.pointer(this.view.name);
+    return builds
+      .filter((build) => build.view === this.view.name && build.version === this.view.version)
+      .map(({ view, version, collection, checkpoint, target, owner }) => {
+        const run = this.runs.get(collection);
+        return {
+          view,
+          version,
+          collection,
+          active: pointer?.collection === collection,
+          ready: checkpoint >= target,
+          checkpoint,
+          head,
+          owner,
+          owned: run?.feed.isOwner ?? false,
+          parkedStreams: run?.projection.parked ?? 0,
+        };
+      });
+  }
+
+  // ── Looking after builds ───────────────────────────────────────────────────────────────────────────────────────
+
+  private async look(): Promise<void> {
+    const situation = await this.situation();
+    if (this.identity !== undefined && this.identity !== situation.identity) {
+      this.log.warn({ view: this.view.name }, 'the event store has another history: the view is built anew');
+      await Promise.all([...this.runs.keys()].map((collection) => this.end(collection)));
+      this.feed.reset();
+    }
+    this.identity = situation.identity;
+    const plan = planBuilds(situation);
+    for (const collection of this.runs.keys()) if (!plan.run.includes(collection)) await this.end(collection);
+    await this.drop(plan, situation.pointer);
+    if (plan.create) {
+      await makeBuild(this.options.readModels, this.view, situation, this.log);
+      return this.lookNow();
+    }
+    this.candidate = situation.builds.find((build) => build.collection === plan.candidate);
+    for (const collection of plan.run) if (!this.runs.has(collection)) this.begin(collection);
+    this.trySwitch();
+    for (const run of this.runs.values()) await this.replayAsked(run);
+  }
+
+  /** Takes up what was asked of parked streams, each between two pages. */
+  private async replayAsked({ projection, feed }: Running): Promise<void> {
+    if (!feed.isOwner) return;
+    await projection.eachAsked(async (asked) => {
+      const done = await feed.between(async (checkpoint) => {
+        await projection.answer(asked, checkpoint, this.options.clock.now());
+        return true;
+      });
+      return done ?? false;
+    });
+  }
+
+  private async situation(): Promise<Situation> {
+    const { store, readModels, clock } = this.options;
+    const identity = await store.identity();
+    const [pointer, found] = await Promise.all([readModels.pointer(this.view.name), readModels.builds(this.view.name)]);
+    await this.dropDoubtful(found);
+    const builds = found.filter((build) => !this.doubtful.has(build.collection));
+    const head = await store.head();
+    const nowMs = clock.monotonicMs();
+    const revision = pointer?.revision ?? 0;
+    if (revision !== this.pointerSeen.revision) this.pointerSeen = { revision, sinceMs: nowMs };
+    const lifeless = new Set(
+      builds.filter((build) => this.leases.isLifeless(build, this.owner, nowMs)).map((build) => build.collection),
+    );
+    const pointerAgeMs = nowMs - this.pointerSeen.sinceMs;
+    return { version: this.view.version, identity, head, pointer, builds, pointerAgeMs, lifeless };
+  }
+
+  private async drop({ drop }: Plan, pointer: Pointer | null): Promise<void> {
+    const { readModels } = this.options;
+    for (const collection of drop) {
+      await readModels.dropBuild(collection);
+      this.log.info({ view: this.view.name, collection }, 'a build was dropped');
+    }
+    if (pointer?.previous === undefined || !drop.includes(pointer.previous)) return;
+    const { previous: _previous, ...rest } = pointer;
+    await readModels.switchPointer({ ...rest, revision: pointer.revision + 1 });
+  }
+
+  private begin(collection: CollectionName): void {
+    const { store, readModels, clock, around, onParked } = this.options;
+    const { view, owner, log } = this;
+    const projection = new Projection({ store, readModels, view, collection, log, around, onParked });
+    const onAdvanced = (checkpoint: Position): void => {
+      if (collection === this.candidate?.collection && checkpoint >= this.candidate.target) this.trySwitch();
+    };
+    const feed = new LeasedFeed({
+      readModels,
+      clock,
+      feed: this.feed,
+      collection,
+      view: view.name,
+      owner,
+      work: projection,
+      onAdvanced,
+      log,
+    });
+    const ending = new AbortController();
+    const done = feed.run(ending.signal).then((end) => {
+      this.runs.delete(collection);
+      if (end === 'stopped') return;
+      this.doubtful.add(collection);
+      this.log.error({ view: view.name, collection, end }, 'a build is lost, a new one is made');
+      this.lookNow();
+    });
+    this.runs.set(collection, { projection, feed, ending, done });
+  }
+
+  private async end(collection: CollectionName): Promise<void> {
+    const run = this.runs.get(collection);
+    run?.ending.abort();
+    await run?.done;
+  }
+
+  /**
+   * A build that was put back to an older copy is not gone on with: documents may have been folded from what was there
+   * before. Nobody else may take it up either, so it is dropped before anything else happens.
+   */
+  private async dropDoubtful(builds: readonly Build[]): Promise<void> {
+    for (const { collection } of builds)
+      if (this.doubtful.has(collection)) await this.options.readModels.dropBuild(collection);
+  }
+
+  // ── Switching ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Lets the candidate answer, if it has come far enough. Called whenever it has moved. */
+  private trySwitch(): void {
+    if (this.candidate === undefined) return;
+    this.movedSince = true;
+    this.switching ??= this.switchTo(this.candidate.collection)
+      .catch((error: unknown) => this.log.warn({ view: this.view.name, err: error }, 'the switch waits'))
+      .finally(() => {
+        this.switching = undefined;
+      });
+  }
+
+  private async switchTo(candidate: CollectionName): Promise<void> {
+    const { readModels } = this.options;
+    for (;;) {
+      this.movedSince = false;
+      const situation = await this.situation();
+      const pointer = nextPointer(candidate, situation);
+      if (!pointer && this.movedSince) continue;
+      if (!pointer || !(await readModels.switchPointer(pointer))) return;
+      if (pointer.collection !== candidate) continue;
+      this.candidate = undefined;
+      this.log.info({ view: this.view.name, collection: candidate, version: pointer.version }, 'a new build answers');
+      return this.lookNow();
+    }
+  }
+
+  private lookNow(): void {
+    this.woken = true;
+    this.wake();
+  }
+
+  private async pause(signal: AbortSignal): Promise<void> {
+    if (this.woken) return;
+    const awake = new AbortController();
+    this.wake = () => awake.abort();
+    signal.addEventListener('abort', this.wake, { once: true });
+    if (!this.woken && !signal.aborted) await this.options.clock.sleep(LOOK_EVERY_MS, awake.signal);
+    signal.removeEventListener('abort', this.wake);
+  }
+}
