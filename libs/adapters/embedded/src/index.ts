@@ -6,5 +6,4 @@ export { NewerSchema } from './sqlite-errors';
 export * from './sqlite-read-models';
 export { SqliteEventStore } from './sqlite-event-store';
 export * from './sqlite-outcomes';
-export * from './webhook-event-publisher';
 export * from './sqlite-jobs';
