@@ -6,6 +6,7 @@ import { commandBus } from './engines';
 import { part } from './part';
 import { Service } from './service';
 import { Setting } from './setting';
+import type { ShutdownStep } from './shutdown';
 import { Views } from './shared';
 
 const DAY_MS = 86_400_000;
@@ -30,9 +31,11 @@ export class CommandService extends Service {
     this.purgeNow();
   }
 
-  async stop(): Promise<void> {
-    this.cancelPurge();
-    await this.bus.close();
+  stopSteps(): readonly ShutdownStep[] {
+    return [
+      { name: 'outcome purge', run: () => this.cancelPurge() },
+      { name: 'command bus', run: () => this.bus.close() },
+    ];
   }
 
   /** Outcomes are kept for as long as a command may come again, and not for ever. */

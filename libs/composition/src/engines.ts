@@ -16,6 +16,7 @@ import { Clock, CommandBus, EventStore, Jobs, Outcomes, ReadModels, SystemClock 
 import { kafkaConnectionOf, kafkaTopicsOf, maxCommandAgeMsOf, replyTopicsOf, signerOf, verifierOf } from './kafka';
 import { part } from './part';
 import { Setting } from './setting';
+import type { ShutdownStep } from './shutdown';
 
 /** A connection that several adapters share, made when the first of them asks for it. */
 class Shared<T extends { close(): Promise<void> }> {
@@ -37,9 +38,9 @@ class Shared<T extends { close(): Promise<void> }> {
 abstract class Sqlite extends Shared<SqliteDatabase> {}
 abstract class Mongo extends Shared<MongoDatabase> {}
 
-/** What the process is connected to beside the ports themselves; closed after them. */
+/** Connections that several ports share; closed after the ports. */
 export abstract class Connections {
-  abstract close(): Promise<void>;
+  abstract stopSteps(): readonly ShutdownStep[];
 }
 
 /** What a choice of the configuration has made sure of. */
@@ -129,10 +130,10 @@ export const engines: readonly Provider[] = [
     return new Shared(() => new MongoDatabase({ uri: given(config.secrets.mongodb, 'mongodb.uri'), database }));
   }),
   part(Connections, [Sqlite, Mongo], (sqlite, mongo) => ({
-    close: async () => {
-      await mongo.close();
-      await sqlite.close();
-    },
+    stopSteps: () => [
+      { name: 'MongoDB connection', run: () => mongo.close() },
+      { name: 'SQLite database', run: () => sqlite.close() },
+    ],
   })),
   part(EventStore, [Setting, Clock, Sqlite], eventStoreOf),
   part(ReadModels, [Setting, Sqlite, Mongo], readModelsOf),

@@ -10,6 +10,7 @@ import { part } from './part';
 import { Service } from './service';
 import { Setting } from './setting';
 import { Views } from './shared';
+import type { ShutdownStep } from './shutdown';
 
 /** The channels that are enabled. */
 abstract class Channels {
@@ -42,10 +43,12 @@ export class ExpiryWatcherService extends Service {
     return watcher.start();
   }
 
-  async stop(): Promise<void> {
-    await this.watcher.stop();
-    await this.jobs.close();
-    await this.channels.close();
+  stopSteps(): readonly ShutdownStep[] {
+    return [
+      { name: 'expiry watcher', run: () => this.watcher.stop() },
+      { name: 'jobs', run: () => this.jobs.close() },
+      { name: 'notification channels', run: () => this.channels.close() },
+    ];
   }
 }
 

@@ -9,6 +9,7 @@ import { part } from './part';
 import { Service } from './service';
 import { Setting } from './setting';
 import { Views } from './shared';
+import type { ShutdownStep } from './shutdown';
 
 const MINUTE_MS = 60_000;
 
@@ -78,9 +79,11 @@ export class GatewayService extends Service {
     this.ending.abort();
   }
 
-  async stop(): Promise<void> {
-    await this.bus.close();
-    await this.usage.stop();
+  stopSteps(): readonly ShutdownStep[] {
+    return [
+      { name: 'command bus', run: () => this.bus.close() },
+      { name: 'usage recorder', run: () => this.usage.stop() },
+    ];
   }
 }
 

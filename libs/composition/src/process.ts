@@ -22,7 +22,8 @@ import 'reflect-metadata';
 import { PlainFastifyAdapter } from './fastify-adapter';
 import { GatewayService } from './gateway';
 import { SERVICES, Setting, type ServiceName } from './setting';
-import { SystemModule } from './system';
+import { runShutdown, type ShutdownStep } from './shutdown';
+import { System, SystemModule } from './system';
 import { VERSION } from './version';
 
 const READY_TIMEOUT_MS = 60_000;
@@ -43,7 +44,7 @@ export interface Process {
   listen(): Promise<string>;
   /** Resolves true when every part can do its work, false where that takes too long. */
   ready(): Promise<boolean>;
-  /** Finishes what is in hand and lets go of the folder. */
+  /** Finishes work in progress and releases the folder. Throws `ShutdownError` after the last step if a step failed. */
   close(): Promise<void>;
 }
 
@@ -76,6 +77,25 @@ export const createProcess = async ({ config, services, logTo }: ProcessOptions)
     throw new ConfigError(['adapters.bus: services in processes of their own need kafka']);
   const folder = path.resolve(config.storage.path);
   const unlock = alone ? lockFolder(folder) : (): void => undefined;
+  try {
+    return await assemble({ config, services, logTo }, { alone, folder, unlock });
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+};
+
+interface Folder {
+  readonly folder: string;
+  /** Whether this process holds the lock of the folder. */
+  readonly alone: boolean;
+  readonly unlock: () => void;
+}
+
+const assemble = async (
+  { config, services, logTo }: ProcessOptions,
+  { folder, alone, unlock }: Folder,
+): Promise<Process> => {
   const keys = ensureKeys(folder, config.access);
   const name = alone ? 'standalone' : services.join('+');
   const logger = createLogger({ level: config.logging.level, ...(logTo && { to: logTo }) });
@@ -131,9 +151,21 @@ export const createProcess = async ({ config, services, logTo }: ProcessOptions)
       return false;
     },
     close: async () => {
-      await app.close();
-      await tracing?.stop();
-      unlock();
+      const system = app.get(System);
+      const steps: readonly ShutdownStep[] = [
+        ...system.drainSteps(),
+        { name: 'HTTP server', run: () => app.close() },
+        ...system.stopSteps(),
+        { name: 'tracing', run: () => tracing?.stop() },
+        // Last: once it is released, another process may open the folder.
+        { name: 'folder lock', run: unlock },
+      ];
+      try {
+        await runShutdown(steps);
+      } catch (error) {
+        log.error({ err: error }, 'shutdown failed');
+        throw error;
+      }
     },
   };
 };

@@ -7,6 +7,7 @@ import { kafkaConnectionOf, kafkaTopicsOf } from './kafka';
 import { part } from './part';
 import { Service } from './service';
 import { Setting } from './setting';
+import type { ShutdownStep } from './shutdown';
 
 /** Where events are told of to the world outside: on Kafka, where there is one. */
 abstract class Publication {
@@ -33,9 +34,11 @@ export class ProjectorService extends Service {
     return this.projector.start();
   }
 
-  async stop(): Promise<void> {
-    await this.projector.stop();
-    await this.publication.publisher?.close();
+  stopSteps(): readonly ShutdownStep[] {
+    return [
+      { name: 'projector', run: () => this.projector.stop() },
+      { name: 'event publisher', run: () => this.publication.publisher?.close() },
+    ];
   }
 }
 

@@ -23,13 +23,15 @@ export const runProcess = async (
   }
 };
 
-/** Finishes what is in hand; a second signal of the same kind ends the process at once. */
+/** Shuts down; exit code 1 if a step failed. A second signal of the same kind ends the process at once. */
 const end = async (made: Process): Promise<void> => {
   try {
     await made.close();
     process.exit(0);
   } catch (error) {
-    process.stderr.write(`Rekey could not end cleanly: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(
+      `Rekey did not shut down cleanly: ${error instanceof Error ? error.message : String(error)}\n`,
+    );
     process.exit(1);
   }
 };

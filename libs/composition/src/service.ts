@@ -1,11 +1,13 @@
-/** One of the services that a process is. Its parts wait by themselves for engines that are away. */
+import type { ShutdownStep } from './shutdown';
+
+/** One of the services of a process. Starts while an engine is unavailable; its parts retry on their own. */
 export abstract class Service {
-  /** Begins its work. Routes are there when it resolves, for the port is opened then. */
+  /** Starts the service. Its routes must be registered when this resolves, because the port opens next. */
   abstract start(): Promise<void>;
 
-  /** Before the port is closed: no new work, and streams end. */
+  /** Called before the port closes: refuse new work and end open streams. */
   drain(): void {}
 
-  /** Finishes what is in hand. */
-  abstract stop(): Promise<void>;
+  /** Steps that finish work in progress and release what the service holds, in order. */
+  abstract stopSteps(): readonly ShutdownStep[];
 }

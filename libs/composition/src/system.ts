@@ -3,9 +3,7 @@ import {
   Injectable,
   Module,
   Optional,
-  type BeforeApplicationShutdown,
   type DynamicModule,
-  type OnApplicationShutdown,
   type OnModuleInit,
   type Provider,
 } from '@nestjs/common';
@@ -21,6 +19,7 @@ import { ProjectorService, projector } from './projector';
 import type { Service } from './service';
 import { SERVICES, Setting, type ServiceName } from './setting';
 import { Views, shared } from './shared';
+import type { ShutdownStep } from './shutdown';
 
 const READY = { ready: true } as const;
 /** No command has this id (RFC 9562 §5.9). */
@@ -39,9 +38,9 @@ abstract class Services {
   abstract readonly all: readonly Service[];
 }
 
-/** Starts the services of a process in the order in which they need each other, and ends them in the other. */
+/** Starts the services of a process in the order in which they need each other, and says how to stop them. */
 @Injectable()
-export class System implements OnModuleInit, BeforeApplicationShutdown, OnApplicationShutdown {
+export class System implements OnModuleInit {
   constructor(
     @Inject(Setting) private readonly setting: Setting,
     @Inject(Clock) private readonly clock: Clock,
@@ -66,19 +65,24 @@ export class System implements OnModuleInit, BeforeApplicationShutdown, OnApplic
     this.watchViews();
   }
 
-  /** Before the port is closed: nobody sends new work here, and streams end. */
-  beforeApplicationShutdown(): void {
-    this.health.stop();
-    for (const service of this.services.all) service.drain();
+  /** Steps to run before the port closes: readiness turns off, so that no new work arrives, and streams end. */
+  drainSteps(): readonly ShutdownStep[] {
+    return [
+      { name: 'readiness', run: () => this.health.stop() },
+      ...this.services.all.map((service) => ({ name: service.constructor.name, run: () => service.drain() })),
+    ];
   }
 
-  async onApplicationShutdown(): Promise<void> {
-    for (const service of this.services.all.toReversed()) await service.stop();
-    for (const view of this.views.inUse.values()) view.stop();
-    await this.outcomes.close();
-    await this.readModels.close();
-    await this.store.close();
-    await this.connections.close();
+  /** Steps to run after the port is closed: services in reverse order of their start, then what they work on. */
+  stopSteps(): readonly ShutdownStep[] {
+    return [
+      ...this.services.all.toReversed().flatMap((service) => service.stopSteps()),
+      ...[...this.views.inUse].map(([name, view]) => ({ name: `view ${name}`, run: () => view.stop() })),
+      { name: 'outcomes', run: () => this.outcomes.close() },
+      { name: 'read models', run: () => this.readModels.close() },
+      { name: 'event store', run: () => this.store.close() },
+      ...this.connections.stopSteps(),
+    ];
   }
 
   /** What a process without an API answers. */
