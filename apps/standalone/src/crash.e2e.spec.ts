@@ -1,4 +1,4 @@
-import { Projector, VIEWS } from '@rekey/read-models';
+import { Projections, Projector, VIEWS } from '@rekey/read-models';
 import { SystemClock } from '@rekey/ports';
 import { randomInt } from 'node:crypto';
 import path from 'node:path';
@@ -118,7 +118,9 @@ it(
 it('has views that equal those that a projector makes anew', async () => {
   const stores = await OpenStores.open(data);
   const { store, readModels } = stores;
-  const projector = new Projector({ store, readModels, clock: new SystemClock(), name: 'standalone' });
+  const clock = new SystemClock();
+  const projector = new Projector({ store, readModels, clock, name: 'standalone' });
+  const projections = new Projections({ store, readModels, clock });
   const documents = async (collection: string) => {
     const found = await readModels.find(collection, { limit: 1_000_000 });
     return new Map(found.map((document) => [document._id, document]));
@@ -126,7 +128,7 @@ it('has views that equal those that a projector makes anew', async () => {
   await projector.start();
   for (const { name } of VIEWS) {
     const before = (await readModels.pointer(name))?.collection ?? '';
-    const anew = await projector.rebuild(name);
+    const anew = await projections.rebuild(name, 'tests');
     await eventually(async () => (await readModels.pointer(name))?.collection === anew);
     expect(await documents(anew)).toEqual(await documents(before));
   }

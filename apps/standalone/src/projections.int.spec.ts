@@ -117,7 +117,7 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
       const standby = await start({ name: 'standby' });
       for (const projector of [keeper, standby]) await eventually(() => !ready(projector).includes(false));
       expect(ready(standby)).toHaveLength(VIEW_NAMES.length);
-      expect((await standby.status()).some(({ owned }) => owned)).toBe(false);
+      expect((await others.projections().list()).every(({ owner }) => owner === 'keeper')).toBe(true);
     });
 
     it('does not where a store is away for long, nor where projecting fails; and does again', async () => {

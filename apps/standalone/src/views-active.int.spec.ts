@@ -168,10 +168,10 @@ describe('ActiveView under load', () => {
   });
 
   it('nor while builds are made anew beside it and take over', async () => {
-    const projector = await project('one');
+    await project('one');
     await begin();
     for (let round = 0; round < 4; round++) {
-      const collection = await projector.rebuild('authentication');
+      const collection = await stores.rebuild('authentication');
       await eventually(async () => (await active()) === collection);
       await acknowledgedMore(30);
       await eventually(async () => (await stores.readModels.pointer('authentication'))?.previous === undefined);
@@ -216,7 +216,7 @@ describe('ActiveView under load', () => {
   });
 
   it('a reader that starts waits for all that had happened', async () => {
-    const projector = await project('one');
+    await project('one');
     await begin();
     for (let round = 0; round < 10; round++) {
       const fresh = await open();
@@ -229,7 +229,7 @@ describe('ActiveView under load', () => {
       });
       await acknowledgedMore(3);
     }
-    expect(await projector.failedEvents()).toEqual([]);
+    expect(await stores.failed()).toEqual([]);
     expect(VIEWS).toHaveLength(6);
   });
 });

@@ -111,7 +111,6 @@ describe('foldEvents', () => {
       allowedCidrs,
       valueCreatedAt,
       resourceRevision,
-      renewals: version - 1,
     });
     const dates = (of: Partial<Secret>) => [of.expiresAt, of.notBefore, of.previousValidUntil];
     expect(dates(document as Partial<Secret>)).toEqual([expiresAt, notBefore, previousValidUntil]);

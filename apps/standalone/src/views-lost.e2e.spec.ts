@@ -1,5 +1,5 @@
 import { SystemClock } from '@rekey/ports';
-import { Projector, VIEWS, authenticationView, type View } from '@rekey/read-models';
+import { Projections, Projector, VIEWS, authenticationView, type View } from '@rekey/read-models';
 import path from 'node:path';
 import { NewerCode } from './chaos-versions.testing';
 import { Client } from './client.testing';
@@ -159,10 +159,11 @@ describe('under load', () => {
   });
 
   it('a new build takes over without a gap, and an older copy from before is not answered from', async () => {
-    const projector = await project('operator', authenticationView);
+    await project('operator', authenticationView);
+    const projections = new Projections({ ...stores, clock });
     const putBack = copyViews(stores.database);
     const { unavailable } = load.counts;
-    const anew = await projector.rebuild('authentication');
+    const anew = await projections.rebuild('authentication', 'tests');
     await eventually(async () => (await activeOf('authentication')) === anew);
     await goesOn();
     expect(load.counts.unavailable).toBe(unavailable);

@@ -29,7 +29,8 @@ describe('Projector', () => {
   });
 
   const start = async (...given: Parameters<TestStores['projector']>): Promise<Projector> => {
-    const projector = stores.projector(...given);
+    const [more] = given;
+    const projector = stores.projector({ clock: new FastClock(FAST), ...more });
     running.push(projector);
     await projector.start();
     return projector;
@@ -39,38 +40,40 @@ describe('Projector', () => {
     (await stores.readModels.pointer(view))?.collection ?? '';
 
   /** Every view as it was kept, against a build of it that was made from zero. */
-  const expectEqualToRebuilt = async (history: RandomHistory, projector: Projector): Promise<void> => {
+  const expectEqualToRebuilt = async (history: RandomHistory, projections = stores.projections()): Promise<void> => {
     await stores.allReached(history.position);
     const kept = new Map(await Promise.all(VIEW_NAMES.map(async (view) => [view, await stores.active(view)] as const)));
-    for (const view of VIEW_NAMES) {
-      const collection = await projector.rebuild(view);
-      await eventually(() => stores.readModels.reached(collection, history.position, 1_000));
-      expect(await stores.documents(collection)).toEqual(kept.get(view));
-    }
+    await Promise.all(
+      VIEW_NAMES.map(async (view) => {
+        const collection = await projections.rebuild(view, 'tests');
+        await eventually(() => stores.readModels.reached(collection, history.position, 1_000));
+        expect(await stores.documents(collection)).toEqual(kept.get(view));
+      }),
+    );
   };
 
   it('keeps views that equal those made from zero, and lets the new ones answer', async () => {
     const history = new RandomHistory(stores.store, 1);
     await history.more(40);
-    const projector = await start({ pageSize: 7 });
+    await start({ pageSize: 7 });
     await history.more(400);
     await stores.allReached(history.position);
     for (const view of VIEW_NAMES) {
       const before = await stores.active(view);
       expect(before.size).toBeGreaterThan(0);
-      const collection = await projector.rebuild(view);
+      const collection = await stores.rebuild(view);
       await eventually(async () => (await activeOf(view)) === collection);
       await stores.reached(view, history.position);
       expect(await stores.active(view)).toEqual(before);
     }
-    const statuses = await projector.status();
+    const statuses = await stores.projections().list();
     for (const view of VIEW_NAMES)
       expect(statuses).toContainEqual(
         expect.objectContaining({
           view,
           active: true,
           ready: true,
-          owned: true,
+          owner: 'tests',
           checkpoint: history.position,
           parkedStreams: 0,
         }),
@@ -95,17 +98,17 @@ describe('Projector', () => {
     const collection = await activeOf('secrets');
     await first.stop();
     await history.more(60);
-    const second = await start();
+    await start();
     await stores.allReached(history.position);
     expect(await activeOf('secrets')).toBe(collection);
-    await expectEqualToRebuilt(history, second);
+    await expectEqualToRebuilt(history);
   });
 
   it('drops the build before a switch only after a while', async () => {
-    const projector = await start({ clock: new FastClock(FAST) });
+    await start({ clock: new FastClock(FAST) });
     await stores.allReached('');
     const old = await activeOf('secrets');
-    const collection = await projector.rebuild('secrets');
+    const collection = await stores.rebuild('secrets');
     await eventually(async () => (await activeOf('secrets')) === collection);
     expect(await stores.readModels.pointer('secrets')).toMatchObject({ previous: old });
     const history = new RandomHistory(stores.store, 4);
@@ -151,15 +154,15 @@ describe('Projector', () => {
       await start({ clock, name: 'first', readModels: mortal });
       await history.more(50);
       await stores.allReached(history.position);
-      const second = await start({ clock, name: 'second' });
+      await start({ clock, name: 'second' });
       await history.more(50);
       await stores.allReached(history.position);
-      expect((await second.status()).some(({ owned }) => owned)).toBe(false);
+      expect((await stores.projections().list()).some(({ owner }) => owner === 'second')).toBe(false);
       dead = true;
       await history.more(50);
       await stores.allReached(history.position);
-      expect((await second.status()).every(({ owned, owner }) => owned && owner.startsWith('second/'))).toBe(true);
-      await expectEqualToRebuilt(history, second);
+      expect((await stores.projections().list()).every(({ owner }) => owner === 'second')).toBe(true);
+      await expectEqualToRebuilt(history);
       dead = false;
     });
 
@@ -184,7 +187,7 @@ describe('Projector', () => {
         await stores.allReached(history.position);
         gate.open();
         await history.more(30);
-        await expectEqualToRebuilt(history, other);
+        await expectEqualToRebuilt(history);
         await Promise.all([sleeper.stop(), other.stop()]);
         await stores.remove();
         stores = await TestStores.open();
@@ -213,7 +216,8 @@ describe('Projector', () => {
       await fight;
       await stores.allReached(history.position);
       await Promise.all(projectors.map((projector) => projector.stop()));
-      await expectEqualToRebuilt(history, await start({ clock, name: 'judge' }));
+      await start({ clock, name: 'judge' });
+      await expectEqualToRebuilt(history);
     });
   });
 
@@ -231,9 +235,9 @@ describe('Projector', () => {
       await history.more(200);
       await stores.allReached(history.position);
       await projector.stop();
-      const judge = await start({ clock, name: 'judge' });
-      await expectEqualToRebuilt(history, judge);
-      expect(await judge.failedEvents()).toEqual([]);
+      await start({ clock, name: 'judge' });
+      await expectEqualToRebuilt(history);
+      expect(await stores.failed()).toEqual([]);
     });
   });
 
@@ -242,13 +246,13 @@ describe('Projector', () => {
 
     it('makes a new one for one that was dropped', async () => {
       const history = new RandomHistory(stores.store, 21);
-      const projector = await start();
+      await start();
       await history.more(100);
       await stores.allReached(history.position);
       const old = await activeOf(view);
       await stores.readModels.dropBuild(old);
       await eventually(async () => (await activeOf(view)) !== old);
-      await expectEqualToRebuilt(history, projector);
+      await expectEqualToRebuilt(history);
     });
 
     it('makes what is derived from no history anew as well', async () => {
@@ -266,7 +270,7 @@ describe('Projector', () => {
 
     it('makes a new one for one that was put back to an older copy, and never goes on with that', async () => {
       const history = new RandomHistory(stores.store, 22);
-      const projector = await start();
+      await start();
       await history.more(100);
       await stores.allReached(history.position);
       const old = await activeOf(view);
@@ -277,12 +281,12 @@ describe('Projector', () => {
       await history.more(20);
       await eventually(async () => (await activeOf(view)) !== old);
       expect((await stores.readModels.builds(view)).some((build) => build.collection === old)).toBe(false);
-      await expectEqualToRebuilt(history, projector);
+      await expectEqualToRebuilt(history);
     });
 
     it('does not go on with one that was dropped and then put back piece by piece', async () => {
       const history = new RandomHistory(stores.store, 26);
-      const projector = await start();
+      await start();
       await history.more(100);
       await stores.allReached(history.position);
       const old = await activeOf(view);
@@ -293,7 +297,7 @@ describe('Projector', () => {
       await eventually(async () =>
         (await stores.readModels.builds(view)).every(({ collection }) => collection !== old),
       );
-      await expectEqualToRebuilt(history, projector);
+      await expectEqualToRebuilt(history);
     });
 
     it('may go on with an older copy when it has not seen a newer one, for nothing was folded into it', async () => {
@@ -307,10 +311,10 @@ describe('Projector', () => {
       await stores.allReached(history.position);
       await first.stop();
       await copy.putBack();
-      const second = await start();
+      await start();
       await stores.reached(view, history.position);
       expect(await activeOf(view)).toBe(old);
-      await expectEqualToRebuilt(history, second);
+      await expectEqualToRebuilt(history);
     });
 
     it('builds all views anew where the event store has another history', async () => {
@@ -318,7 +322,7 @@ describe('Projector', () => {
       let identity = 'first';
       const store = through(stores.store, (name, call) => (name === 'identity' ? Promise.resolve(identity) : call()));
       const clock = new FastClock(FAST);
-      const projector = await start({ store, clock });
+      await start({ store, clock });
       await history.more(100);
       await stores.allReached(history.position);
       identity = 'second';
@@ -327,7 +331,7 @@ describe('Projector', () => {
         const ours = builds.filter((build) => VIEW_NAMES.some((name) => name === build.view));
         return ours.length === VIEW_NAMES.length && ours.every((build) => build.storeIdentity === 'second');
       });
-      await expectEqualToRebuilt(history, projector);
+      await expectEqualToRebuilt(history, stores.projections({ store }));
     });
 
     it('builds anew where the checkpoint is ahead of the store', async () => {
@@ -339,9 +343,9 @@ describe('Projector', () => {
       const ahead = { collection, view, version: 1, storeIdentity, target: '', checkpoint, owner: '', beat: 0 };
       await stores.readModels.createBuild(ahead, secretsView.indexes);
       await stores.readModels.switchPointer({ view, version: 1, collection, revision: 1 });
-      const projector = await start();
+      await start();
       await eventually(async () => (await activeOf(view)) > collection);
-      await expectEqualToRebuilt(history, projector);
+      await expectEqualToRebuilt(history);
     });
   });
 
@@ -370,7 +374,7 @@ describe('Projector', () => {
       await stores.allReached(history.position);
 
       const waiting = (await stores.store.readStream(bad)).slice(2);
-      const failed = await projector.failedEvents();
+      const failed = await stores.failed();
       const authentication = failed.find(({ view }) => view === 'authentication');
       expect(authentication).toMatchObject({ stream: bad, cause: 'failed with TypeError' });
       expect(authentication?.waiting).toBeGreaterThan(0);
@@ -390,15 +394,15 @@ describe('Projector', () => {
       // What was parked stays parked over a restart, and later events wait behind it.
       await projector.stop();
       bad = '';
-      const repaired = await start({ views, clock });
+      await start({ views, clock });
       await history.more(100);
       await stores.allReached(history.position);
       const stream = failed[0]?.stream ?? '';
       expect((await stores.active('authentication')).get(stream)).toMatchObject({ broken: true });
       for (const { view } of failed) expect(await stores.replay(view as never, stream)).toMatchObject({ waiting: 0 });
-      expect(await repaired.failedEvents()).toEqual([]);
+      expect(await stores.failed()).toEqual([]);
       await history.more(30);
-      await expectEqualToRebuilt(history, repaired);
+      await expectEqualToRebuilt(history);
     });
 
     it('replays as far as it can, and the document stays marked all the while', async () => {
@@ -406,7 +410,7 @@ describe('Projector', () => {
       const readModels = through(stores.readModels, (_, call) => call());
       const views = choking(({ stream, revision }) => stream.startsWith('application-') && revision >= badFrom);
       const clock = new FastClock(FAST);
-      const projector = await start({
+      await start({
         views: views.filter(({ name }) => name === 'authentication'),
         readModels,
         clock,
@@ -414,7 +418,7 @@ describe('Projector', () => {
       const history = new RandomHistory(stores.store, 32, { domains: 1, applications: 1 });
       await history.more(60);
       await stores.reached('authentication', history.position);
-      const [failed] = await projector.failedEvents();
+      const [failed] = await stores.failed();
       const stream = failed?.stream ?? '';
       const length = (await stores.store.readStream(stream)).length;
       expect(failed).toMatchObject({ revision: 1, waiting: length - 1 });
@@ -426,7 +430,7 @@ describe('Projector', () => {
         cause: 'failed with TypeError',
       });
       expect((await stores.active('authentication')).get(stream)).toMatchObject({ broken: true });
-      expect(await projector.failedEvents()).toMatchObject([{ revision: 5, waiting: length - 5 }]);
+      expect(await stores.failed()).toMatchObject([{ revision: 5, waiting: length - 5 }]);
       badFrom = 1_000;
       const whole = { at: expect.any(String), events: length - 5, waiting: 0 };
       expect(await stores.replay('authentication', stream)).toEqual(whole);
@@ -435,7 +439,7 @@ describe('Projector', () => {
     });
 
     it('marks a stream whose very first event nobody can read', async () => {
-      const projector = await start();
+      await start();
       const metadata = {
         commandId: 'c',
         correlationId: 'c',
@@ -455,7 +459,7 @@ describe('Projector', () => {
         expect((await stores.active('authentication')).get(stream)).toEqual(
           expect.objectContaining({ state: 'deleted', broken: true }),
         );
-      const failed = await projector.failedEvents();
+      const failed = await stores.failed();
       expect(failed.map(({ view, stream }) => `${view} ${stream}`).sort()).toEqual([
         'applications application-unknown',
         'authentication application-unknown',
@@ -489,15 +493,15 @@ describe('Projector', () => {
           };
         },
       });
-      const projector = await start({ readModels, clock: new FastClock(FAST) });
+      await start({ readModels, clock: new FastClock(FAST) });
       await stores.allReached(history.position);
-      expect(await projector.failedEvents()).toMatchObject([
+      expect(await stores.failed()).toMatchObject([
         { view: 'authentication', stream, cause: 'its document cannot be stored' },
       ]);
       expect((await stores.active('authentication')).get(stream)).toMatchObject({ broken: true });
       refuse = false;
       expect(await stores.replay('authentication', stream)).toMatchObject({ waiting: 0 });
-      await expectEqualToRebuilt(history, projector);
+      await expectEqualToRebuilt(history);
     });
   });
 

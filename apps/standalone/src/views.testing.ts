@@ -26,7 +26,7 @@ import {
   type ViewDocument,
   type ViewIndex,
 } from '@rekey/ports';
-import { Projections, Projector, type ProjectorOptions, type Replayed } from '@rekey/read-models';
+import { Projections, Projector, type FailedStream, type ProjectorOptions, type Replayed } from '@rekey/read-models';
 import { createHash, randomUUID } from 'node:crypto';
 import { MongoClient } from 'mongodb';
 import { temporaryFolder } from './standalone.testing';
@@ -327,6 +327,16 @@ export class TestStores {
   projections(more: Partial<ConstructorParameters<typeof Projections>[0]> = {}): Projections {
     const { store, readModels } = this;
     return new Projections({ store, readModels, clock: new SystemClock(), ...more });
+  }
+
+  /** Begins a new build of a view; returns its name. */
+  rebuild(view: ViewName): Promise<string> {
+    return this.projections().rebuild(view, 'tests');
+  }
+
+  /** Every event that could not be folded, of all builds. */
+  async failed(): Promise<readonly FailedStream[]> {
+    return (await this.projections().failed({ limit: 1_000 })).items;
   }
 
   /** Asks for the replay of a stream that one build has parked; answers what came of it. */

@@ -4,7 +4,7 @@ export { planBuilds, nextPointer, type Plan, type Situation } from './projection
 export * from './views/domains.view';
 export * from './views/expiry-schedule.view';
 export { decoded, type DecodedEvent } from './projection/feed';
-export { foldEvents, type Failure, type Folded } from './projection/fold';
+export { foldEvents, type Failure, type FoldResult } from './projection/fold';
 export type { Log } from './projection/leased-feed';
 export * from './views/notifications.view';
 export type { Page } from './views/paging';

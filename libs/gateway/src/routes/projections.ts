@@ -9,7 +9,7 @@ import {
   replayBody,
   senderOf,
 } from '@rekey/contracts';
-import type { BuildStanding, FailedStream, Projections, ReplayAnswer } from '@rekey/read-models';
+import type { BuildStatus, FailedStream, Projections, ReplayAnswer } from '@rekey/read-models';
 import { IDS, RECEIPT } from '../examples';
 import { route, type Route } from '../route';
 
@@ -97,8 +97,8 @@ export const projectionRoutes = (options: ProjectionRoutesOptions): Route[] => [
   }),
 ];
 
-const projectionOf = ({ collection: build, owner, ...standing }: BuildStanding): object => ({
-  ...standing,
+const projectionOf = ({ collection: build, owner, ...status }: BuildStatus): object => ({
+  ...status,
   build,
   ...(owner !== '' && { owner }),
 });

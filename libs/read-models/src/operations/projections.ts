@@ -14,7 +14,7 @@ import {
 import { isUsable, nameOf } from '../projection/build-plan';
 import { SILENT, type Log } from '../projection/leased-feed';
 import { beginRebuild } from '../projection/new-build';
-import { pageOf, type Page } from '../views/paging';
+import { findPage, type Page } from '../views/paging';
 import {
   PARKED_COLLECTION,
   countParked,
@@ -30,7 +30,7 @@ import { askForReplay, replayRecords, type Replayed, type ReplayRecord } from '.
 import { VIEWS } from '../views/views';
 
 /** How a build of a view stands, as the stores tell it to any process. */
-export interface BuildStanding {
+export interface BuildStatus {
   readonly view: ViewName;
   readonly version: number;
   readonly collection: CollectionName;
@@ -78,7 +78,7 @@ export class Projections {
   }
 
   /** Every build of every view, of all versions. */
-  async list(): Promise<BuildStanding[]> {
+  async list(): Promise<BuildStatus[]> {
     const { store, readModels, clock } = this.options;
     const identity = await store.identity();
     const builds = (await readModels.builds()).filter(isOfView);
@@ -137,7 +137,7 @@ export class Projections {
     const builds = await readModels.builds(query.view);
     const filter = parkedOf(builds.map(({ collection }) => collection));
     const parked = { find: <D extends ViewDocument>(page: Query) => readModels.find<D>(PARKED_COLLECTION, page) };
-    const { items, next } = await this.ofParked(() => pageOf<ParkedStream>(parked, filter, { field: '_id' }, query));
+    const { items, next } = await this.ofParked(() => findPage<ParkedStream>(parked, filter, { field: '_id' }, query));
     const replays = await replayRecords(readModels, items);
     return {
       items: items.map((parked, index) => {

@@ -39,7 +39,7 @@ interface ReplayDocument extends ViewDocument {
 }
 
 /** A replay that was asked for, as its taker knows it. */
-export interface Asked {
+export interface ReplayRequest {
   readonly stream: string;
   readonly asked: number;
 }
@@ -123,7 +123,7 @@ export class ReplaysOfBuild {
   ) {}
 
   /** Hands over, one after the other, what was asked of these streams and not answered yet; all again where one is not taken. */
-  async each(streams: readonly string[], take: (asked: Asked) => Promise<boolean>): Promise<void> {
+  async each(streams: readonly string[], take: (asked: ReplayRequest) => Promise<boolean>): Promise<void> {
     const [ofBuild] = await documentsOf(this.readModels, [this.collection]);
     const asked = ofBuild?.asked ?? 0;
     if (asked === this.settled) return;
@@ -133,7 +133,7 @@ export class ReplaysOfBuild {
 
   /** Says what came of a replay, to all who had asked by then. */
   async answer(
-    { stream, asked }: Asked,
+    { stream, asked }: ReplayRequest,
     { events, waiting, cause = null }: ReplayedWithCause,
     at: Instant,
   ): Promise<void> {
@@ -141,7 +141,7 @@ export class ReplaysOfBuild {
     await this.readModels.accumulate(REPLAYS_COLLECTION, [{ _id: idOf(this.collection, stream), add: {}, set }]);
   }
 
-  private async open(streams: readonly string[]): Promise<Asked[]> {
+  private async open(streams: readonly string[]): Promise<ReplayRequest[]> {
     const documents = await documentsOf(
       this.readModels,
       streams.map((stream) => idOf(this.collection, stream)),

@@ -138,18 +138,18 @@ export class LeaseWatch {
 }
 
 /** What has become of a build that `owner` had at a checkpoint. */
-export type Standing = 'held' | 'moved' | 'lost' | 'gone' | 'put-back';
+export type LeaseState = 'held' | 'moved' | 'lost' | 'gone' | 'put-back';
 
 /**
  * Judges a build after an `advance` that was refused or whose answer is unknown. `attempted`: where it was to go.
  * `put-back`: the checkpoint lies before one that was stored, so documents may be older than what was folded since.
  */
-export const standingOf = (
+export const leaseStateOf = (
   build: Build | undefined,
   owner: string,
   checkpoint: Position,
   attempted: Position,
-): Standing => {
+): LeaseState => {
   if (!build) return 'gone';
   if (build.checkpoint < checkpoint) return 'put-back';
   if (build.owner !== owner) return 'lost';

@@ -7,7 +7,7 @@ import {
   nextPointer,
   ownerOf,
   planBuilds,
-  standingOf,
+  leaseStateOf,
   type Situation,
 } from './build-plan';
 
@@ -211,7 +211,7 @@ describe('LeaseWatch', () => {
   });
 });
 
-describe('standingOf', () => {
+describe('leaseStateOf', () => {
   it.each([
     ['gone', undefined],
     ['put-back', build(ONE, 4, { owner: 'me' })],
@@ -220,7 +220,7 @@ describe('standingOf', () => {
     ['lost', build(ONE, 9, { owner: 'me' })],
     ['held', build(ONE, 5, { owner: 'me' })],
     ['moved', build(ONE, 7, { owner: 'me' })],
-  ])('is %s', (standing, found) => {
-    expect(standingOf(found, 'me', at(5), at(7))).toBe(standing);
+  ])('is %s', (state, found) => {
+    expect(leaseStateOf(found, 'me', at(5), at(7))).toBe(state);
   });
 });

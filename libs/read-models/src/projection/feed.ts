@@ -136,7 +136,7 @@ export class Feed {
 
   private async read(after: Position): Promise<FeedPage | null> {
     try {
-      const page = pageOf(await this.options.store.readFeed({ after, limit: this.options.pageSize }));
+      const page = feedPage(await this.options.store.readFeed({ after, limit: this.options.pageSize }));
       // A page that is not full grows: whoever comes later must not take it for all there is.
       if (!page || page.events.length < this.options.pageSize) this.pages.delete(after);
       return page;
@@ -176,7 +176,7 @@ export class Feed {
     const { store, pageSize: batchSize } = this.options;
     for await (const { events } of store.subscribe({ after: this.tail ?? '', batchSize, signal })) {
       if (signal.aborted) return;
-      const page = pageOf(events);
+      const page = feedPage(events);
       if (!page) continue;
       this.keep(this.tail ?? '', Promise.resolve(page));
       this.tail = page.last;
@@ -202,7 +202,7 @@ export class Feed {
   }
 }
 
-const pageOf = (events: readonly StoredEvent[]): FeedPage | null => {
+const feedPage = (events: readonly StoredEvent[]): FeedPage | null => {
   const last = events.at(-1);
   return last ? { events: events.map(decoded), last: last.position } : null;
 };

@@ -9,7 +9,7 @@ export interface Failure {
   readonly cause: string;
 }
 
-export interface Folded<D extends ViewDocument> {
+export interface FoldResult<D extends ViewDocument> {
   /** Documents that changed, by id. */
   readonly changed: Map<string, D>;
   /** The first event that changed each of them. */
@@ -39,7 +39,7 @@ export const foldEvents = <D extends ViewDocument>(
   view: View<D>,
   documents: ReadonlyMap<string, D | null>,
   events: readonly DecodedEvent[],
-): Folded<D> => {
+): FoldResult<D> => {
   const held = new Map<string, D | null>(documents);
   const changed = new Map<string, D>();
   const changedBy = new Map<string, StoredEvent>();

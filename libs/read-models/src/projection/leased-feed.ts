@@ -8,7 +8,7 @@ import {
   type Position,
   type ReadModels,
 } from '@rekey/ports';
-import { LeaseWatch, standingOf, type Standing } from './build-plan';
+import { LeaseWatch, leaseStateOf, type LeaseState } from './build-plan';
 import type { Feed, FeedPage } from './feed';
 
 export interface Log {
@@ -28,11 +28,11 @@ export interface FeedWork {
    * its own. May be called again with the same events. Throws `EngineUnavailable` where it is to be called again,
    * `Displaced` where the checkpoint is not where it should be.
    */
-  take(page: FeedPage, checkpoint: Position, advance: Advance): Promise<Standing>;
+  take(page: FeedPage, checkpoint: Position, advance: Advance): Promise<LeaseState>;
 }
 
 /** Moves the checkpoint, and stores documents before it. Throws where one of them cannot be stored, with no effect. */
-export type Advance = (changes?: Changes) => Promise<Standing>;
+export type Advance = (changes?: Changes) => Promise<LeaseState>;
 
 /** The checkpoint that was read with the documents is another one than this process has stored. */
 export class Displaced extends Error {
@@ -79,10 +79,6 @@ export class LeasedFeed {
   private failingSinceMs: number | undefined;
 
   constructor(private readonly options: LeasedFeedOptions) {}
-
-  get checkpoint(): Position {
-    return this.checkpointNow;
-  }
 
   get isOwner(): boolean {
     return this.owning;
@@ -138,8 +134,8 @@ export class LeasedFeed {
     try {
       await this.options.work.begin(this.checkpointNow);
       this.options.onAdvanced?.(this.checkpointNow);
-      const standing = await this.follow(lease);
-      if (standing === 'gone' || standing === 'put-back') return standing;
+      const state = await this.follow(lease);
+      if (state === 'gone' || state === 'put-back') return state;
       if (signal.aborted) await this.release();
       return signal.aborted ? 'stopped' : undefined;
     } finally {
@@ -166,13 +162,13 @@ export class LeasedFeed {
     return undefined;
   }
 
-  private async follow(lease: AbortController): Promise<Standing> {
-    let standing: Standing = 'held';
+  private async follow(lease: AbortController): Promise<LeaseState> {
+    let state: LeaseState = 'held';
     const { feed, work } = this.options;
-    while (!lease.signal.aborted && isGoodStanding(standing)) {
+    while (!lease.signal.aborted && isHeld(state)) {
       const page = await feed.next(this.checkpointNow, lease.signal);
       if (!page) break;
-      standing = await this.exclusive(async () => {
+      state = await this.exclusive(async () => {
         if (lease.signal.aborted) return 'lost';
         try {
           return await work.take(page, this.checkpointNow, (changes) => this.advance(page.last, changes));
@@ -183,13 +179,11 @@ export class LeasedFeed {
       });
     }
     // A heartbeat may have found out more than the page that it cut short.
-    return isGoodStanding(standing) || standing === 'lost'
-      ? this.exclusive(async () => this.foundOut ?? standing)
-      : standing;
+    return isHeld(state) || state === 'lost' ? this.exclusive(async () => this.foundOut ?? state) : state;
   }
 
   /** What a heartbeat has found out about the build. */
-  private foundOut: Standing | undefined;
+  private foundOut: LeaseState | undefined;
 
   /** Gives a sign of life whenever the checkpoint has not moved for a while. */
   private beat(lease: AbortController): () => void {
@@ -204,9 +198,9 @@ export class LeasedFeed {
       try {
         await this.exclusive(async () => {
           if (lease.signal.aborted || clock.monotonicMs() - this.beatAtMs < HEARTBEAT_EVERY_MS) return;
-          const standing = await this.advance(this.checkpointNow);
-          if (isGoodStanding(standing)) return;
-          this.foundOut = standing;
+          const state = await this.advance(this.checkpointNow);
+          if (isHeld(state)) return;
+          this.foundOut = state;
           lease.abort();
         });
       } catch (error) {
@@ -219,7 +213,7 @@ export class LeasedFeed {
   }
 
   /** Moves the stored checkpoint, or keeps it as a sign of life, and says how the build stands then. */
-  private async advance(to: Position, changes?: Changes): Promise<Standing> {
+  private async advance(to: Position, changes?: Changes): Promise<LeaseState> {
     const { readModels, collection, owner, clock, onAdvanced } = this.options;
     const from = this.checkpointNow;
     let moved = false;
@@ -230,20 +224,20 @@ export class LeasedFeed {
       if (!(error instanceof EngineUnavailable)) throw error;
       away = error;
     }
-    const standing = moved ? 'moved' : await this.judge(to);
+    const state = moved ? 'moved' : await this.judge(to);
     // What was to be stored is not: it is tried again after a while.
-    if (away && standing === 'held') throw away;
-    if (standing === 'moved') {
+    if (away && state === 'held') throw away;
+    if (state === 'moved') {
       this.checkpointNow = to;
       this.beatAtMs = clock.monotonicMs();
       this.failingSinceMs = undefined;
       if (to !== from) onAdvanced?.(to);
     }
-    return standing;
+    return state;
   }
 
-  private async judge(attempted: Position): Promise<Standing> {
-    return standingOf(await this.find(), this.options.owner, this.checkpointNow, attempted);
+  private async judge(attempted: Position): Promise<LeaseState> {
+    return leaseStateOf(await this.find(), this.options.owner, this.checkpointNow, attempted);
   }
 
   private async find(): Promise<Build | undefined> {
@@ -269,4 +263,4 @@ export class LeasedFeed {
   }
 }
 
-const isGoodStanding = (standing: Standing): boolean => standing === 'held' || standing === 'moved';
+const isHeld = (state: LeaseState): boolean => state === 'held' || state === 'moved';

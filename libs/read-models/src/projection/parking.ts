@@ -62,17 +62,13 @@ export const createParked = (readModels: Pick<ReadModels, 'createBuild'>): Promi
     INDEXES,
   );
 
-/** All streams that are parked, of one build or of all. */
-export const parkedStreams = async (
+/** Returns every stream that a build has parked. */
+const parkedStreams = async (
   readModels: Pick<ReadModels, 'find'>,
-  collection?: CollectionName,
+  collection: CollectionName,
 ): Promise<ParkedStream[]> => {
   const found: ParkedStream[] = [];
-  const parked = { field: 'state', op: 'eq', value: 'parked' } as const;
-  const filter =
-    collection === undefined
-      ? parked
-      : { and: [parked, { field: 'collection', op: 'eq', value: collection } as const] };
+  const filter = parkedOf([collection]);
   for (;;) {
     const last = found.at(-1)?._id;
     const query: Query = { filter, limit: PAGE, ...(last !== undefined && { after: { value: last, id: last } }) };

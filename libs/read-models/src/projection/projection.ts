@@ -9,12 +9,12 @@ import {
   type StoredEvent,
   type ViewDocument,
 } from '@rekey/ports';
-import type { Standing } from './build-plan';
+import type { LeaseState } from './build-plan';
 import { decoded, type DecodedEvent, type FeedPage } from './feed';
-import { brokenOf, concernsOf, foldEvents, type Failure, type Folded } from './fold';
+import { brokenOf, concernsOf, foldEvents, type Failure, type FoldResult } from './fold';
 import { Displaced, type Advance, type FeedWork, type Log } from './leased-feed';
 import { Parking, createParked } from './parking';
-import { ReplaysOfBuild, createReplays, type Asked, type Replayed } from '../operations/replays';
+import { ReplaysOfBuild, createReplays, type ReplayRequest, type Replayed } from '../operations/replays';
 import type { View } from '../views/view';
 
 /** A page that is taken into a build. */
@@ -51,25 +51,20 @@ export class Projection implements FeedWork {
     this.replays = new ReplaysOfBuild(options.readModels, options.collection);
   }
 
-  /** How many streams are parked. */
-  get parked(): number {
-    return this.parking.size;
-  }
-
   async begin(): Promise<void> {
     await createParked(this.options.readModels);
     await createReplays(this.options.readModels);
     await this.parking.load();
   }
 
-  take(page: FeedPage, checkpoint: Position, advance: Advance): Promise<Standing> {
+  take(page: FeedPage, checkpoint: Position, advance: Advance): Promise<LeaseState> {
     const { around, view, collection } = this.options;
     if (!around) return this.takeIn(page, checkpoint, advance);
     const events = page.events.map(({ stored }) => stored);
     return around({ view: view.name, collection, events }, () => this.takeIn(page, checkpoint, advance));
   }
 
-  private async takeIn({ events }: FeedPage, checkpoint: Position, advance: Advance): Promise<Standing> {
+  private async takeIn({ events }: FeedPage, checkpoint: Position, advance: Advance): Promise<LeaseState> {
     const { streams } = this.options.view;
     const ours = streams === '' ? events : events.filter(({ stored }) => stored.stream.startsWith(streams));
     const free = this.parking.size === 0 ? ours : ours.filter(({ stored }) => !this.parking.get(stored.stream));
@@ -88,12 +83,12 @@ export class Projection implements FeedWork {
   }
 
   /** Hands over each parked stream whose replay was asked for; `take` says whether it could be given its time. */
-  async eachAsked(take: (asked: Asked) => Promise<boolean>): Promise<void> {
+  async eachAsked(take: (asked: ReplayRequest) => Promise<boolean>): Promise<void> {
     if (this.parking.size > 0) await this.replays.each(this.parking.names, take);
   }
 
   /** Replays a stream, and says what came of it to those who asked. */
-  async answer(asked: Asked, checkpoint: Position, at: Instant): Promise<void> {
+  async answer(asked: ReplayRequest, checkpoint: Position, at: Instant): Promise<void> {
     const { view, collection, log } = this.options;
     const { stream } = asked;
     const replayed = await this.replay(stream, checkpoint);
@@ -139,7 +134,7 @@ export class Projection implements FeedWork {
   private async fold(
     events: readonly DecodedEvent[],
     checkpoint: Position,
-  ): Promise<{ folded: Folded<ViewDocument>; before: ReadonlyMap<string, ViewDocument | null> }> {
+  ): Promise<{ folded: FoldResult<ViewDocument>; before: ReadonlyMap<string, ViewDocument | null> }> {
     const { view } = this.options;
     const before = await this.load(events, checkpoint);
     let folded = foldEvents(view, before, events);
@@ -189,7 +184,7 @@ export class Projection implements FeedWork {
 
   /** Stores what changed. A document that cannot be stored counts as a failure of the event that changed it first. */
   private async put(
-    { changed, changedBy, failures }: Folded<ViewDocument>,
+    { changed, changedBy, failures }: FoldResult<ViewDocument>,
     before: ReadonlyMap<string, ViewDocument | null>,
   ): Promise<void> {
     if (changed.size === 0) return;

@@ -1,22 +1,18 @@
-import { RekeyError, VIEW_VERSIONS, type ViewName } from '@rekey/contracts';
-import type { Clock, CollectionName, EventPublisher, EventStore, Position, ReadModels } from '@rekey/ports';
+import type { ViewName } from '@rekey/contracts';
+import type { EventPublisher } from '@rekey/ports';
 import { randomUUID } from 'node:crypto';
 import { ownerOf } from './build-plan';
 import { Feed } from './feed';
 import { SILENT, type Log } from './leased-feed';
-import { PARKED_COLLECTION, createParked, failedEventOf, parkedStreams, type FailedEvent } from './parking';
-import type { AroundPage } from './projection';
+import { PARKED_COLLECTION, createParked } from './parking';
 import { Publishing } from './publishing';
 import { REPLAYS_COLLECTION, createReplays } from '../operations/replays';
 import { USAGE_COLLECTION, createUsage } from '../views/usage';
 import type { View } from '../views/view';
-import { ViewKeeper } from './view-keeper';
+import { ViewKeeper, type ViewKeeperOptions } from './view-keeper';
 import { VIEWS } from '../views/views';
 
-export interface ProjectorOptions {
-  readonly store: EventStore;
-  readonly readModels: ReadModels;
-  readonly clock: Clock;
+export interface ProjectorOptions extends ViewKeeperOptions {
   /** Who projects. A process that comes back under its name has its leases back at once: no two may share a name. */
   readonly name: string;
   /** Default: all views of this code. */
@@ -25,27 +21,6 @@ export interface ProjectorOptions {
   readonly publisher?: EventPublisher;
   readonly pageSize?: number;
   readonly log?: Log;
-  /** Goes round the taking in of every page: for traces. */
-  readonly around?: AroundPage;
-  /** Told of every stream that is parked: for a metric. */
-  readonly onParked?: (view: string, stream: string) => void;
-}
-
-/** How one build of a view stands in this process. */
-export interface BuildStatus {
-  readonly view: string;
-  readonly version: number;
-  readonly collection: CollectionName;
-  /** Whether it answers for its view. */
-  readonly active: boolean;
-  /** Whether it has come to where the store was when it began. */
-  readonly ready: boolean;
-  readonly checkpoint: Position;
-  readonly head: Position;
-  readonly owner: string;
-  /** Whether this process projects into it; else it stands by, or leaves it to others. */
-  readonly owned: boolean;
-  readonly parkedStreams: number;
 }
 
 const LOOK_EVERY_MS = 2_000;
@@ -91,29 +66,9 @@ export class Projector {
     this.feed.close();
   }
 
-  /** Makes a new build of a view beside the live one; it answers as soon as it has come as far. Answers its name. */
-  rebuild(view: ViewName): Promise<CollectionName> {
-    return this.keeper(view).rebuild();
-  }
-
-  /** Events that could not be taken in, of builds that are still there. */
-  async failedEvents(): Promise<FailedEvent[]> {
-    const { readModels } = this.options;
-    const builds = new Set((await readModels.builds()).map((build) => build.collection));
-    return (await parkedStreams(readModels)).filter((parked) => builds.has(parked.collection)).map(failedEventOf);
-  }
-
   /** Whether this process does its part for each view: keeps it, or stands by for whoever does. */
   health(): ReadonlyMap<ViewName, () => { readonly ready: boolean; readonly cause?: string }> {
     return new Map(this.keepers.map((keeper) => [keeper.view.name, () => keeper.health()]));
-  }
-
-  /** How all builds stand, those of other processes included. */
-  async status(): Promise<BuildStatus[]> {
-    const builds = await this.options.readModels.builds();
-    const head = await this.options.store.head();
-    const statuses = await Promise.all(this.keepers.map((keeper) => keeper.status(builds, head)));
-    return statuses.flat();
   }
 
   /** Makes the collections that are derived from no history, at the start and wherever they are lost. */
@@ -129,15 +84,5 @@ export class Projector {
       }
       await clock.sleep(LOOK_EVERY_MS, signal);
     }
-  }
-
-  private keeper(view: ViewName): ViewKeeper {
-    const keeper = this.keepers.findLast((one) => one.view.name === view);
-    if (!keeper)
-      throw new RekeyError('not_found', 'There is no such view.', {
-        view,
-        known: Object.keys(VIEW_VERSIONS).join(' '),
-      });
-    return keeper;
   }
 }

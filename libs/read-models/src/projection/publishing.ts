@@ -1,7 +1,7 @@
 import { redact, type Sha256 } from '@rekey/domain';
 import { START, type Clock, type EventPublisher, type EventStore, type Position, type ReadModels } from '@rekey/ports';
 import { createHash } from 'node:crypto';
-import type { Standing } from './build-plan';
+import type { LeaseState } from './build-plan';
 import type { Feed, FeedPage } from './feed';
 import { LeasedFeed, type Advance, type FeedWork, type Log } from './leased-feed';
 
@@ -40,7 +40,7 @@ export class Publishing implements FeedWork {
   }
 
   /** Verifiers stay here. */
-  async take({ events }: FeedPage, _checkpoint: Position, advance: Advance): Promise<Standing> {
+  async take({ events }: FeedPage, _checkpoint: Position, advance: Advance): Promise<LeaseState> {
     await this.publisher.publish(events.map(({ stored }) => ({ ...stored, data: redact(stored.data, sha256) })));
     return advance();
   }

@@ -1,15 +1,33 @@
-import { EngineUnavailable, type Build, type CollectionName, type Pointer, type Position } from '@rekey/ports';
+import {
+  EngineUnavailable,
+  type Build,
+  type Clock,
+  type CollectionName,
+  type EventStore,
+  type Pointer,
+  type Position,
+  type ReadModels,
+} from '@rekey/ports';
 import { LeaseWatch, nextPointer, planBuilds, type Plan, type Situation } from './build-plan';
 import type { Feed } from './feed';
 import { LeasedFeed, type Log } from './leased-feed';
-import { beginRebuild, makeBuild } from './new-build';
-import { Projection } from './projection';
-import type { BuildStatus, ProjectorOptions } from './projector';
+import { makeBuild } from './new-build';
+import { Projection, type AroundPage } from './projection';
 import type { View } from '../views/view';
 
 const LOOK_EVERY_MS = 2_000;
 /** What fails for less long is not told. */
 const FAILING_MS = 10_000;
+
+export interface ViewKeeperOptions {
+  readonly store: EventStore;
+  readonly readModels: ReadModels;
+  readonly clock: Clock;
+  /** Wraps the folding of every page: for traces. */
+  readonly around?: AroundPage;
+  /** Called for every stream that is parked: for a metric. */
+  readonly onParked?: (view: string, stream: string) => void;
+}
 
 interface Running {
   readonly projection: Projection;
@@ -39,7 +57,7 @@ export class ViewKeeper {
     readonly view: View,
     private readonly owner: string,
     private readonly feed: Feed,
-    private readonly options: ProjectorOptions,
+    private readonly options: ViewKeeperOptions,
     private readonly log: Log,
   ) {}
 
@@ -59,40 +77,12 @@ export class ViewKeeper {
     await this.switching;
   }
 
-  async rebuild(): Promise<CollectionName> {
-    const { store, readModels } = this.options;
-    const collection = await beginRebuild(store, readModels, this.view, this.log);
-    this.lookNow();
-    return collection;
-  }
-
   /** Whether it does its part for the view: keeps it, or stands by for whoever does. */
   health(): { readonly ready: boolean; readonly cause?: string } {
     const unseenMs = this.options.clock.monotonicMs() - this.lookedAtMs;
     if (unseenMs > FAILING_MS) return { ready: false, cause: 'the stores cannot be looked at' };
     const isFailing = [...this.runs.values()].some(({ feed }) => feed.failingForMs > FAILING_MS);
     return isFailing ? { ready: false, cause: 'projecting fails, and is tried again' } : { ready: true };
-  }
-
-  async status(builds: readonly Build[], head: Position): Promise<BuildStatus[]> {
-    const pointer = await this.options.readModels.pointer(this.view.name);
-    return builds
-      .filter((build) => build.view === this.view.name && build.version === this.view.version)
-      .map(({ view, version, collection, checkpoint, target, owner }) => {
-        const run = this.runs.get(collection);
-        return {
-          view,
-          version,
-          collection,
-          active: pointer?.collection === collection,
-          ready: checkpoint >= target,
-          checkpoint,
-          head,
-          owner,
-          owned: run?.feed.isOwner ?? false,
-          parkedStreams: run?.projection.parked ?? 0,
-        };
-      });
   }
 
   // ── Looking after builds ───────────────────────────────────────────────────────────────────────────────────────

@@ -1,7 +1,7 @@
 import { VIEW_VERSIONS } from '@rekey/contracts';
-import type { Actor, ApplicationPolicy, Instant } from '@rekey/domain';
+import type { ApplicationPolicy, Instant } from '@rekey/domain';
 import type { Filter, ViewDocument } from '@rekey/ports';
-import { pageOf, type Page } from './paging';
+import { findPage, type Page } from './paging';
 import type { Body, View, ViewReader } from './view';
 
 /** An application, id = application id. A deleted one stays as a tombstone until its client id is registered again. */
@@ -14,14 +14,10 @@ export interface ApplicationDocument extends ViewDocument {
   readonly policy: ApplicationPolicy;
   readonly state: 'active' | 'disabled' | 'deleted';
   readonly createdAt: Instant;
-  readonly createdBy: Actor;
   readonly updatedAt: Instant;
-  readonly updatedBy: Actor;
   /** Revision of the last event that changed the application, its secrets aside: its ETag. */
   readonly resourceRevision: number;
 }
-
-const NOBODY: Actor = { type: 'system', id: '' };
 
 const noApplication = (stream: string): Body<ApplicationDocument> => ({
   _id: stream.slice('application-'.length),
@@ -32,9 +28,7 @@ const noApplication = (stream: string): Body<ApplicationDocument> => ({
   policy: { mode: 'inherit' },
   state: 'deleted',
   createdAt: '',
-  createdBy: NOBODY,
   updatedAt: '',
-  updatedBy: NOBODY,
   resourceRevision: -1,
 });
 
@@ -50,7 +44,7 @@ export const applicationsView: View<ApplicationDocument> = {
   ofStream: noApplication,
   evolve: (document, event) => {
     if (event.aggregate !== 'application') return document;
-    const { occurredAt, actor } = event.metadata;
+    const { occurredAt } = event.metadata;
     if (event.type === 'ApplicationRegistered') {
       const { applicationId, domainId, clientId, name, contacts } = event.data;
       return {
@@ -62,15 +56,13 @@ export const applicationsView: View<ApplicationDocument> = {
         policy: { mode: 'inherit' },
         state: 'active',
         createdAt: occurredAt,
-        createdBy: actor,
         updatedAt: occurredAt,
-        updatedBy: actor,
         resourceRevision: event.revision,
       };
     }
     const before = document ?? noApplication(event.stream);
     if (before.state === 'deleted') return before;
-    const changed = { ...before, updatedAt: occurredAt, updatedBy: actor, resourceRevision: event.revision };
+    const changed = { ...before, updatedAt: occurredAt, resourceRevision: event.revision };
     switch (event.type) {
       case 'PolicyChanged':
         return { ...changed, policy: event.data.policy };
@@ -127,7 +119,7 @@ export const listApplications = (
 ): Promise<Page<ApplicationDocument>> => {
   const filters: Filter[] = [there(query.domainId)];
   if (query.q) filters.push(namedLike(query.q));
-  return pageOf(applications, { and: filters }, { field: 'name' }, query);
+  return findPage(applications, { and: filters }, { field: 'name' }, query);
 };
 
 /** How many applications a domain has. */

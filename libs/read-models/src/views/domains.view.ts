@@ -1,7 +1,7 @@
 import { VIEW_VERSIONS } from '@rekey/contracts';
-import type { Actor, DomainPolicy, Instant } from '@rekey/domain';
+import type { DomainPolicy, Instant } from '@rekey/domain';
 import type { Filter, ViewDocument } from '@rekey/ports';
-import { pageOf, type Page } from './paging';
+import { findPage, type Page } from './paging';
 import type { Body, View, ViewReader } from './view';
 
 /** A domain, id = domain id. Deleted ones stay, for their ids are never used again. */
@@ -12,14 +12,10 @@ export interface DomainDocument extends ViewDocument {
   readonly policy: DomainPolicy;
   readonly state: 'active' | 'disabled' | 'deleted';
   readonly createdAt: Instant;
-  readonly createdBy: Actor;
   readonly updatedAt: Instant;
-  readonly updatedBy: Actor;
   /** Revision of the last event that changed the domain: its ETag. */
   readonly resourceRevision: number;
 }
-
-const NOBODY: Actor = { type: 'system', id: '' };
 
 const noDomain = (stream: string): Body<DomainDocument> => ({
   _id: stream.slice('domain-'.length),
@@ -28,9 +24,7 @@ const noDomain = (stream: string): Body<DomainDocument> => ({
   policy: {},
   state: 'deleted',
   createdAt: '',
-  createdBy: NOBODY,
   updatedAt: '',
-  updatedBy: NOBODY,
   resourceRevision: -1,
 });
 
@@ -46,7 +40,7 @@ export const domainsView: View<DomainDocument> = {
   ofStream: noDomain,
   evolve: (document, event) => {
     if (event.aggregate !== 'domain') return document;
-    const { occurredAt, actor } = event.metadata;
+    const { occurredAt } = event.metadata;
     if (event.type === 'DomainCreated') {
       const { domainId, name, contacts } = event.data;
       return {
@@ -56,15 +50,13 @@ export const domainsView: View<DomainDocument> = {
         policy: {},
         state: 'active',
         createdAt: occurredAt,
-        createdBy: actor,
         updatedAt: occurredAt,
-        updatedBy: actor,
         resourceRevision: event.revision,
       };
     }
     const before = document ?? noDomain(event.stream);
     if (before.state === 'deleted') return before;
-    const changed = { ...before, updatedAt: occurredAt, updatedBy: actor, resourceRevision: event.revision };
+    const changed = { ...before, updatedAt: occurredAt, resourceRevision: event.revision };
     switch (event.type) {
       case 'PolicyChanged':
         return { ...changed, policy: event.data.policy };
@@ -110,14 +102,14 @@ export const listDomains = (domains: ViewReader, query: DomainsQuery): Promise<P
       ],
     });
   }
-  return pageOf(domains, { and: filters }, { field: 'name' }, query);
+  return findPage(domains, { and: filters }, { field: 'name' }, query);
 };
 
 /**
  * The domains whose things a caller may see: those that are visible to them (empty: all), or the one of those that they
  * ask for, without deleted ones. Undefined: all there are, and none was deleted.
  */
-export const visibleDomains = async (
+export const findVisibleDomains = async (
   domains: ViewReader,
   visible: readonly string[],
   asked?: string,

@@ -1,8 +1,8 @@
 import { VIEW_VERSIONS, type FeedEvent } from '@rekey/contracts';
 import { noticeId, type Actor, type Instant, type NoticeKey, type NoticeState } from '@rekey/domain';
 import type { Filter, ViewDocument } from '@rekey/ports';
-import { visibleDomains } from './domains.view';
-import { pageOf, type Page } from './paging';
+import { findVisibleDomains } from './domains.view';
+import { findPage, type Page } from './paging';
 import type { Body, View, ViewReader } from './view';
 
 /** An inbox entry: one notice of one value of a secret over one channel. */
@@ -22,9 +22,6 @@ export interface NotificationDocument extends ViewDocument {
   /** Of the latest failure. */
   readonly failedAt?: Instant;
   readonly cause?: string;
-  readonly failures: number;
-  readonly retriedAt?: Instant;
-  readonly retriedBy?: Actor;
   readonly acknowledged: boolean;
   readonly acknowledgedAt?: Instant;
   readonly acknowledgedBy?: Actor;
@@ -62,7 +59,21 @@ export const notificationsView: View<NotificationDocument> = {
         return notificationId(event.data);
       case 'ApplicationDeleted':
         return { applicationId: event.data.applicationId };
-      default:
+      case 'ApplicationRegistered':
+      case 'ApplicationDisabled':
+      case 'ApplicationEnabled':
+      case 'ApplicationRenamed':
+      case 'ContactsChanged':
+      case 'PolicyChanged':
+      case 'SecretAdded':
+      case 'SecretRenewed':
+      case 'OverlapEnded':
+      case 'SecretRevoked':
+      case 'SecretSuspended':
+      case 'SecretResumed':
+      case 'SecretDescribed':
+      case 'SecretRestricted':
+      case 'SecretExpired':
         return undefined;
     }
   },
@@ -74,19 +85,31 @@ const evolve = (document: NotificationDocument | null, event: ApplicationEvent):
   switch (event.type) {
     case 'ExpiryNoticeSent':
       return { ...begun(document, event), state: 'sent', sentAt: at, recipients: event.data.recipients };
-    case 'ExpiryNoticeFailed': {
-      const before = begun(document, event);
-      return { ...before, state: 'failed', failedAt: at, cause: event.data.cause, failures: before.failures + 1 };
-    }
+    case 'ExpiryNoticeFailed':
+      return { ...begun(document, event), state: 'failed', failedAt: at, cause: event.data.cause };
     case 'ExpiryNoticeRetried':
-      return document && { ...document, state: 'retried', retriedAt: at, retriedBy: by };
+      return document && { ...document, state: 'retried' };
     case 'ExpiryNoticeAcknowledged':
       return (
         document && { ...document, state: 'acknowledged', acknowledged: true, acknowledgedAt: at, acknowledgedBy: by }
       );
     case 'ApplicationDeleted':
       return document && { ...document, gone: true };
-    default:
+    case 'ApplicationRegistered':
+    case 'ApplicationDisabled':
+    case 'ApplicationEnabled':
+    case 'ApplicationRenamed':
+    case 'ContactsChanged':
+    case 'PolicyChanged':
+    case 'SecretAdded':
+    case 'SecretRenewed':
+    case 'OverlapEnded':
+    case 'SecretRevoked':
+    case 'SecretSuspended':
+    case 'SecretResumed':
+    case 'SecretDescribed':
+    case 'SecretRestricted':
+    case 'SecretExpired':
       return document;
   }
 };
@@ -106,7 +129,6 @@ const begun = (
     threshold,
     channel,
     createdAt: metadata.occurredAt,
-    failures: 0,
     acknowledged: false,
     gone: false,
   };
@@ -132,18 +154,18 @@ export const listNotifications = async (
   views: InboxViews,
   { visible, domain, acknowledged, ...page }: NotificationsQuery,
 ): Promise<Page<NotificationDocument>> => {
-  const domains = await visibleDomains(views.domains, visible, domain);
+  const domains = await findVisibleDomains(views.domains, visible, domain);
   if (domains?.length === 0) return { items: [] };
   const filters: Filter[] = [{ field: 'gone', op: 'eq', value: false }];
   if (domains) filters.push({ field: 'domainId', op: 'in', value: domains });
   if (acknowledged !== undefined) filters.push({ field: 'acknowledged', op: 'eq', value: acknowledged });
-  return pageOf(views.notifications, { and: filters }, { field: 'createdAt', descending: true }, page);
+  return findPage(views.notifications, { and: filters }, { field: 'createdAt', descending: true }, page);
 };
 
 /** One entry, or null: none, or its application or domain was deleted. */
 export const getNotification = async (views: InboxViews, id: string): Promise<NotificationDocument | null> => {
   const [entry] = await views.notifications.read<NotificationDocument>([id]);
   if (!entry || entry.gone) return null;
-  const domains = await visibleDomains(views.domains, [entry.domainId]);
+  const domains = await findVisibleDomains(views.domains, [entry.domainId]);
   return domains?.length === 0 ? null : entry;
 };

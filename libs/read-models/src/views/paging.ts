@@ -39,7 +39,7 @@ const valueIn = (document: ViewDocument, field: string): string | number | null 
 };
 
 /** One page of the documents that fit, in order. */
-export const pageOf = async <D extends ViewDocument>(
+export const findPage = async <D extends ViewDocument>(
   view: Pick<ViewReader, 'find'>,
   filter: Filter,
   sort: Sort,

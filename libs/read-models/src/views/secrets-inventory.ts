@@ -2,8 +2,8 @@ import { RekeyError, type SecretStatus } from '@rekey/contracts';
 import { addDuration, type Instant } from '@rekey/domain';
 import type { Filter } from '@rekey/ports';
 import { namedLike } from './applications.view';
-import { visibleDomains } from './domains.view';
-import { cursorAfter, pageOf, placeOf, type Page, type Sort } from './paging';
+import { findVisibleDomains } from './domains.view';
+import { cursorAfter, findPage, placeOf, type Page, type Sort } from './paging';
 import type { SecretDocument } from './secrets.view';
 import type { SecretUsage } from './usage';
 import type { ViewReader } from './view';
@@ -105,11 +105,11 @@ const SCANNED_MAX = 10_000;
  * what events say; then a page may hold fewer than `limit` although there is a next one. Throws `invalid_request`.
  */
 export const listInventory = async (views: InventoryViews, query: InventoryQuery): Promise<Page<SecretDocument>> => {
-  const domains = await visibleDomains(views.domains, query.visible, query.domain);
+  const domains = await findVisibleDomains(views.domains, query.visible, query.domain);
   if (domains?.length === 0) return { items: [] };
   const filter = await inventoryFilter(views, query, domains);
   const sort = sortOf(query.sort);
-  if (query.unusedSince === undefined) return pageOf(views.secrets, filter, sort, query);
+  if (query.unusedSince === undefined) return findPage(views.secrets, filter, sort, query);
   return unusedPage(views, filter, sort, query, query.unusedSince);
 };
 

@@ -2,7 +2,7 @@ import { VIEW_VERSIONS, secretDocumentId, type FeedEvent } from '@rekey/contract
 import type { Actor, Duration, ExpirySource, Instant, NoticeKey, PolicySubject, RevocationReason } from '@rekey/domain';
 import type { ViewDocument } from '@rekey/ports';
 import type { ApplicationDocument } from './applications.view';
-import { pageOf, type Page } from './paging';
+import { findPage, type Page } from './paging';
 import type { Body, View, ViewReader } from './view';
 
 /** A secret, id by `secretDocumentId`, with every instant and who did it. */
@@ -23,7 +23,6 @@ export interface SecretDocument extends ViewDocument {
   readonly valueCreatedAt: Instant;
   readonly valueCreatedBy: Actor;
   readonly valueNotBefore?: Instant;
-  readonly renewals: number;
   readonly expiresAt?: Instant;
   /** For sorting: `expiresAt`, or a text after every instant. */
   readonly expiryOrder: string;
@@ -35,15 +34,9 @@ export interface SecretDocument extends ViewDocument {
   readonly allowedCidrs: readonly string[];
   /** Until when the value before the current one authenticates. */
   readonly previousValidUntil?: Instant;
-  readonly overlapEndedAt?: Instant;
-  readonly overlapEndedBy?: Actor;
   /** Of the latest suspension, while it lasts. */
   readonly suspendedAt?: Instant;
   readonly suspendedBy?: Actor;
-  readonly suspensionReason?: string;
-  /** Of the latest resumption. */
-  readonly resumedAt?: Instant;
-  readonly resumedBy?: Actor;
   readonly revokedAt?: Instant;
   readonly revokedBy?: Actor;
   readonly revocationReason?: RevocationReason;
@@ -51,32 +44,17 @@ export interface SecretDocument extends ViewDocument {
   readonly expiredAt?: Instant;
   /** The latest that happened to a notice of the current value. */
   readonly lastNotice?: SecretNotice;
-  /** Values that were made, oldest first, the latest `VALUES_KEPT` of them. */
-  readonly values: readonly SecretValue[];
-  readonly updatedAt: Instant;
-  readonly updatedBy: Actor;
   /** Revision of the last event that changed the secret, notices and recorded expiries aside: its ETag. */
   readonly resourceRevision: number;
 }
 
 export interface SecretNotice {
-  readonly version: number;
   readonly threshold: number;
   readonly channel: string;
   readonly at: Instant;
   readonly outcome: 'sent' | 'failed' | 'retried' | 'acknowledged';
 }
 
-/** One value of a secret: facts about it, never itself nor its verifier. */
-export interface SecretValue {
-  readonly version: number;
-  readonly createdAt: Instant;
-  readonly createdBy: Actor;
-  readonly expiresAt?: Instant;
-}
-
-/** The history has them all. */
-export const VALUES_KEPT = 20;
 /** Sorts after every instant. */
 const NEVER = '~';
 
@@ -113,37 +91,31 @@ const evolve = (document: SecretDocument | null, event: ApplicationEvent): Body<
   if (event.type === 'SecretAdded') return added(event);
   if (!document || document.applicationState === 'deleted') return document;
   const { occurredAt: at, actor: by } = event.metadata;
-  const changed = { ...document, updatedAt: at, updatedBy: by, resourceRevision: event.revision };
+  const changed = { ...document, resourceRevision: event.revision };
   const notice = (outcome: SecretNotice['outcome'], { version, threshold, channel }: NoticeKey) =>
-    version === document.version ? { ...document, lastNotice: { version, threshold, channel, at, outcome } } : document;
+    version === document.version ? { ...document, lastNotice: { threshold, channel, at, outcome } } : document;
   switch (event.type) {
     case 'SecretRenewed': {
-      const { overlapEndedAt: _at, overlapEndedBy: _by, lastNotice: _notice, expiredAt: _expired, ...kept } = changed;
-      const { hint: _hint, expiresAt: _end, previousValidUntil: _until, valueNotBefore: _before, ...rest } = kept;
+      const { lastNotice: _notice, expiredAt: _expired, hint: _hint, expiresAt: _end, ...kept } = changed;
+      const { previousValidUntil: _until, valueNotBefore: _before, ...rest } = kept;
       const { previousValidUntil } = event.data;
       return {
         ...withOwnExpiry(rest, event),
         ...valueOf(event, document.notBefore),
         ...(previousValidUntil !== undefined && { previousValidUntil }),
-        renewals: document.renewals + 1,
-        values: [...document.values, factsOf(event)].slice(-VALUES_KEPT),
       };
     }
     case 'OverlapEnded': {
       const { previousValidUntil: _until, ...rest } = changed;
-      return { ...rest, overlapEndedAt: at, overlapEndedBy: by };
+      return rest;
     }
     case 'SecretRevoked':
       return { ...changed, state: 'revoked', revokedAt: at, revokedBy: by, revocationReason: event.data.reason };
-    case 'SecretSuspended': {
-      const { reason } = event.data;
-      const { suspensionReason: _reason, ...rest } = changed;
-      const suspended = { ...rest, state: 'suspended', suspendedAt: at, suspendedBy: by } as const;
-      return reason === undefined ? suspended : { ...suspended, suspensionReason: reason };
-    }
+    case 'SecretSuspended':
+      return { ...changed, state: 'suspended', suspendedAt: at, suspendedBy: by };
     case 'SecretResumed': {
-      const { suspendedAt: _at, suspendedBy: _by, suspensionReason: _reason, ...rest } = changed;
-      return { ...rest, state: 'active', resumedAt: at, resumedBy: by };
+      const { suspendedAt: _at, suspendedBy: _by, ...rest } = changed;
+      return { ...rest, state: 'active' };
     }
     case 'SecretDescribed':
       return { ...changed, description: event.data.description };
@@ -190,12 +162,8 @@ const added = (event: Extract<ApplicationEvent, { type: 'SecretAdded' }>): Body<
       applicationState: 'active',
       createdAt: occurredAt,
       createdBy: actor,
-      updatedAt: occurredAt,
-      updatedBy: actor,
       resourceRevision: event.revision,
-      renewals: 0,
       allowedCidrs: allowedCidrs ?? [],
-      values: [factsOf(event)],
       ...(notBefore !== undefined && { notBefore }),
       ...valueOf(event, notBefore),
     },
@@ -212,13 +180,6 @@ const valueOf = ({ data, metadata }: MadeValue, notBefore: Instant | undefined) 
   ...(data.hint !== undefined && { hint: data.hint }),
   ...(data.expiresAt !== undefined && { expiresAt: data.expiresAt }),
   ...(notBefore !== undefined && { valueNotBefore: notBefore }),
-});
-
-const factsOf = ({ data, metadata }: MadeValue): SecretValue => ({
-  version: data.version,
-  createdAt: metadata.occurredAt,
-  createdBy: metadata.actor,
-  ...(data.expiresAt !== undefined && { expiresAt: data.expiresAt }),
 });
 
 /** What a value's command says of the expiry is the secret's own from then on; where it says nothing, the old stays. */
@@ -248,7 +209,7 @@ export const listSecrets = (
   secrets: ViewReader,
   query: { readonly applicationId: string; readonly after?: string | undefined; readonly limit: number },
 ): Promise<Page<SecretDocument>> =>
-  pageOf(secrets, { and: ofApplication(query.applicationId) }, { field: 'createdAt' }, query);
+  findPage(secrets, { and: ofApplication(query.applicationId) }, { field: 'createdAt' }, query);
 
 /** How many unrevoked secrets an application has. */
 export const countSecrets = (secrets: ViewReader, applicationId: string): Promise<number> =>
