@@ -15,7 +15,8 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { backup, restore } from './backup';
-import { STORE_FILE, SqliteDatabase } from './sqlite-database';
+import { SqliteDatabase } from './sqlite-database';
+import { STORE_FILE } from './store-file';
 import { SqliteEventStore } from './sqlite-event-store';
 import { SqliteOutcomes } from './sqlite-outcomes';
 

@@ -15,7 +15,8 @@ import {
   rmSync,
 } from 'node:fs';
 import path from 'node:path';
-import { APPLICATION_ID, STORE_FILE, SqliteDatabase } from './sqlite-database';
+import { SqliteDatabase } from './sqlite-database';
+import { APPLICATION_ID, STORE_FILE } from './store-file';
 import { NewerSchema } from './sqlite-errors';
 import { SqliteEventStore, positionOf } from './sqlite-event-store';
 import { SqliteOutcomes } from './sqlite-outcomes';

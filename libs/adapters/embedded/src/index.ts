@@ -1,7 +1,8 @@
 export * from './backup';
 export * from './local-command-bus';
 export * from './folder-lock';
-export { STORE_FILE, SqliteDatabase } from './sqlite-database';
+export { SqliteDatabase } from './sqlite-database';
+export { STORE_FILE } from './store-file';
 export { NewerSchema } from './sqlite-errors';
 export * from './sqlite-read-models';
 export { SqliteEventStore } from './sqlite-event-store';

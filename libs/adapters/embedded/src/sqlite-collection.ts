@@ -9,7 +9,7 @@ import {
   type ViewDocument,
   type ViewIndex,
 } from '@rekey/ports';
-import type { SqlValue, Step } from './sqlite-database';
+import type { SqlValue, Step } from './sqlite-statement';
 
 /*
  * A collection is a table: id, position (the guard), document (JSON text), and for each declared field a column

@@ -7,7 +7,9 @@ import type { Worker } from 'node:worker_threads';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { FolderInUse, lockFolder } from './folder-lock';
-import { STORE_FILE, SqliteDatabase, type Step } from './sqlite-database';
+import { SqliteDatabase } from './sqlite-database';
+import type { Step } from './sqlite-statement';
+import { STORE_FILE } from './store-file';
 import { ConstraintFailed, ExpectationFailed, NewerSchema } from './sqlite-errors';
 
 let folder: string;
@@ -105,7 +107,7 @@ describe('writing', () => {
   it('fails what is in hand when the writing thread dies, and goes on with a new one', async () => {
     const database = await open();
     await database.migrate('things', THINGS);
-    const { worker } = database as unknown as { worker: Promise<Worker> };
+    const { worker } = (database as unknown as { writer: { worker: Promise<Worker> } }).writer;
     const thread = await worker;
     const inHand = Promise.allSettled(Array.from({ length: 50 }, (_, index) => database.write([insert(`a-${index}`)])));
     await thread.terminate();

@@ -1,9 +1,12 @@
 import { EngineUnavailable } from '@rekey/ports';
 
-/** How the store is called where it is away. */
-export const ENGINE = 'embedded store';
+/** Name of the engine in `EngineUnavailable`. */
+export const ENGINE = 'embedded store (SQLite)';
 
-/** A step changed another number of rows than it had to; the write left nothing behind. */
+/** Why a call after `close` fails. */
+export const CLOSED = 'The store is closed; Rekey is shutting down.';
+
+/** A step changed a different number of rows than expected; the whole write was rolled back. */
 export class ExpectationFailed extends Error {
   constructor(
     readonly step: number,
@@ -15,7 +18,7 @@ export class ExpectationFailed extends Error {
   }
 }
 
-/** A write broke a constraint and left nothing behind. `code` as SQLite names it: `SQLITE_CONSTRAINT_UNIQUE` … */
+/** A write violated a constraint and was rolled back. `code` is SQLite's: `SQLITE_CONSTRAINT_UNIQUE` … */
 export class ConstraintFailed extends Error {
   constructor(
     readonly code: string,
@@ -26,15 +29,18 @@ export class ConstraintFailed extends Error {
   }
 }
 
-/** The store, or a part of it, was written by newer code than this. */
+/** A newer version of Rekey has written the store, or a part of its schema. */
 export class NewerSchema extends Error {
   constructor(part: string, found: number, known: number) {
-    super(`The store's part ${part} has schema version ${found}; this version of Rekey knows ${known} at most.`);
+    super(
+      `Written by a newer version of Rekey: schema part "${part}" is at version ${found}, ` +
+        `this version supports up to ${known}. Use the newer version.`,
+    );
     this.name = 'NewerSchema';
   }
 }
 
-/** What a thread tells of an error: SQLite's code, or `EXPECTATION`. */
+/** An error as a worker thread reports it. `code` is SQLite's, or `EXPECTATION`. */
 export interface Failure {
   readonly code: string;
   readonly message: string;
@@ -43,8 +49,8 @@ export interface Failure {
   readonly actual?: number;
 }
 
-/** Asks SQLite, and turns what it throws into the errors of ours. */
-export const reading = <T>(work: () => T): T => {
+/** Runs `work` and maps the errors of SQLite that it throws as `errorOf` does. */
+export const withSqliteErrors = <T>(work: () => T): T => {
   try {
     return work();
   } catch (error) {
@@ -53,16 +59,16 @@ export const reading = <T>(work: () => T): T => {
   }
 };
 
-/** SQLite's result codes that say that the file, the disk or a lock is at fault and not the question. */
-const AWAY =
+/** SQLite result codes that blame the file, the disk or a lock rather than the statement. */
+const UNAVAILABLE =
   /^SQLITE_(BUSY|LOCKED|IOERR|FULL|CANTOPEN|READONLY|NOMEM|CORRUPT|NOTADB|PROTOCOL|PERM|AUTH|INTERRUPT|ABORT|SCHEMA)/;
 
-/** The error that a failure of SQLite is to the rest of us. */
+/** Returns the error for a failure of SQLite: `ExpectationFailed`, `ConstraintFailed`, `EngineUnavailable` or as it is. */
 export const errorOf = (failure: Failure, cause?: unknown): Error => {
   const { code, message, step = 0, expected = 0, actual = 0 } = failure;
   if (code === 'EXPECTATION') return new ExpectationFailed(step, expected, actual);
   if (code.startsWith('SQLITE_CONSTRAINT')) return new ConstraintFailed(code, message);
   const error = cause ?? new Error(`${code}: ${message}`);
-  if (AWAY.test(code)) return new EngineUnavailable(ENGINE, { cause: error });
+  if (UNAVAILABLE.test(code)) return new EngineUnavailable(ENGINE, { cause: error });
   return error instanceof Error ? error : new Error(`${code}: ${message}`);
 };

@@ -3,7 +3,8 @@ import { exampleEvent, exampleStream } from '@rekey/ports/conformance';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { type Query, SqliteDatabase } from './sqlite-database';
+import { SqliteDatabase } from './sqlite-database';
+import type { Statement } from './sqlite-statement';
 import { SqliteEventStore } from './sqlite-event-store';
 
 let folder: string;
@@ -90,7 +91,7 @@ it('goes on with a subscription when the store was away', async () => {
   const database = await openDatabase();
   let away = false;
   let refused = 0;
-  const flaky = <R extends object>(query: Query<R>): Query<R> => ({
+  const flaky = <R extends object>(query: Statement<R>): Statement<R> => ({
     ...query,
     all: (params) => {
       if (!away) return query.all(params);

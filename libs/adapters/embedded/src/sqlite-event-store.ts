@@ -19,7 +19,8 @@ import {
 } from '@rekey/ports';
 import { randomUUID } from 'node:crypto';
 import { setImmediate, setTimeout } from 'node:timers/promises';
-import { type Query, type SqliteDatabase, type Step } from './sqlite-database';
+import type { SqliteDatabase } from './sqlite-database';
+import type { Statement, Step } from './sqlite-statement';
 import { ExpectationFailed } from './sqlite-errors';
 
 const PART = 'events';
@@ -65,12 +66,12 @@ interface EventRow {
  */
 export class SqliteEventStore extends EventStore {
   private readonly ending = new AbortController();
-  private readonly stream: Query<EventRow>;
-  private readonly feed: Query<EventRow>;
-  private readonly lastOfFeed: Query<{ position: number }>;
-  private readonly lastRevision: Query<{ revision: number }>;
-  private readonly byId: Query<Pick<EventRow, 'position' | 'stream' | 'revision'>>;
-  private readonly lastId: Query<{ event_id: string }>;
+  private readonly stream: Statement<EventRow>;
+  private readonly feed: Statement<EventRow>;
+  private readonly lastOfFeed: Statement<{ position: number }>;
+  private readonly lastRevision: Statement<{ revision: number }>;
+  private readonly byId: Statement<Pick<EventRow, 'position' | 'stream' | 'revision'>>;
+  private readonly lastId: Statement<{ event_id: string }>;
 
   private constructor(
     private readonly database: SqliteDatabase,

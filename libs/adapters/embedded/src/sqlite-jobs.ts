@@ -10,7 +10,8 @@ import {
   Jobs,
   ticksOf,
 } from '@rekey/ports';
-import type { SqliteDatabase, Step } from './sqlite-database';
+import type { SqliteDatabase } from './sqlite-database';
+import type { Step } from './sqlite-statement';
 
 const SCHEMA = [
   [

@@ -1,7 +1,8 @@
 import { type CommandReply, sealedValueSchema } from '@rekey/contracts';
 import type { Instant } from '@rekey/domain';
 import { EngineUnavailable, type Outcome, Outcomes, type SealedValue } from '@rekey/ports';
-import type { Query, Row, SqliteDatabase } from './sqlite-database';
+import type { SqliteDatabase } from './sqlite-database';
+import type { Row, Statement } from './sqlite-statement';
 
 const PART = 'outcomes';
 const SCHEMA = [
@@ -29,8 +30,8 @@ const SELECT = `SELECT command_id, fingerprint, caller, recorded_at, reply, valu
 /** First outcomes in the store's file, beside its events. */
 export class SqliteOutcomes extends Outcomes {
   private closed = false;
-  private readonly byId: Query<Row>;
-  private readonly sealedByEvent: Query<{ sealed_secret: string }>;
+  private readonly byId: Statement<Row>;
+  private readonly sealedByEvent: Statement<{ sealed_secret: string }>;
 
   private constructor(private readonly database: SqliteDatabase) {
     super();

@@ -1,7 +1,8 @@
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { EngineUnavailable } from '@rekey/ports';
-import { type SqlValue, STORE_FILE } from './sqlite-database';
+import type { SqlValue } from './sqlite-statement';
+import { STORE_FILE } from './store-file';
 import { errorOf, type Failure } from './sqlite-errors';
 
 const BUSY_TIMEOUT_MS = 5_000;

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * Questions to one SQLite file that may take long (searches, counts), in a thread of their own so that none holds up the
- * event loop. In: `{ id, sql, params }` or `{ close: true }`. Out: `{ id, values }` with the first column of the rows, or
- * `{ id, failure }`; `{ failure }` alone where the file cannot be opened.
+ * Worker thread for queries of one SQLite file that may take long (searches, counts), so that they do not block the event
+ * loop. Receives `{ id, sql, params }` or `{ close: true }`. Sends `{ id, values }` with the first column of the rows,
+ * `{ id, failure }`, or `{ failure }` without an id if the file cannot be opened.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import Database from 'libsql';

@@ -1,6 +1,6 @@
 import { invalid } from '@rekey/domain';
 import type { Filter, Query } from '@rekey/ports';
-import type { SqlValue } from './sqlite-database';
+import type { SqlValue } from './sqlite-statement';
 
 /** A piece of SQL with what is bound to its question marks, in order. Values never become a part of the text. */
 export interface Sql {
@@ -68,7 +68,7 @@ const blindPattern = (text: string): string => {
  * A page of documents as SQL with the one column `document`. Behind a cursor, the rows are those of one or two ranges
  * of the index (missing values are a range of their own), so that a late page costs no more than an early one.
  */
-export const pageOf = (table: string, { filter, sort, after, limit }: Query, column: ColumnOf): Sql => {
+export const pageSql = (table: string, { filter, sort, after, limit }: Query, column: ColumnOf): Sql => {
   if (!Number.isSafeInteger(limit) || limit < 0) throw invalid('limit', 'Must be a whole number.');
   const by = column(sort?.field ?? '_id');
   const way = sort?.descending ? 'DESC' : 'ASC';

@@ -4,7 +4,8 @@ import path from 'node:path';
 import { type Build, EngineUnavailable, type ReadModels, START, type ViewDocument } from '@rekey/ports';
 import { type ReadModelsUnderTest, readModelsConformance } from '@rekey/ports/conformance';
 import Database from 'libsql';
-import { SqliteDatabase, STORE_FILE } from './sqlite-database';
+import { SqliteDatabase } from './sqlite-database';
+import { STORE_FILE } from './store-file';
 import { SqliteReadModels } from './sqlite-read-models';
 
 const store = async (): Promise<ReadModelsUnderTest & { folder: string }> => {

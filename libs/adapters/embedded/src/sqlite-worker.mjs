@@ -1,11 +1,11 @@
 // @ts-check
 /**
- * The writing side of one SQLite file, in a thread of its own so that no fsync holds up the event loop. All requests
- * that wait are committed in one transaction, each in a savepoint: one that fails is undone alone, and none is answered
- * before the commit is on disk.
+ * Worker thread that writes to one SQLite file, so that fsync does not block the event loop. Commits all waiting
+ * requests in one transaction, each in its own savepoint: a failed request is rolled back alone, and every request is
+ * answered only once the commit is on disk.
  *
- * In: `{ requests: Request[] }` or `{ close: true }`. Out: `{ ready: true }`, `{ failed: Failure }` where the file cannot
- * be opened, `{ answers: Answer[] }`.
+ * Receives `{ requests: Request[] }` or `{ close: true }`. Sends `{ ready: true }`, `{ failed: Failure }` if the file
+ * cannot be opened, and `{ answers: Answer[] }`.
  *
  * @typedef {{ sql: string, params?: unknown[], kind: 'run' | 'all', expectChanges?: number }} Step
  * @typedef {{ id: number, steps: Step[] }} Request
@@ -18,11 +18,11 @@ import Database from 'libsql';
 
 const port = /** @type {import('node:worker_threads').MessagePort} */ (parentPort);
 
-/** How many steps go into one transaction before those that waited are answered. */
+/** Limits a transaction, so that the first requests of a long queue are answered early. */
 const STEPS_PER_COMMIT = 2000;
 const STATEMENTS_KEPT = 500;
 
-class Missed extends Error {
+class UnexpectedChanges extends Error {
   /** @param {number} step @param {number} expected @param {number} actual */
   constructor(step, expected, actual) {
     super(`Step ${step} changed ${actual} rows, expected ${expected}.`);
@@ -32,17 +32,19 @@ class Missed extends Error {
 
 /** @param {any} error @returns {Failure} */
 const failureOf = (error) =>
-  error instanceof Missed ? error.failure : { code: String(error?.code ?? 'ERROR'), message: String(error?.message) };
+  error instanceof UnexpectedChanges
+    ? error.failure
+    : { code: String(error?.code ?? 'ERROR'), message: String(error?.message) };
 
-/** Makes an empty file a store, and refuses a database of somebody else's. @param {any} opened */
-const begin = (opened) => {
+/** Initializes an empty file as a store. Throws if the file is the database of another program. @param {any} opened */
+const initialize = (opened) => {
   const isOurs = () => opened.prepare('PRAGMA application_id').raw().get([])[0] === workerData.applicationId;
   if (isOurs()) return;
   opened.exec('BEGIN IMMEDIATE');
   try {
     const tables = opened.prepare('SELECT count(*) FROM sqlite_schema').raw().get([])[0];
-    if (!isOurs() && tables > 0) throw new Error('The file is a database of another program.');
-    if (!isOurs()) for (const statement of workerData.beginning) opened.exec(statement);
+    if (!isOurs() && tables > 0) throw new Error(`${workerData.file} is the database of another program.`);
+    if (!isOurs()) for (const statement of workerData.initSql) opened.exec(statement);
     opened.exec('COMMIT');
   } catch (error) {
     if (opened.inTransaction) opened.exec('ROLLBACK');
@@ -50,14 +52,14 @@ const begin = (opened) => {
   }
 };
 
-/** Switching a new file to WAL does not wait for a lock by itself, so several processes that start at once take turns. */
+/** Retries while the file is busy: switching to WAL ignores the busy timeout, so processes that start together collide. */
 const open = () => {
   const deadline = Date.now() + workerData.busyTimeoutMs;
   for (;;) {
     const opened = new Database(workerData.file, { timeout: workerData.busyTimeoutMs });
     try {
-      for (const statement of workerData.opening) opened.exec(statement);
-      begin(opened);
+      for (const statement of workerData.openSql) opened.exec(statement);
+      initialize(opened);
       return opened;
     } catch (error) {
       opened.close();
@@ -80,10 +82,10 @@ const prepared = (sql) => {
     statements.set(sql, known);
     return known;
   }
-  const made = db.prepare(sql);
-  statements.set(sql, made);
+  const statement = db.prepare(sql);
+  statements.set(sql, statement);
   if (statements.size > STATEMENTS_KEPT) statements.delete(/** @type {string} */ (statements.keys().next().value));
-  return made;
+  return statement;
 };
 
 /** @param {Step} step @param {number} index @returns {StepResult} */
@@ -95,13 +97,13 @@ const perform = ({ sql, params = [], kind, expectChanges }, index) => {
     const rows = statement.all(params);
     result = { changes: rows.length, lastRowId: 0, rows };
   } else {
-    // Run by `run`, such a statement would be left in the middle of its rows and hold up every savepoint after it.
-    if (statement.reader) throw new Error(`A statement that answers rows needs the kind 'all': ${sql}`);
+    // `run` would leave such a statement unfinished, and every later savepoint would fail.
+    if (statement.reader) throw new Error(`A statement that returns rows needs the kind 'all': ${sql}`);
     const { changes, lastInsertRowid } = statement.run(params);
     result = { changes, lastRowId: Number(lastInsertRowid), rows: [] };
   }
   if (expectChanges !== undefined && result.changes !== expectChanges)
-    throw new Missed(index, expectChanges, result.changes);
+    throw new UnexpectedChanges(index, expectChanges, result.changes);
   return result;
 };
 
@@ -113,7 +115,7 @@ const attempt = (request) => {
     db.exec('RELEASE request');
     return { id: request.id, results };
   } catch (error) {
-    // A full disk or an I/O error ends the whole transaction, with what the other requests did in it.
+    // A full disk or an I/O error has rolled back the whole transaction, including the other requests.
     if (!db.inTransaction) throw error;
     db.exec('ROLLBACK TO request');
     db.exec('RELEASE request');
@@ -132,7 +134,7 @@ const commit = (batch) => {
     try {
       if (db.inTransaction) db.exec('ROLLBACK');
     } catch {
-      // The first error says what happened; a rollback that fails leaves nothing committed either.
+      // Report the first error. Nothing is committed even if the rollback fails.
     }
     const failure = failureOf(error);
     return batch.map(({ id }) => ({ id, failure }));
@@ -144,13 +146,14 @@ const queue = [];
 let closing = false;
 
 /** @param {{ requests?: Request[], close?: boolean }} message */
-const take = (message) => {
+const enqueue = (message) => {
   if (message.requests) queue.push(...message.requests);
   if (message.close) closing = true;
 };
 
-const takeAllThatWait = () => {
-  for (let waiting = receiveMessageOnPort(port); waiting; waiting = receiveMessageOnPort(port)) take(waiting.message);
+const drainPort = () => {
+  for (let waiting = receiveMessageOnPort(port); waiting; waiting = receiveMessageOnPort(port))
+    enqueue(waiting.message);
 };
 
 /** @returns {Request[]} */
@@ -168,8 +171,8 @@ const nextBatch = () => {
 try {
   db = open();
   port.on('message', (message) => {
-    take(message);
-    for (takeAllThatWait(); queue.length > 0; takeAllThatWait()) port.postMessage({ answers: commit(nextBatch()) });
+    enqueue(message);
+    for (drainPort(); queue.length > 0; drainPort()) port.postMessage({ answers: commit(nextBatch()) });
     if (!closing) return;
     statements.clear();
     db.close();
