@@ -1,6 +1,6 @@
-import { ROLES, type Role } from '@rekey/contracts';
+import { PERMISSIONS, ROLES, type Role } from '@rekey/contracts';
 import { applicationIdOf } from '@rekey/domain';
-import { PERMISSIONS, loadConfig } from '@rekey/platform';
+import { loadConfig } from '@rekey/platform';
 import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createStandalone, type Standalone } from './app';

@@ -1,6 +1,7 @@
 import { KafkaCommandSender, topicsOf, type KafkaLog } from '@rekey/adapters/kafka';
 import {
   RekeyError,
+  makesValue,
   publicErrorOf,
   type Caller,
   type CommandData,
@@ -98,7 +99,7 @@ export class RekeyClient {
       type,
       data,
       ...(expectedRevision !== undefined && { expectedRevision }),
-      ...(makesValue({ type, data } as unknown as CommandEnvelope) && { recipientKey: this.recipient.publicKey }),
+      ...(makesValue({ type, data } as CommandEnvelope) && { recipientKey: this.recipient.publicKey }),
     } as unknown as CommandEnvelope;
     const request = { command, caller: this.caller(options), correlationId: options.correlationId ?? commandId };
     const reply = await untilKnown(() => this.sender.send(request, timeoutMs), {
@@ -188,13 +189,6 @@ const signerOf = (options: CommandSignerOptions): SignCommand => {
     const { code = 'internal', message = '', details } = publicErrorOf(cause) ?? {};
     throw new RekeyError(code, message, details, { cause });
   }
-};
-
-/** Whether a command makes a value that must be sealed to somebody. */
-const makesValue = (command: CommandEnvelope): boolean => {
-  if (command.type !== 'RegisterApplication') return command.type === 'AddSecret' || command.type === 'RenewSecret';
-  const { firstSecret } = command.data;
-  return firstSecret !== undefined && firstSecret.sealedValue === undefined;
 };
 
 /** As the gateway derives it: a command that is sent again names the same secret. */

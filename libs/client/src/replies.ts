@@ -1,4 +1,4 @@
-import { RekeyError, type CommandReply, type CommandResult, type CommandType } from '@rekey/contracts';
+import { RekeyError, type COMMANDS, type CommandReply, type CommandResult, type CommandType } from '@rekey/contracts';
 import type { RecipientKeys } from './recipient';
 
 /** The reply to a command that was accepted; what is refused is thrown. */
@@ -16,9 +16,9 @@ export interface WithValue {
 }
 
 /** What is told of an accepted command: with a value where it makes one, which registering does with a first secret. */
-export type ReplyOf<Type extends CommandType> = Type extends 'AddSecret' | 'RenewSecret'
+export type ReplyOf<Type extends CommandType> = (typeof COMMANDS)[Type] extends { makesValue: true }
   ? AcceptedReply & WithValue
-  : Type extends 'RegisterApplication'
+  : (typeof COMMANDS)[Type] extends { makesValue: unknown }
     ? AcceptedReply & Partial<WithValue>
     : AcceptedReply;
 

@@ -12,7 +12,6 @@ import {
   chain,
   domainStream,
   securityDomain,
-  type ApplicationCommand,
   type ApplicationEvent,
   type ApplicationState,
   type EventShape,
@@ -178,8 +177,3 @@ export const continued = (
     return { eventId: event.eventId, type, data: event.data, metadata: chained.metadata };
   });
 };
-
-/** Whether a command goes to a domain or to an application. */
-export const isApplicationCommand = (
-  command: CommandEnvelope,
-): command is CommandEnvelope & { type: ApplicationCommand['type'] } => 'applicationId' in command.data;

@@ -1,8 +1,10 @@
 import {
-  REVOKING,
   RekeyError,
   commandEnvelopeSchema,
+  isApplicationCommand,
+  makesValue,
   publicErrorOf,
+  restricts,
   senderOf,
   streamOf,
   type Caller,
@@ -39,15 +41,7 @@ import {
 import canonicalize from 'canonicalize';
 import { createHash, randomUUID } from 'node:crypto';
 import type { JWK } from 'jose';
-import {
-  FoldedStreams,
-  continued,
-  isApplicationCommand,
-  valueResult,
-  type Folded,
-  type Trace,
-  type ValueData,
-} from './folded';
+import { FoldedStreams, continued, valueResult, type Folded, type Trace, type ValueData } from './folded';
 
 export interface CommandHandlerOptions {
   readonly store: Pick<EventStore, 'append' | 'readStream'>;
@@ -241,7 +235,7 @@ export class CommandHandler {
     const { reply } = outcome;
     if (reply.status === 'rejected') return { ...reply, replayed };
     const value = sealed === undefined ? {} : { sealedSecret: sealed };
-    if (!REVOKING.has(command.type)) return withResult(reply, value, replayed);
+    if (!restricts(command.type)) return withResult(reply, value, replayed);
     const effective = await this.options.effective(streamOf(command), reply.position);
     const effect = effective ? { effectiveAt: this.options.clock.now(), effective: true } : { effective: false };
     return withResult(reply, { ...value, ...effect }, replayed);
@@ -278,17 +272,13 @@ export class CommandHandler {
   /** The one function in which a generated value exists in clear. */
   private async makeValue(command: CommandEnvelope, brought: string | undefined): Promise<MadeValue> {
     const { hasher } = this.options;
-    const makes =
-      command.type === 'AddSecret' ||
-      command.type === 'RenewSecret' ||
-      (command.type === 'RegisterApplication' && command.data.firstSecret !== undefined);
-    if (!makes) return NOTHING_MADE;
-    const { recipientKey } = command;
     if (brought !== undefined && command.type === 'RegisterApplication') {
       const { domainId, clientId } = command.data;
       const lookupId = hasher.importedLookupId(domainId, clientId, brought);
       return { verifier: { verifier: await hasher.hash(brought, 'imported'), lookupId } };
     }
+    if (!makesValue(command)) return NOTHING_MADE;
+    const { recipientKey } = command;
     if (!recipientKey)
       throw new RekeyError('recipient_key_required', 'Give recipientKey, the public key that the value is sealed to.', {
         field: 'recipientKey',

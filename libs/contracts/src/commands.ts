@@ -1,193 +1,89 @@
-import {
-  REVOCATION_REASONS,
-  applicationStream,
-  domainStream,
-  type ApplicationCommand,
-  type ExpirySource,
-  type SecurityDomainCommand,
-} from '@rekey/domain';
+import { applicationStream, domainStream, type ApplicationCommand, type ExpirySource } from '@rekey/domain';
 import { z } from 'zod';
+import { COMMANDS, type CommandSpec } from './command-catalogue';
 import type { PublicError } from './errors';
-import {
-  allowedCidrsSchema,
-  applicationIdSchema,
-  applicationPolicySchema,
-  clientIdSchema,
-  commandIdSchema,
-  contactsSchema,
-  descriptionSchema,
-  domainIdSchema,
-  domainPolicySchema,
-  durationSchema,
-  instantSchema,
-  lineSchema,
-  nameSchema,
-  recipientKeySchema,
-  secretIdSchema,
-} from './primitives';
-
-const ofDomain = { domainId: domainIdSchema };
-const ofApplication = { ...ofDomain, applicationId: applicationIdSchema };
-const ofSecret = { ...ofApplication, secretId: secretIdSchema };
-const ofNotice = {
-  ...ofSecret,
-  version: z.int().min(1),
-  threshold: z.number().min(0),
-  channel: z.string().regex(/^[a-z][a-z0-9-]{0,63}$/, 'A channel fits [a-z][a-z0-9-]{0,63}.'),
-};
-const statedExpiry = { expiresIn: durationSchema.optional(), expiresAt: instantSchema.nullable().optional() };
-const reasonText = lineSchema(256);
-
-/** A compact JWE (RFC 7516 §7.1) of a value that a caller brings, sealed to the command-service. */
-export const sealedValueSchema = z
-  .string()
-  .regex(/^[\w-]+\.[\w-]*\.[\w-]+\.[\w-]+\.[\w-]+$/)
-  .max(4096);
-
-/** The data of every command, by type. Unknown fields are refused. */
-export const COMMANDS = {
-  CreateDomain: z.strictObject({ ...ofDomain, name: nameSchema, contacts: contactsSchema.optional() }),
-  UpdateDomain: z.strictObject({
-    ...ofDomain,
-    name: nameSchema.optional(),
-    contacts: contactsSchema.optional(),
-    enabled: z.boolean().optional(),
-  }),
-  ChangeDomainPolicy: z.strictObject({ ...ofDomain, policy: domainPolicySchema }),
-  DeleteDomain: z.strictObject(ofDomain),
-  RegisterApplication: z.strictObject({
-    ...ofApplication,
-    clientId: clientIdSchema,
-    name: nameSchema,
-    contacts: contactsSchema.optional(),
-    firstSecret: z
-      .strictObject({
-        secretId: secretIdSchema,
-        description: descriptionSchema,
-        sealedValue: sealedValueSchema.optional(),
-      })
-      .optional(),
-  }),
-  UpdateApplication: z.strictObject({
-    ...ofApplication,
-    name: nameSchema.optional(),
-    contacts: contactsSchema.optional(),
-    enabled: z.boolean().optional(),
-  }),
-  ChangeApplicationPolicy: z.strictObject({ ...ofApplication, policy: applicationPolicySchema }),
-  DeleteApplication: z.strictObject(ofApplication),
-  AddSecret: z.strictObject({
-    ...ofSecret,
-    description: descriptionSchema,
-    notBefore: instantSchema.optional(),
-    allowedCidrs: allowedCidrsSchema.optional(),
-    ...statedExpiry,
-  }),
-  RenewSecret: z.strictObject({
-    ...ofSecret,
-    overlap: durationSchema.optional(),
-    version: z.int().min(1).optional(),
-    ...statedExpiry,
-  }),
-  EndOverlap: z.strictObject(ofSecret),
-  RevokeSecret: z.strictObject({
-    ...ofSecret,
-    reason: z.enum(REVOCATION_REASONS).optional(),
-    force: z.boolean().optional(),
-  }),
-  SuspendSecret: z.strictObject({ ...ofSecret, reason: reasonText.optional(), force: z.boolean().optional() }),
-  ResumeSecret: z.strictObject({ ...ofSecret, reason: reasonText.optional() }),
-  UpdateSecret: z.strictObject({
-    ...ofSecret,
-    description: descriptionSchema.optional(),
-    allowedCidrs: allowedCidrsSchema.optional(),
-    notBefore: instantSchema.nullable().optional(),
-  }),
-  ExpireSecret: z.strictObject({ ...ofSecret, version: z.int().min(1) }),
-  RecordNoticeSent: z.strictObject({ ...ofNotice, recipients: z.int().min(0) }),
-  RecordNoticeFailed: z.strictObject({ ...ofNotice, cause: z.string().min(1).max(256) }),
-  RetryNotice: z.strictObject(ofNotice),
-  AcknowledgeNotice: z.strictObject(ofNotice),
-} as const satisfies Record<(ApplicationCommand | SecurityDomainCommand)['type'], z.ZodType>;
+import { commandIdSchema, recipientKeySchema } from './primitives';
 
 export type CommandType = keyof typeof COMMANDS;
-export type CommandData<Type extends CommandType = CommandType> = z.infer<(typeof COMMANDS)[Type]>;
+export type CommandData<Type extends CommandType = CommandType> = z.infer<(typeof COMMANDS)[Type]['data']>;
 
-/** Commands that make a value, and so need a key to seal it to. */
-export const VALUE_MAKING: ReadonlySet<CommandType> = new Set(['AddSecret', 'RenewSecret', 'RegisterApplication']);
-
-/**
- * Commands after which something stops working, or is stricter: their reply waits until every check knows.
- */
-export const REVOKING: ReadonlySet<CommandType> = new Set([
-  'RevokeSecret',
-  'SuspendSecret',
-  'EndOverlap',
-  'UpdateSecret',
-  'RenewSecret',
-  'UpdateApplication',
-  'DeleteApplication',
-  'UpdateDomain',
-  'DeleteDomain',
-]);
-
-/** A command as it travels: `{id, type, data, expectedRevision?, recipientKey?}`. */
+/** A command as it is sent: `{id, type, data, expectedRevision?, recipientKey?}`. */
 export type CommandEnvelope = {
   [Type in CommandType]: {
     readonly id: string;
     readonly type: Type;
     readonly data: CommandData<Type>;
-    /** `If-Match`: revision of the resource that the caller saw. */
+    /** Rejects the command with `revision_conflict` unless the stream is at this revision (`If-Match`). */
     readonly expectedRevision?: number | undefined;
+    /** Public key that the value is sealed to, where the command makes one. */
     readonly recipientKey?: z.infer<typeof recipientKeySchema> | undefined;
   };
 }[CommandType];
+
+export type ApplicationCommandEnvelope = Extract<CommandEnvelope, { type: ApplicationCommand['type'] }>;
 
 const envelopes = (Object.keys(COMMANDS) as CommandType[]).map((type) =>
   z.strictObject({
     id: commandIdSchema,
     type: z.literal(type),
-    data: COMMANDS[type],
+    data: COMMANDS[type].data,
     expectedRevision: z.int().min(0).optional(),
     recipientKey: recipientKeySchema.optional(),
   }),
 );
 
-/** Reads an envelope from outside. */
+/** Parses a command from an untrusted source. Refuses unknown fields and types. */
 export const commandEnvelopeSchema = z.discriminatedUnion(
   'type',
   envelopes as never,
 ) as unknown as z.ZodType<CommandEnvelope>;
 
-/** The stream that a command writes to. */
+/** Returns the name of the stream that a command writes to. */
 export const streamOf = ({ data }: Pick<CommandEnvelope, 'data'>): string =>
   'applicationId' in data ? applicationStream(data.applicationId) : domainStream(data.domainId);
 
-/** What became of a command. `result` never holds a plain value: `sealedSecret` is a compact JWE. */
+/** Whether an application decides on a command; otherwise a domain does. */
+export const isApplicationCommand = (command: CommandEnvelope): command is ApplicationCommandEnvelope =>
+  COMMANDS[command.type].aggregate === 'application';
+
+/** Whether a command makes a secret value, and so needs a `recipientKey`. */
+export const makesValue = ({ type, data }: Pick<CommandEnvelope, 'type' | 'data'>): boolean => {
+  const spec: CommandSpec = COMMANDS[type];
+  return typeof spec.makesValue === 'function' ? spec.makesValue(data as never) : (spec.makesValue ?? false);
+};
+
+/** Whether the reply to a command waits until every check applies it. */
+export const restricts = (type: CommandType): boolean => {
+  const spec: CommandSpec = COMMANDS[type];
+  return spec.restricts ?? false;
+};
+
+/** The outcome of a command. `result` never holds a value in clear: `sealedSecret` is a compact JWE. */
 export interface CommandReply {
   readonly id: string;
   readonly status: 'accepted' | 'rejected';
-  /** True where the command was known, and this is its first outcome told again. */
+  /** The command was handled before, and this repeats its first outcome. */
   readonly replayed: boolean;
-  /** Of the stream's last event; -1 where it has none. */
+  /** Revision of the stream's last event; -1 if the stream is empty. */
   readonly revision: number;
-  /** Global position of the stream's last event; empty where it has none. */
+  /** Global position of the stream's last event; empty if the stream is empty. */
   readonly position: string;
   readonly result?: CommandResult;
   readonly error?: PublicError;
 }
 
 export interface CommandResult {
-  /** The secret whose value was made. */
+  /** The secret that got a value. */
   readonly secretId?: string;
   readonly version?: number;
   readonly hint?: string;
   readonly expiresAt?: string;
   readonly expirySource?: ExpirySource;
   readonly previousValidUntil?: string;
-  /** The value, sealed to `recipientKey`; null in a replay after its time. */
+  /** The value, sealed to `recipientKey`; null in a replay more than 15 minutes later. */
   readonly sealedSecret?: string | null;
-  /** For commands of `REVOKING`: since when every check knows; absent with `effective: false` where the wait ran out. */
+  /** For commands that restrict something: when every check applied it. */
   readonly effectiveAt?: string;
+  /** False, without `effectiveAt`, if the wait for the checks timed out. */
   readonly effective?: boolean;
 }

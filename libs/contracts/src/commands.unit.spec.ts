@@ -1,12 +1,14 @@
 import { applicationIdOf, type ApplicationCommand, type SecurityDomainCommand } from '@rekey/domain';
 import { z } from 'zod';
+import { COMMANDS } from './command-catalogue';
 import {
-  COMMANDS,
-  REVOKING,
-  VALUE_MAKING,
   commandEnvelopeSchema,
+  isApplicationCommand,
+  makesValue,
+  restricts,
   streamOf,
   type CommandData,
+  type CommandEnvelope,
   type CommandType,
 } from './commands';
 
@@ -248,20 +250,36 @@ describe('the stream of a command', () => {
   });
 });
 
-describe('the lists of commands', () => {
-  it('name those that make a value', () =>
-    expect([...VALUE_MAKING].sort()).toEqual(['AddSecret', 'RegisterApplication', 'RenewSecret']));
+describe('the command catalogue', () => {
+  const example = (type: CommandType, which: 0 | 1) => ({ type, data: EXAMPLES[type][which] }) as CommandEnvelope;
 
-  it('name all after which something stops working', () => {
-    for (const type of [
-      'RevokeSecret',
-      'SuspendSecret',
-      'EndOverlap',
-      'UpdateApplication',
-      'DeleteApplication',
+  it('says which commands make a value', () => {
+    expect(TYPES.filter((type) => makesValue(example(type, 0)))).toEqual(['AddSecret', 'RenewSecret']);
+    const firstSecret = { secretId, description: 'blue' };
+    const register = (more: object) =>
+      makesValue({ type: 'RegisterApplication', data: { ...EXAMPLES.RegisterApplication[0], ...more } as never });
+    expect(register({ firstSecret })).toBe(true);
+    expect(register({ firstSecret: { ...firstSecret, sealedValue } })).toBe(false);
+  });
+
+  it('says which commands stop something or make it stricter', () =>
+    expect(TYPES.filter(restricts)).toEqual([
       'UpdateDomain',
       'DeleteDomain',
-    ] as const)
-      expect(REVOKING.has(type)).toBe(true);
-  });
+      'UpdateApplication',
+      'DeleteApplication',
+      'RenewSecret',
+      'EndOverlap',
+      'RevokeSecret',
+      'SuspendSecret',
+      'UpdateSecret',
+    ]));
+
+  it.each(TYPES)('names the aggregate that %s writes to', (type) =>
+    expect(isApplicationCommand(example(type, 0))).toBe(streamOf(example(type, 0)).startsWith('application-')),
+  );
+
+  it.each(TYPES)('names the views that the answer to %s waits for', (type) =>
+    expect(COMMANDS[type].views.length).toBeGreaterThan(0),
+  );
 });

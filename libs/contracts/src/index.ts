@@ -1,8 +1,10 @@
 export * from './access';
 export * from './cloud-events';
+export { COMMANDS, type CommandSpec } from './command-catalogue';
 export * from './commands';
 export * from './errors';
 export * from './events';
 export * from './http';
+export * from './permissions';
 export * from './primitives';
 export * from './views';

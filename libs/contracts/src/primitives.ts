@@ -95,6 +95,12 @@ export const recipientKeySchema = z.discriminatedUnion('kty', [
 ]);
 export type RecipientKey = z.infer<typeof recipientKeySchema>;
 
+/** A value sealed to a recipient: a compact JWE (RFC 7516 §7.1). */
+export const sealedValueSchema = z
+  .string()
+  .regex(/^[\w-]+\.[\w-]*\.[\w-]+\.[\w-]+\.[\w-]+$/)
+  .max(4096);
+
 /**
  * What a domain does with secrets that say nothing of their own (absent: nothing), and the bounds that nobody may leave.
  */

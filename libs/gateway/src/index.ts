@@ -1,5 +1,4 @@
 export { gatewayRoutes, type GatewayOptions } from './gateway';
 export { addRoutes, createHttpServer, type RoutingOptions, type ServerOptions } from './http';
-export { COMMAND_VIEWS } from './writes';
 export type { Route } from './route';
 export { healthRoutes } from './routes/operations';

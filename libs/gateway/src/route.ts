@@ -1,5 +1,4 @@
-import type { Caller, ErrorCode, ViewName } from '@rekey/contracts';
-import type { Action } from '@rekey/platform';
+import type { Action, Caller, ErrorCode, ViewName } from '@rekey/contracts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 

@@ -1,5 +1,7 @@
 import {
+  COMMANDS,
   RekeyError,
+  makesValue,
   type Caller,
   type CommandEnvelope,
   type CommandReply,
@@ -14,30 +16,6 @@ import { randomUUID } from 'node:crypto';
 import { v5 as uuidV5 } from 'uuid';
 import type { Tagged } from './reads';
 import type { Answer } from './route';
-
-/** Which views an answer to each command speaks of: the gateway waits for these before it says 200. */
-export const COMMAND_VIEWS: Readonly<Record<CommandType, readonly ViewName[]>> = {
-  CreateDomain: ['authentication', 'domains'],
-  UpdateDomain: ['authentication', 'domains'],
-  ChangeDomainPolicy: ['domains'],
-  DeleteDomain: ['authentication', 'domains'],
-  RegisterApplication: ['authentication', 'applications', 'secrets'],
-  UpdateApplication: ['authentication', 'applications', 'secrets'],
-  ChangeApplicationPolicy: ['applications', 'secrets'],
-  DeleteApplication: ['authentication', 'applications', 'secrets', 'notifications'],
-  AddSecret: ['authentication', 'secrets'],
-  RenewSecret: ['authentication', 'secrets'],
-  EndOverlap: ['authentication', 'secrets'],
-  RevokeSecret: ['authentication', 'secrets'],
-  SuspendSecret: ['authentication', 'secrets'],
-  ResumeSecret: ['authentication', 'secrets'],
-  UpdateSecret: ['authentication', 'secrets'],
-  ExpireSecret: ['secrets'],
-  RecordNoticeSent: ['notifications', 'secrets'],
-  RecordNoticeFailed: ['notifications', 'secrets'],
-  RetryNotice: ['notifications', 'secrets'],
-  AcknowledgeNotice: ['notifications', 'secrets'],
-};
 
 const IDEMPOTENCY_NAMESPACE = 'b1b0c6f2-6d5f-4c55-8a3e-0d5a7e0f4c11';
 const NOT_FOUND = ['not_found', 'domain_not_found', 'application_not_found', 'secret_not_found'];
@@ -100,13 +78,12 @@ export class Writes {
     caller: Caller,
     id: string,
     draft: Draft<Type>,
-    needsKey = false,
   ): Promise<Sent> {
     const { bus, recipient } = this.options;
     const command = {
       id,
       ...draft,
-      ...(needsKey && { recipientKey: recipient.publicKey }),
+      ...(makesValue(draft) && { recipientKey: recipient.publicKey }),
       ...ifMatch(request),
     } as unknown as CommandEnvelope;
     const reply = await bus
@@ -121,7 +98,7 @@ export class Writes {
     const sealed = reply.result?.sealedSecret;
     // Sealed to a key that was changed since: as lost as after its time.
     const value = typeof sealed === 'string' ? await open(sealed, recipient.privateKey).catch(() => null) : sealed;
-    const waits = COMMAND_VIEWS[draft.type].map((view) =>
+    const waits = COMMANDS[draft.type].views.map((view) =>
       this.options.views[view].waitFor(reply.position, this.options.waitTimeoutMs),
     );
     const visible = !(await Promise.all(waits)).includes(false) && reply.result?.effective !== false;

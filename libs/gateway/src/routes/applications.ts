@@ -96,15 +96,14 @@ export const applicationRoutes = (
             },
           }),
         };
-        const makes = firstSecret !== undefined && firstSecret.value === undefined;
-        const sent = await writes.send(request, caller, commandId, { type: 'RegisterApplication', data }, makes);
+        const sent = await writes.send(request, caller, commandId, { type: 'RegisterApplication', data });
         const { version, hint, expiresAt } = sent.reply.result ?? {};
         const first = firstSecret && {
           firstSecret: {
             id: secretId,
             version: version ?? 1,
             description,
-            ...(makes && { secret: sent.value ?? null }),
+            ...(firstSecret.value === undefined && { secret: sent.value ?? null }),
             ...(hint !== undefined && { hint }),
             ...(expiresAt !== undefined && { expiresAt }),
           },

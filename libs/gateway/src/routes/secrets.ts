@@ -88,7 +88,7 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
         const commandId = writes.commandId(request, caller);
         const secret = { ...params, secretId: writes.derivedId(commandId, 'secret') };
         const draft = { type: 'AddSecret', data: { ...secret, ...body } } as const;
-        return withValue(await writes.send(request, caller, commandId, draft, true), secret, 201);
+        return withValue(await writes.send(request, caller, commandId, draft), secret, 201);
       },
     }),
     route({
@@ -196,11 +196,7 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
       example: { overlap: { amount: 2, unit: 'days' } },
       handle: async ({ params, body, request, caller }) => {
         const draft = { type: 'RenewSecret', data: { ...params, ...body } } as const;
-        return withValue(
-          await writes.send(request, caller, writes.commandId(request, caller), draft, true),
-          params,
-          200,
-        );
+        return withValue(await writes.send(request, caller, writes.commandId(request, caller), draft), params, 200);
       },
     }),
     route({

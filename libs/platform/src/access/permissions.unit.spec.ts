@@ -1,5 +1,14 @@
-import { COMMANDS, ROLES, SYSTEM_CALLER, type Caller, type CommandType, type Role } from '@rekey/contracts';
-import { COMMAND_ACTIONS, PERMISSIONS, authoriseCommand, permit, visibleDomains, type Action } from './permissions';
+import {
+  COMMANDS,
+  PERMISSIONS,
+  ROLES,
+  SYSTEM_CALLER,
+  type Action,
+  type Caller,
+  type CommandType,
+  type Role,
+} from '@rekey/contracts';
+import { authoriseCommand, permit, visibleDomains } from './permissions';
 
 const caller = (roles: readonly Role[], domains: readonly string[] = [], type: Caller['type'] = 'token'): Caller => ({
   type,
@@ -71,7 +80,7 @@ describe('commands', () => {
   const ADMINS: readonly CommandType[] = ['CreateDomain', 'UpdateDomain', 'DeleteDomain'];
 
   it.each(types)('%s needs an action', (type) => {
-    expect(PERMISSIONS).toHaveProperty([COMMAND_ACTIONS[type]]);
+    expect(PERMISSIONS).toHaveProperty([COMMANDS[type].action]);
   });
 
   it.each(types)('%s goes by the role of its sender', (type) => {
