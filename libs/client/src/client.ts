@@ -99,7 +99,7 @@ export class RekeyClient {
       type,
       data,
       ...(expectedRevision !== undefined && { expectedRevision }),
-      ...(makesValue({ type, data } as CommandEnvelope) && { recipientKey: this.recipient.publicKey }),
+      ...(makesValue({ type, data }) && { recipientKey: this.recipient.publicKey }),
     } as unknown as CommandEnvelope;
     const request = { command, caller: this.caller(options), correlationId: options.correlationId ?? commandId };
     const reply = await untilKnown(() => this.sender.send(request, timeoutMs), {

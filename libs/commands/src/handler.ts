@@ -195,8 +195,7 @@ export class CommandHandler {
     made: MadeValue,
   ): Promise<(ApplicationEvent | SecurityDomainEvent)[]> {
     const ifMatch = command.expectedRevision;
-    if (!isApplicationCommand(command))
-      return securityDomain.decide(command as never, folded.state as never, { now, ifMatch });
+    if (!isApplicationCommand(command)) return securityDomain.decide(command, folded.state as never, { now, ifMatch });
     const domain = await untaken(this.streams.domain(command.data.domainId));
     return application.decide(command, folded.state as never, {
       now,
