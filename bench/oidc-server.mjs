@@ -1,8 +1,7 @@
-// oidc-provider with its in-memory adapter and confidential clients, for token introspection. Prints its port.
-// Run as `node bench/oidc-server.mjs <number of clients>`; client n is `client-n` with the secret `secret-n`, padded.
+// oidc-provider with its in-memory adapter and confidential clients, for token introspection. Prints its port as JSON.
+// Usage: node bench/oidc-server.mjs <number of clients>. Client n is `client-n`; its secret is `secret-n`, padded to 64.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-// eslint-disable-next-line @nx/enforce-module-boundaries -- bench/package.json has it
 import { Provider } from 'oidc-provider';
 
 const clients = Array.from({ length: Number(process.argv[2] ?? 1) }, (_, index) => ({

@@ -4,7 +4,7 @@ import { short, type Figure, type Goal } from './report';
 import { DOMAIN_ID, type Credentials } from './seed';
 
 /** How long and how often things are measured, and where the parts lie. */
-export interface Setting {
+export interface BenchContext {
   readonly rounds: number;
   readonly roundMs: number;
   readonly warmUpMs: number;

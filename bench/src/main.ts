@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { cpus, tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { OTHERS_CORES_MAX, figure, type Setting } from './bench';
+import { OTHERS_CORES_MAX, figure, type BenchContext } from './bench';
 import { whyNone, type EngineName } from './engines';
 import { measureArgon2 } from './figures/argon2';
 import { measureCheck, measureFirstChecks, measureScale } from './figures/check';
@@ -74,7 +74,7 @@ const main = async (): Promise<number> => {
   const wanted = new Set((only as Part[] | undefined) ?? PARTS);
   const root = process.cwd();
   const oidc = path.join(root, 'bench/oidc-server.mjs');
-  const setting: Setting = {
+  const context: BenchContext = {
     rounds: whole('rounds'),
     roundMs: Number(values.seconds) * 1000,
     warmUpMs: 1_000,
@@ -89,67 +89,70 @@ const main = async (): Promise<number> => {
     folder: mkdtempSync(path.join(tmpdir(), 'rekey-bench-')),
     say: (line) => process.stderr.write(`${line}\n`),
   };
-  if (!setting.oidc) setting.say('oidc-provider is not measured: run npm ci --prefix bench first.');
+  if (!context.oidc) context.say('oidc-provider is not measured: run npm ci --prefix bench first.');
   for (const part of wanted) {
     const missing = (NEEDS[part] ?? []).flatMap((name) => whyNone(name) ?? []);
     if (missing.length === 0) continue;
     if (only) throw new Error(`${part} cannot be measured: ${missing.join('; ')}.`);
-    setting.say(`${part} is not measured: ${missing.join('; ')}.`);
+    context.say(`${part} is not measured: ${missing.join('; ')}.`);
     wanted.delete(part);
   }
   // Also where somebody stops it with Ctrl-C, which the servers hear as well.
-  process.once('exit', () => rmSync(setting.folder, { recursive: true, force: true }));
+  process.once('exit', () => rmSync(context.folder, { recursive: true, force: true }));
   process.once('SIGINT', () => process.exit(130));
   process.once('SIGTERM', () => process.exit(143));
   const startedAt = new Date();
   const busy = await busyCores();
   if (busy > OTHERS_CORES_MAX)
-    setting.say(`Other programs take ${short(busy)} cores of this machine: trust processor times only.`);
+    context.say(`Other programs take ${short(busy)} cores of this machine: trust processor times only.`);
   const figures: Figure[] = [];
   let failed = false;
   try {
-    for await (const more of measureAll(wanted, setting)) figures.push(...more);
+    for await (const more of measureAll(wanted, context)) figures.push(...more);
   } catch (error) {
     failed = true;
     console.error(error);
   }
   process.stdout.write(`${tableOf(figures)}\n`);
-  const file = save(root, startedAt, busy, setting, figures);
-  setting.say(`Written to ${path.relative(root, file)}.`);
+  const file = save(root, startedAt, busy, context, figures);
+  context.say(`Written to ${path.relative(root, file)}.`);
   const missed = figures.filter((measured) => measured.goal && !keepsGoal(measured));
   return failed || (missed.length > 0 && !values['keep-going']) ? 1 : 0;
 };
 
-async function* measureAll(wanted: ReadonlySet<Part>, setting: Setting): AsyncGenerator<Figure[]> {
+async function* measureAll(wanted: ReadonlySet<Part>, context: BenchContext): AsyncGenerator<Figure[]> {
   if (wanted.has('argon2')) yield await measureArgon2();
-  if (wanted.has('rebuild')) yield await measureRebuild(setting, REBUILT, SECRETS_PER_APPLICATION);
-  if (wanted.has('services')) yield* measureServices(setting, whole('revocations'));
-  if (wanted.has('schedules')) yield* measureSchedules(setting, whole('schedules'));
+  if (wanted.has('rebuild')) yield await measureRebuild(context, REBUILT, SECRETS_PER_APPLICATION);
+  if (wanted.has('services')) yield* measureServices(context, whole('revocations'));
+  if (wanted.has('schedules')) yield* measureSchedules(context, whole('schedules'));
   if (!['check', 'commands', 'revoke', 'scale'].some((part) => wanted.has(part as Part))) return;
-  const folder = path.join(setting.folder, 'small');
+  const folder = path.join(context.folder, 'small');
   const small = await seed({ folder, secrets: SMALL, secretsPerApplication: SECRETS_PER_APPLICATION, usable: SMALL });
   const { credentials } = small;
-  const server = await startRekey(setting.standalone, folder);
+  const server = await startRekey(context.standalone, folder);
   try {
-    if (wanted.has('check')) yield await measureCheck(setting, server, credentials);
+    if (wanted.has('check')) yield await measureCheck(context, server, credentials);
     // Before the commands, which renew the secrets that are in use here.
-    if (wanted.has('scale')) yield* measureLarge(setting, { server, credentials, secrets: SMALL });
+    if (wanted.has('scale')) yield* measureLarge(context, { server, credentials, secrets: SMALL });
     if (wanted.has('revoke'))
       yield await measureRevocation(server, {
         revocations: whole('revocations'),
         background: credentials,
         backgroundPerSecond: BACKGROUND_PER_SECOND,
       });
-    if (wanted.has('commands')) yield await measureCommands(setting, server, credentials);
+    if (wanted.has('commands')) yield await measureCommands(context, server, credentials);
   } finally {
     await server.stop();
   }
 }
 
 /** Fills the large store, starts a server on it, which builds all views from zero, and holds it against the small one. */
-async function* measureLarge(setting: Setting, small: Parameters<typeof measureScale>[1]): AsyncGenerator<Figure[]> {
-  const { large, say } = setting;
-  const folder = path.join(setting.folder, 'large');
+async function* measureLarge(
+  context: BenchContext,
+  small: Parameters<typeof measureScale>[1],
+): AsyncGenerator<Figure[]> {
+  const { large, say } = context;
+  const folder = path.join(context.folder, 'large');
   say(`filling a store with ${large} secrets`);
   const step = Math.ceil(large / 10);
   let said = 0;
@@ -165,14 +168,14 @@ async function* measureLarge(setting: Setting, small: Parameters<typeof measureS
     },
   });
   say(`building the views of ${seeded.events} events`);
-  const server = await startRekey(setting.standalone, folder);
+  const server = await startRekey(context.standalone, folder);
   try {
     const details = { eventsPerSecond: (seeded.events * 1000) / server.readyAfterMs };
     const what = `first start with ${seeded.events} events: all views from zero`;
     yield [figure('start', what, 's', [server.readyAfterMs / 1000], { details })];
     yield await measureFirstChecks(server, seeded.credentials.slice(IN_USE));
     const credentials = seeded.credentials.slice(0, IN_USE);
-    yield await measureScale(setting, small, { server, credentials, secrets: large });
+    yield await measureScale(context, small, { server, credentials, secrets: large });
   } finally {
     await server.stop();
   }
@@ -189,11 +192,11 @@ const save = (
   root: string,
   startedAt: Date,
   coresBusyBefore: number,
-  setting: Setting,
+  context: BenchContext,
   figures: readonly Figure[],
 ): string => {
   const [cpu] = cpus();
-  const { rounds, roundMs, warmUpMs, connections, large } = setting;
+  const { rounds, roundMs, warmUpMs, connections, large } = context;
   const result = {
     startedAt: startedAt.toISOString(),
     commit: commitOf(root),
@@ -205,7 +208,7 @@ const save = (
       node: process.version,
       platform: `${process.platform} ${process.arch}`,
     },
-    setting: { rounds, roundMs, warmUpMs, connections, large },
+    context: { rounds, roundMs, warmUpMs, connections, large },
     figures,
   };
   const folder = path.join(root, 'bench/results');

@@ -29,12 +29,11 @@ export const counted = (amount: number, name: string): string => `${amount} ${na
 /** `3 months`, `1 day`. */
 export const words = ({ amount, unit }: Duration): string => `${amount} ${amount === 1 ? unit.slice(0, -1) : unit}`;
 
-// What steers a terminal or hides text: C0, C1, and Unicode's marks of direction.
-// eslint-disable-next-line no-control-regex
-const STEERING = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+/** Control characters (C0, C1), line and paragraph separators, and Unicode's direction marks. */
+const CONTROL_CHARACTERS = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
 
-/** Text that others chose, fit for a terminal. */
-export const plain = (text: string): string => text.replace(STEERING, '\ufffd');
+/** Returns text that others chose, made safe for a terminal: characters that move the cursor or hide text become U+FFFD. */
+export const plain = (text: string): string => text.replace(CONTROL_CHARACTERS, '\ufffd');
 
 const BARE = Object.fromEntries(
   [

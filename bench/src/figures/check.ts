@@ -9,7 +9,7 @@ import {
   takeTurns,
   throughputs,
   type Contender,
-  type Setting,
+  type BenchContext,
 } from '../bench';
 import { Client, atRate, requestBytes, saturate, type LoadOptions, type RequestBytes } from '../load';
 import { startPrinting, type RekeyServer, type Running } from '../processes';
@@ -29,22 +29,22 @@ const wrongCredentials = (credentials: readonly Credentials[]): Credentials[] =>
 
 /** The check over HTTP, beside an answer of the same shape that checks nothing, and beside token introspection. */
 export const measureCheck = async (
-  setting: Setting,
+  context: BenchContext,
   rekey: RekeyServer,
   credentials: readonly Credentials[],
 ): Promise<Figure[]> => {
-  const { rounds, say } = setting;
-  const bare = await startPrinting(setting.bare);
-  const oidc = setting.oidc === undefined ? undefined : await startPrinting(setting.oidc, [String(credentials.length)]);
+  const { rounds, say } = context;
+  const bare = await startPrinting(context.bare);
+  const oidc = context.oidc === undefined ? undefined : await startPrinting(context.oidc, [String(credentials.length)]);
   try {
     const right = checkRequests(credentials, rekey.token);
     const wrong = checkRequests(wrongCredentials(credentials), rekey.token);
     const load = (running: Running, requests: readonly RequestBytes[]): LoadOptions => ({
       target: running.target,
       requests,
-      connections: setting.connections,
-      warmUpMs: setting.warmUpMs,
-      durationMs: setting.roundMs,
+      connections: context.connections,
+      warmUpMs: context.warmUpMs,
+      durationMs: context.roundMs,
       serverCpuMs: running.cpuMs,
     });
     const contender = (
@@ -67,7 +67,7 @@ export const measureCheck = async (
       contenders.push(contender('oidc right', 200, oidc, introspections.right));
       contenders.push(contender('oidc wrong', 401, oidc, introspections.wrong));
     }
-    say(`check: ${credentials.length} secrets in use, ${setting.connections} connections`);
+    say(`check: ${credentials.length} secrets in use, ${context.connections} connections`);
     const results = await takeTurns(contenders, rounds, say);
     const of = (name: string) => results.get(name) ?? [];
     const figures = [
@@ -165,7 +165,7 @@ const introspectionRequests = async (
 
 /** The same check on a small and on a large store, with as many secrets in use. */
 export const measureScale = async (
-  setting: Setting,
+  context: BenchContext,
   small: { server: RekeyServer; credentials: readonly Credentials[]; secrets: number },
   large: { server: RekeyServer; credentials: readonly Credentials[]; secrets: number },
 ): Promise<Figure[]> => {
@@ -177,14 +177,14 @@ export const measureScale = async (
       saturate({
         target: server.target,
         requests: checkRequests(credentials.slice(0, inUse), server.token),
-        connections: setting.connections,
-        warmUpMs: setting.warmUpMs,
-        durationMs: setting.roundMs,
+        connections: context.connections,
+        warmUpMs: context.warmUpMs,
+        durationMs: context.roundMs,
         serverCpuMs: server.cpuMs,
       }),
   }));
-  setting.say(`scale: ${inUse} secrets in use on each side`);
-  const results = await takeTurns(contenders, setting.rounds, setting.say);
+  context.say(`scale: ${inUse} secrets in use on each side`);
+  const results = await takeTurns(contenders, context.rounds, context.say);
   const [few = [], many = []] = contenders.map(({ name }) => results.get(name));
   const details = { secretsInUse: inUse };
   return [

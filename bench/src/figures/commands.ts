@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { bearer, checkRequests, figure, takeTurns, throughputs, type Setting } from '../bench';
+import { bearer, checkRequests, figure, takeTurns, throughputs, type BenchContext } from '../bench';
 import { Client, atRate, requestBytes, saturate, type RequestBytes } from '../load';
 import { Latencies } from '../latencies';
 import type { RekeyServer } from '../processes';
@@ -30,12 +30,12 @@ export interface CommandsOptions {
 
 /** Whole commands over HTTP, to the answer: durable on disk, in the views, the value made, hashed, sealed and opened. */
 export const measureCommands = async (
-  setting: Setting,
+  context: BenchContext,
   rekey: RekeyServer,
   credentials: readonly Credentials[],
   { name = 'commands', cpuMs = rekey.cpuMs }: CommandsOptions = {},
 ): Promise<Figure[]> => {
-  const { rounds, roundMs, warmUpMs, say } = setting;
+  const { rounds, roundMs, warmUpMs, say } = context;
   const load = {
     target: rekey.target,
     connections: COMMAND_CONNECTIONS,

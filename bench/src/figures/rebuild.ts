@@ -3,7 +3,7 @@ import { SystemClock } from '@rekey/ports';
 import { Projector, VIEWS, type View } from '@rekey/read-models';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { figure, type Setting } from '../bench';
+import { figure, type BenchContext } from '../bench';
 import type { Figure } from '../report';
 import { seed } from '../seed';
 
@@ -13,18 +13,18 @@ const BUILT_WITHIN_MS = 600_000;
 
 /** Each view built from zero by itself, with the store and the projector of the server, in this process. */
 export const measureRebuild = async (
-  setting: Setting,
+  context: BenchContext,
   secrets: number,
   secretsPerApplication: number,
 ): Promise<Figure[]> => {
-  const folder = path.join(setting.folder, 'rebuild');
-  setting.say(`rebuild: filling a store with ${secrets} secrets`);
+  const folder = path.join(context.folder, 'rebuild');
+  context.say(`rebuild: filling a store with ${secrets} secrets`);
   const { events } = await seed({ folder, secrets, secretsPerApplication, usable: 1 });
   const clock = new SystemClock();
   const database = await SqliteDatabase.open(path.join(folder, 'data'));
   const store = await SqliteEventStore.open(database, clock);
   const readModels = await SqliteReadModels.open(database);
-  const say = (fields: object, text: string): void => setting.say(`  ${text} ${JSON.stringify(fields)}`);
+  const say = (fields: object, text: string): void => context.say(`  ${text} ${JSON.stringify(fields)}`);
   const log = { info: () => undefined, warn: say, error: say };
   const build = async (view: View): Promise<number> => {
     const projector = new Projector({ store, readModels, clock, name: 'bench', views: [view], log });
@@ -44,7 +44,7 @@ export const measureRebuild = async (
     const figures: Figure[] = [];
     for (const view of VIEWS) {
       const perSecond = await build(view);
-      setting.say(`  ${view.name} ${Math.round(perSecond)} events/s`);
+      context.say(`  ${view.name} ${Math.round(perSecond)} events/s`);
       const what = `view ${view.name} from zero, ${events} events`;
       figures.push(figure(`rebuild.${view.name}`, what, 'events/s', [perSecond], { goal: GOAL }));
     }

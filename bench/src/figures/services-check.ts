@@ -1,4 +1,12 @@
-import { checkRequests, figure, pairedCpuRatios, pairedRatios, takeTurns, throughputs, type Setting } from '../bench';
+import {
+  checkRequests,
+  figure,
+  pairedCpuRatios,
+  pairedRatios,
+  takeTurns,
+  throughputs,
+  type BenchContext,
+} from '../bench';
 import { atRate, saturate, type LoadOptions } from '../load';
 import { startPrinting, type RekeyServer, type Running } from '../processes';
 import type { Figure } from '../report';
@@ -21,16 +29,16 @@ export interface ViewPlace {
  * `installationCpuMs`: processor time of all services and engines.
  */
 export const measureServicesCheck = async (
-  setting: Setting,
+  context: BenchContext,
   gateway: RekeyServer,
   credentials: readonly Credentials[],
   { uri, database, collection }: ViewPlace,
   installationCpuMs: () => number,
 ): Promise<Figure[]> => {
-  const { rounds, connections, warmUpMs, roundMs, say } = setting;
+  const { rounds, connections, warmUpMs, roundMs, say } = context;
   const env = { MONGODB_URI: uri, MONGODB_DATABASE: database, VIEW: collection };
   const ownMs = (server: Running): number => (server === gateway ? (server.cpuMs() ?? 0) : 0);
-  const bare = await startPrinting(setting.bareMongo, [], env);
+  const bare = await startPrinting(context.bareMongo, [], env);
   try {
     const requests = checkRequests(credentials, gateway.token);
     const load = (running: Running): LoadOptions => ({

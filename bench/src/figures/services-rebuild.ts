@@ -6,7 +6,7 @@ import { MongoClient, type Db } from 'mongodb';
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { figure, type Setting } from '../bench';
+import { figure, type BenchContext } from '../bench';
 import type { Figure } from '../report';
 import { seed } from '../seed';
 
@@ -24,13 +24,13 @@ const DOCUMENTS_MIN = 100;
  * documents that the view ends in to a collection with the same indexes, as many at a time.
  */
 export const measureServicesRebuild = async (
-  setting: Setting,
+  context: BenchContext,
   uri: string,
   secrets: number,
   secretsPerApplication: number,
 ): Promise<Figure[]> => {
-  const folder = path.join(setting.folder, 'services-rebuild');
-  setting.say(`services, rebuild: filling a store with ${secrets} secrets`);
+  const folder = path.join(context.folder, 'services-rebuild');
+  context.say(`services, rebuild: filling a store with ${secrets} secrets`);
   const { events } = await seed({ folder, secrets, secretsPerApplication, usable: 1 });
   const clock = new SystemClock();
   const database = await SqliteDatabase.open(path.join(folder, 'data'));
@@ -39,7 +39,7 @@ export const measureServicesRebuild = async (
   const mongo = new MongoDatabase({ uri, database: name, timeoutMs: TIMEOUT_MS });
   const readModels = new MongoReadModels(mongo);
   const client = new MongoClient(uri, clientOptions(TIMEOUT_MS));
-  const say = (fields: object, text: string): void => setting.say(`  ${text} ${JSON.stringify(fields)}`);
+  const say = (fields: object, text: string): void => context.say(`  ${text} ${JSON.stringify(fields)}`);
   const log = { info: () => undefined, warn: say, error: say };
 
   const build = async (view: View): Promise<{ collection: string; tookMs: number }> => {
@@ -96,7 +96,7 @@ export const measureServicesRebuild = async (
       const { collection, tookMs } = await build(view);
       const bareMs = await writeBare(view, collection);
       const perSecond = (events * 1000) / tookMs;
-      setting.say(`  ${view.name} ${Math.round(perSecond)} events/s`);
+      context.say(`  ${view.name} ${Math.round(perSecond)} events/s`);
       const what = `view ${view.name} on MongoDB from zero`;
       figures.push(figure(`services.rebuild.${view.name}`, `${what}, ${events} events`, 'events/s', [perSecond]));
       if (bareMs === undefined) continue;

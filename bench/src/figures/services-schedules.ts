@@ -3,7 +3,7 @@ import type { EventStore, Position } from '@rekey/ports';
 import { Redis } from 'ioredis';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { figure, type Setting } from '../bench';
+import { figure, type BenchContext } from '../bench';
 import { givenUrl, startEngine, type EngineName } from '../engines';
 import { busyMs } from '../load';
 import type { RekeyServer } from '../processes';
@@ -33,14 +33,14 @@ const MIB = 2 ** 20;
  * one for its expiry. How long until all are in Redis, what holds how much memory, and how many notices a minute are
  * sent, recorded by commands over Kafka. Views lie in SQLite.
  */
-export async function* measureSchedules(setting: Setting, secrets: number): AsyncGenerator<Figure[]> {
-  const { say } = setting;
-  const folder = path.join(setting.folder, 'schedules');
+export async function* measureSchedules(context: BenchContext, secrets: number): AsyncGenerator<Figure[]> {
+  const { say } = context;
+  const folder = path.join(context.folder, 'schedules');
   say(`schedules: starting ${SCHEDULES_ENGINES.join(', ')}, filling a store with ${secrets} secrets`);
-  const kafka = startEngine(setting.root, 'kafka', folder);
-  const redis = startEngine(setting.root, 'redis', folder);
+  const kafka = startEngine(context.root, 'kafka', folder);
+  const redis = startEngine(context.root, 'redis', folder);
   const urls = { kafka: kafka.url, redis: redis.url, eventstore: givenUrl('eventstore') };
-  const services = new Services({ apps: setting.apps, folder, urls });
+  const services = new Services({ apps: context.apps, folder, urls });
   const link = new Redis(redis.url);
   const jobs = BullJobs.open({ url: redis.url, prefix: services.name, report: (_facts, text) => say(`  ${text}`) });
   try {

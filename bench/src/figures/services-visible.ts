@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { bearer, figure, type Setting } from '../bench';
+import { bearer, figure, type BenchContext } from '../bench';
 import { Latencies } from '../latencies';
 import { Client, requestBytes, type RequestBytes } from '../load';
 import type { RekeyServer } from '../processes';
@@ -26,7 +26,7 @@ interface Pending {
  * whether it shows what they do. Both times are taken from when a command was due.
  */
 export const measureVisible = async (
-  { say }: Setting,
+  { say }: BenchContext,
   gateway: RekeyServer,
   second: RekeyServer,
   credentials: readonly Credentials[],

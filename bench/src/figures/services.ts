@@ -1,6 +1,6 @@
 import { MongoClient } from 'mongodb';
 import path from 'node:path';
-import type { Setting } from '../bench';
+import type { BenchContext } from '../bench';
 import { givenUrl, startEngine, type EngineName } from '../engines';
 import type { Figure } from '../report';
 import { seedStore } from '../seed';
@@ -26,16 +26,16 @@ const STEADY_SHARE = 0.3;
 const REVOKED = { atMost: 150 };
 
 /** One of each service, and a second gateway for what one does and another shows; then views built from zero. */
-export async function* measureServices(setting: Setting, revocations: number): AsyncGenerator<Figure[]> {
-  const folder = path.join(setting.folder, 'services');
-  setting.say(`services: starting ${SERVICES_ENGINES.join(', ')}`);
-  const kafka = startEngine(setting.root, 'kafka', folder);
-  const mongodb = startEngine(setting.root, 'mongodb', folder);
-  const redis = startEngine(setting.root, 'redis', folder);
+export async function* measureServices(context: BenchContext, revocations: number): AsyncGenerator<Figure[]> {
+  const folder = path.join(context.folder, 'services');
+  context.say(`services: starting ${SERVICES_ENGINES.join(', ')}`);
+  const kafka = startEngine(context.root, 'kafka', folder);
+  const mongodb = startEngine(context.root, 'mongodb', folder);
+  const redis = startEngine(context.root, 'redis', folder);
   const engines = [kafka, mongodb, redis];
-  if (mongodb.own) setting.say('  MongoDB is an emulator here: no figure of this part is one of MongoDB itself');
+  if (mongodb.own) context.say('  MongoDB is an emulator here: no figure of this part is one of MongoDB itself');
   const urls = { kafka: kafka.url, mongodb: mongodb.url, redis: redis.url, eventstore: givenUrl('eventstore') };
-  const services = new Services({ apps: setting.apps, folder, urls });
+  const services = new Services({ apps: context.apps, folder, urls });
   const allMs = (): number => engines.reduce((sum, engine) => sum + engine.cpuMs(), services.cpuMs());
   try {
     await services.createTopics();
@@ -45,7 +45,7 @@ export async function* measureServices(setting: Setting, revocations: number): A
     const gateway = await services.startAll();
     const place = { uri: mongodb.url, database: services.name };
     const collection = await activeCollection(place, 'authentication');
-    yield await measureServicesCheck(setting, gateway, credentials, { ...place, collection }, allMs);
+    yield await measureServicesCheck(context, gateway, credentials, { ...place, collection }, allMs);
     const other = await services.start('gateway');
     yield await measureRevocation(gateway, {
       name: 'services.revoke',
@@ -55,13 +55,13 @@ export async function* measureServices(setting: Setting, revocations: number): A
       checkedAt: other,
       goal: REVOKED,
     });
-    const commands = await measureCommands(setting, gateway, credentials, { name: 'services.commands', cpuMs: allMs });
+    const commands = await measureCommands(context, gateway, credentials, { name: 'services.commands', cpuMs: allMs });
     yield commands;
     const most = commands.find(({ name }) => name === 'services.commands.renew')?.value ?? 0;
     const steady = Math.min(STEADY_PER_SECOND, Math.max(1, Math.floor(most * STEADY_SHARE)));
-    yield await measureVisible(setting, gateway, other, credentials, steady);
+    yield await measureVisible(context, gateway, other, credentials, steady);
     await services.stop();
-    yield await measureServicesRebuild(setting, mongodb.url, REBUILT_SECRETS, SECRETS_PER_APPLICATION);
+    yield await measureServicesRebuild(context, mongodb.url, REBUILT_SECRETS, SECRETS_PER_APPLICATION);
   } finally {
     await services.stop();
     if (engines.some(({ own }) => !own)) await services.clean();

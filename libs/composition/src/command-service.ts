@@ -3,9 +3,9 @@ import { CommandHandler } from '@rekey/commands';
 import { tracedAppends } from '@rekey/platform';
 import { Clock, CommandBus, EventStore, Outcomes, SecretHasher } from '@rekey/ports';
 import { commandBus } from './engines';
-import { part } from './part';
+import { provider } from './provider';
 import { Service } from './service';
-import { Setting } from './setting';
+import { ProcessContext } from './process-context';
 import type { ShutdownStep } from './shutdown';
 import { Views } from './shared';
 
@@ -17,7 +17,7 @@ export class CommandService extends Service {
   private cancelPurge: () => void = () => undefined;
 
   constructor(
-    private readonly setting: Setting,
+    private readonly context: ProcessContext,
     private readonly clock: Clock,
     private readonly bus: CommandBus,
     private readonly handler: CommandHandler,
@@ -40,17 +40,17 @@ export class CommandService extends Service {
 
   /** Outcomes are kept for as long as a command may come again, and not for ever. */
   private purgeNow(): void {
-    const { clock, outcomes, setting } = this;
-    const before = new Date(clock.nowMs() - setting.config.commands.outcomesKeptDays * DAY_MS).toISOString();
+    const { clock, outcomes, context } = this;
+    const before = new Date(clock.nowMs() - context.config.commands.outcomesKeptDays * DAY_MS).toISOString();
     outcomes
       .purge(before, clock.now())
-      .catch((error: unknown) => setting.log.warn({ err: error }, 'old outcomes could not be removed'));
+      .catch((error: unknown) => context.log.warn({ err: error }, 'old outcomes could not be removed'));
     this.cancelPurge = clock.schedule(PURGE_EVERY_MS, () => this.purgeNow());
   }
 }
 
 const handlerOf = (
-  { config, keys, log, metrics, tracing }: Setting,
+  { config, keys, log, metrics, tracing }: ProcessContext,
   store: EventStore,
   outcomes: Outcomes,
   hasher: SecretHasher,
@@ -75,10 +75,10 @@ const handlerOf = (
 
 export const commandService: readonly Provider[] = [
   commandBus,
-  part(CommandHandler, [Setting, EventStore, Outcomes, SecretHasher, Clock, Views], handlerOf),
-  part(
+  provider(CommandHandler, [ProcessContext, EventStore, Outcomes, SecretHasher, Clock, Views], handlerOf),
+  provider(
     CommandService,
-    [Setting, Clock, CommandBus, CommandHandler, Outcomes],
-    (...parts) => new CommandService(...parts),
+    [ProcessContext, Clock, CommandBus, CommandHandler, Outcomes],
+    (...dependencies) => new CommandService(...dependencies),
   ),
 ];

@@ -14,8 +14,8 @@ import { MongoDatabase, MongoOutcomes, MongoReadModels } from '@rekey/adapters/m
 import { TracedCommandBus, type Probe } from '@rekey/platform';
 import { Clock, CommandBus, EventStore, Jobs, Outcomes, ReadModels, SystemClock } from '@rekey/ports';
 import { kafkaConnectionOf, kafkaTopicsOf, maxCommandAgeMsOf, replyTopicsOf, signerOf, verifierOf } from './kafka';
-import { part } from './part';
-import { Setting } from './setting';
+import { provider } from './provider';
+import { ProcessContext } from './process-context';
 import type { ShutdownStep } from './shutdown';
 
 /** A connection that several adapters share, made when the first of them asks for it. */
@@ -49,7 +49,7 @@ const given = <T>(value: T | undefined, key: string): T => {
   return value;
 };
 
-const eventStoreOf = async ({ config }: Setting, clock: Clock, sqlite: Sqlite): Promise<EventStore> => {
+const eventStoreOf = async ({ config }: ProcessContext, clock: Clock, sqlite: Sqlite): Promise<EventStore> => {
   switch (config.adapters.events) {
     case 'sqlite':
       return SqliteEventStore.open(await sqlite.get(), clock);
@@ -60,7 +60,7 @@ const eventStoreOf = async ({ config }: Setting, clock: Clock, sqlite: Sqlite): 
   }
 };
 
-const readModelsOf = async ({ config, alone }: Setting, sqlite: Sqlite, mongo: Mongo): Promise<ReadModels> => {
+const readModelsOf = async ({ config, alone }: ProcessContext, sqlite: Sqlite, mongo: Mongo): Promise<ReadModels> => {
   switch (config.adapters.views) {
     case 'sqlite':
       return SqliteReadModels.open(await sqlite.get(), { alone });
@@ -69,7 +69,7 @@ const readModelsOf = async ({ config, alone }: Setting, sqlite: Sqlite, mongo: M
   }
 };
 
-const outcomesOf = async ({ config }: Setting, sqlite: Sqlite, mongo: Mongo): Promise<Outcomes> => {
+const outcomesOf = async ({ config }: ProcessContext, sqlite: Sqlite, mongo: Mongo): Promise<Outcomes> => {
   switch (config.adapters.views) {
     case 'sqlite':
       return SqliteOutcomes.open(await sqlite.get());
@@ -78,7 +78,7 @@ const outcomesOf = async ({ config }: Setting, sqlite: Sqlite, mongo: Mongo): Pr
   }
 };
 
-const jobsOf = async ({ config, log }: Setting, clock: Clock, sqlite: Sqlite): Promise<Jobs> => {
+const jobsOf = async ({ config, log }: ProcessContext, clock: Clock, sqlite: Sqlite): Promise<Jobs> => {
   const report = (facts: object, message: string): void => log.warn(facts, message);
   switch (config.adapters.jobs) {
     case 'sqlite':
@@ -90,13 +90,13 @@ const jobsOf = async ({ config, log }: Setting, clock: Clock, sqlite: Sqlite): P
   }
 };
 
-const busOf = async (setting: Setting, clock: Clock): Promise<CommandBus> => {
-  const bus = await untracedBusOf(setting, clock);
-  return setting.tracing ? new TracedCommandBus(bus, setting.tracing) : bus;
+const busOf = async (context: ProcessContext, clock: Clock): Promise<CommandBus> => {
+  const bus = await untracedBusOf(context, clock);
+  return context.tracing ? new TracedCommandBus(bus, context.tracing) : bus;
 };
 
-const untracedBusOf = async (setting: Setting, clock: Clock): Promise<CommandBus> => {
-  const { config, log, instance, services, metrics } = setting;
+const untracedBusOf = async (context: ProcessContext, clock: Clock): Promise<CommandBus> => {
+  const { config, log, instance, services, metrics } = context;
   switch (config.adapters.bus) {
     case 'local':
       return new LocalCommandBus(clock);
@@ -108,8 +108,8 @@ const untracedBusOf = async (setting: Setting, clock: Clock): Promise<CommandBus
         instance,
         replyTopics: replyTopicsOf(config),
         maxCommandAgeMs: maxCommandAgeMsOf(config, clock),
-        ...((services.has('gateway') || services.has('expiry-watcher')) && { sign: signerOf(setting, clock) }),
-        ...(services.has('command-service') && { verify: verifierOf(setting) }),
+        ...((services.has('gateway') || services.has('expiry-watcher')) && { sign: signerOf(context, clock) }),
+        ...(services.has('command-service') && { verify: verifierOf(context) }),
         observer: {
           deadLettered: (reason) => metrics.deadLettered(reason),
           replyUndeliverable: () => metrics.replyUndeliverable(),
@@ -123,28 +123,28 @@ const untracedBusOf = async (setting: Setting, clock: Clock): Promise<CommandBus
 
 /** The ports of every service, each with the adapter that the configuration names; an engine that is not named is not touched. */
 export const engines: readonly Provider[] = [
-  part(Clock, [], () => new SystemClock()),
-  part(Sqlite, [Setting], ({ config }) => new Shared(() => SqliteDatabase.open(config.storage.path))),
-  part(Mongo, [Setting], ({ config }) => {
+  provider(Clock, [], () => new SystemClock()),
+  provider(Sqlite, [ProcessContext], ({ config }) => new Shared(() => SqliteDatabase.open(config.storage.path))),
+  provider(Mongo, [ProcessContext], ({ config }) => {
     const { database } = config.mongodb;
     return new Shared(() => new MongoDatabase({ uri: given(config.secrets.mongodb, 'mongodb.uri'), database }));
   }),
-  part(Connections, [Sqlite, Mongo], (sqlite, mongo) => ({
+  provider(Connections, [Sqlite, Mongo], (sqlite, mongo) => ({
     stopSteps: () => [
       { name: 'MongoDB connection', run: () => mongo.close() },
       { name: 'SQLite database', run: () => sqlite.close() },
     ],
   })),
-  part(EventStore, [Setting, Clock, Sqlite], eventStoreOf),
-  part(ReadModels, [Setting, Sqlite, Mongo], readModelsOf),
-  part(Outcomes, [Setting, Sqlite, Mongo], outcomesOf),
+  provider(EventStore, [ProcessContext, Clock, Sqlite], eventStoreOf),
+  provider(ReadModels, [ProcessContext, Sqlite, Mongo], readModelsOf),
+  provider(Outcomes, [ProcessContext, Sqlite, Mongo], outcomesOf),
 ];
 
 /** For services that send commands or take them. */
-export const commandBus: Provider = part(CommandBus, [Setting, Clock], busOf);
+export const commandBus: Provider = provider(CommandBus, [ProcessContext, Clock], busOf);
 
 /** For the service that has work done at its time. */
-export const jobs: Provider = part(Jobs, [Setting, Clock, Sqlite], jobsOf);
+export const jobs: Provider = provider(Jobs, [ProcessContext, Clock, Sqlite], jobsOf);
 
 /** Whether an engine can be worked with now, where its adapter can tell. */
 export const probeOf = (given: CommandBus | Jobs): (() => Promise<Probe>) | undefined => {

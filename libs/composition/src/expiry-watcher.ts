@@ -4,11 +4,11 @@ import { LogNotifier, UiNotifier, WebhookNotifier } from '@rekey/adapters/notifi
 import { ExpiryWatcher, queueOf } from '@rekey/expiry';
 import { Health, ObservedNotifier } from '@rekey/platform';
 import { Clock, CommandBus, EventStore, Jobs, type Notifier } from '@rekey/ports';
-import { commandBus, jobs as jobsPart, probeOf } from './engines';
+import { commandBus, jobs as jobsProvider, probeOf } from './engines';
 import { kafkaConnectionOf, kafkaTopicsOf } from './kafka';
-import { part } from './part';
+import { provider } from './provider';
 import { Service } from './service';
-import { Setting } from './setting';
+import { ProcessContext } from './process-context';
 import { Views } from './shared';
 import type { ShutdownStep } from './shutdown';
 
@@ -25,7 +25,7 @@ export class ExpiryWatcherService extends Service {
     private readonly jobs: Jobs,
     private readonly health: Health,
     private readonly channels: Channels,
-    private readonly setting: Setting,
+    private readonly context: ProcessContext,
   ) {
     super();
   }
@@ -39,7 +39,7 @@ export class ExpiryWatcherService extends Service {
       queueOf({ kind: 'expiry' }),
       ...channels.all.map(({ channel }) => queueOf({ kind: 'notice', channel })),
     ];
-    for (const queue of queues) this.setting.metrics.watchJobs(queue, () => jobs.counts(queue));
+    for (const queue of queues) this.context.metrics.watchJobs(queue, () => jobs.counts(queue));
     return watcher.start();
   }
 
@@ -52,7 +52,7 @@ export class ExpiryWatcherService extends Service {
   }
 }
 
-const channelsOf = ({ config, log, metrics, instance }: Setting, clock: Clock): Channels => {
+const channelsOf = ({ config, log, metrics, instance }: ProcessContext, clock: Clock): Channels => {
   const { log: lines, ui, webhook, kafka } = config.notifiers;
   const { webhookSecret } = config.secrets;
   const inKafka = kafka.enabled
@@ -77,7 +77,7 @@ const channelsOf = ({ config, log, metrics, instance }: Setting, clock: Clock): 
 };
 
 const watcherOf = (
-  { config, log }: Setting,
+  { config, log }: ProcessContext,
   store: EventStore,
   jobs: Jobs,
   bus: CommandBus,
@@ -98,12 +98,12 @@ const watcherOf = (
 
 export const expiryWatcher: readonly Provider[] = [
   commandBus,
-  jobsPart,
-  part(Channels, [Setting, Clock], channelsOf),
-  part(ExpiryWatcher, [Setting, EventStore, Jobs, CommandBus, Clock, Channels, Views], watcherOf),
-  part(
+  jobsProvider,
+  provider(Channels, [ProcessContext, Clock], channelsOf),
+  provider(ExpiryWatcher, [ProcessContext, EventStore, Jobs, CommandBus, Clock, Channels, Views], watcherOf),
+  provider(
     ExpiryWatcherService,
-    [ExpiryWatcher, Jobs, Health, Channels, Setting],
-    (...parts) => new ExpiryWatcherService(...parts),
+    [ExpiryWatcher, Jobs, Health, Channels, ProcessContext],
+    (...dependencies) => new ExpiryWatcherService(...dependencies),
   ),
 ];

@@ -5,9 +5,9 @@ import { Access, Health } from '@rekey/platform';
 import { Clock, CommandBus, EventStore, Outcomes, ReadModels, SecretHasher } from '@rekey/ports';
 import { Projections, readUsage, recordUsage } from '@rekey/read-models';
 import { commandBus } from './engines';
-import { part } from './part';
+import { provider } from './provider';
 import { Service } from './service';
-import { Setting } from './setting';
+import { ProcessContext } from './process-context';
 import { Views } from './shared';
 import type { ShutdownStep } from './shutdown';
 
@@ -20,7 +20,7 @@ export class GatewayService extends Service {
   routes: readonly Route[] = [];
 
   constructor(
-    private readonly setting: Setting,
+    private readonly context: ProcessContext,
     private readonly clock: Clock,
     private readonly access: Access,
     private readonly authenticator: Authenticator,
@@ -37,7 +37,7 @@ export class GatewayService extends Service {
   }
 
   async start(): Promise<void> {
-    const { config, keys, log, metrics, server, tracing, version } = this.setting;
+    const { config, keys, log, metrics, server, tracing, version } = this.context;
     const { access, authenticator, bus, clock, health, outcomes, store, readModels } = this;
     const views = this.views.all();
     this.routes = gatewayRoutes({
@@ -87,7 +87,7 @@ export class GatewayService extends Service {
   }
 }
 
-const usageOf = ({ log }: Setting, readModels: ReadModels, clock: Clock): UsageRecorder =>
+const usageOf = ({ log }: ProcessContext, readModels: ReadModels, clock: Clock): UsageRecorder =>
   new UsageRecorder({
     clock,
     sink: (batch) => recordUsage(readModels, batch),
@@ -96,7 +96,7 @@ const usageOf = ({ log }: Setting, readModels: ReadModels, clock: Clock): UsageR
   });
 
 const authenticatorOf = (
-  { config, log, metrics }: Setting,
+  { config, log, metrics }: ProcessContext,
   views: Views,
   hasher: SecretHasher,
   clock: Clock,
@@ -126,12 +126,12 @@ const authenticatorOf = (
 
 export const gateway: readonly Provider[] = [
   commandBus,
-  part(UsageRecorder, [Setting, ReadModels, Clock], usageOf),
-  part(Authenticator, [Setting, Views, SecretHasher, Clock, UsageRecorder], authenticatorOf),
-  part(
+  provider(UsageRecorder, [ProcessContext, ReadModels, Clock], usageOf),
+  provider(Authenticator, [ProcessContext, Views, SecretHasher, Clock, UsageRecorder], authenticatorOf),
+  provider(
     GatewayService,
     [
-      Setting,
+      ProcessContext,
       Clock,
       Access,
       Authenticator,
@@ -144,6 +144,6 @@ export const gateway: readonly Provider[] = [
       Views,
       Projections,
     ],
-    (...parts) => new GatewayService(...parts),
+    (...dependencies) => new GatewayService(...dependencies),
   ),
 ];

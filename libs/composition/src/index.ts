@@ -2,4 +2,4 @@ export { addressOf, createProcess, type Process, type ProcessOptions } from './p
 export { kafkaConnectionOf, kafkaTopicsOf } from './kafka';
 export { runProcess } from './run';
 export { runService } from './run-service';
-export { SERVICES, type ServiceName } from './setting';
+export { SERVICES, type ServiceName } from './process-context';

@@ -9,7 +9,7 @@ import { ROLES } from '@rekey/contracts';
 import { addDuration } from '@rekey/domain';
 import { CommandTokens, ConfigError, commandSigner, type Config, type Keys, type ServiceSender } from '@rekey/platform';
 import type { Clock, SignCommand, VerifyCommand } from '@rekey/ports';
-import type { Setting } from './setting';
+import type { ProcessContext } from './process-context';
 
 /** Name of the sender whose key lies under `storage.path`: this installation itself. */
 const OWN_NAME = 'rekey';
@@ -58,11 +58,11 @@ const sendersOf = ({ access }: Config, { signing }: Keys): readonly ServiceSende
 };
 
 /** Knows the senders of commands. Throws `ConfigError`. */
-export const verifierOf = ({ config, keys }: Setting): VerifyCommand =>
+export const verifierOf = ({ config, keys }: ProcessContext): VerifyCommand =>
   new CommandTokens(sendersOf(config, keys), config.kafka.audience).verify;
 
 /** Signs the commands of this process. Throws `ConfigError` where nobody would know its key. */
-export const signerOf = ({ config, keys }: Setting, clock: Clock): SignCommand => {
+export const signerOf = ({ config, keys }: ProcessContext, clock: Clock): SignCommand => {
   const { kid } = keys.signing.publicKey;
   const sender = sendersOf(config, keys).find(({ publicJwks }) => publicJwks.keys.some((key) => key.kid === kid));
   if (!sender?.mayActFor)

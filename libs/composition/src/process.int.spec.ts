@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createProcess, type Process } from './process';
-import { SERVICES } from './setting';
+import { SERVICES } from './process-context';
 
 describe('a process on a folder of its own', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'rekey-process-'));

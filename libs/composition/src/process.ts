@@ -21,7 +21,7 @@ import type { DestinationStream } from 'pino';
 import 'reflect-metadata';
 import { PlainFastifyAdapter } from './fastify-adapter';
 import { GatewayService } from './gateway';
-import { SERVICES, Setting, type ServiceName } from './setting';
+import { SERVICES, ProcessContext, type ServiceName } from './process-context';
 import { runShutdown, type ShutdownStep } from './shutdown';
 import { System, SystemModule } from './system';
 import { VERSION } from './version';
@@ -108,7 +108,7 @@ const assemble = async (
   const instance = alone ? name : `${name}@${hostname()}-${randomUUID().slice(0, 8)}`;
   const names = new Set(services);
   const tracing = await openTracing(config.tracing, { service: name, version: VERSION, instance, log });
-  const setting = new Setting({
+  const context = new ProcessContext({
     services: names,
     config,
     keys,
@@ -121,7 +121,7 @@ const assemble = async (
     instance,
   });
   const app = await NestFactory.create<NestFastifyApplication>(
-    SystemModule.of(setting, services),
+    SystemModule.of(context, services),
     new PlainFastifyAdapter(server),
     { bodyParser: false, logger: false, abortOnError: false },
   );

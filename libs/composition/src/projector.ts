@@ -4,9 +4,9 @@ import { Health, tellable, type Metrics, type Tracing } from '@rekey/platform';
 import { Clock, EventStore, ReadModels, type EventPublisher } from '@rekey/ports';
 import { Projections, Projector, type AroundPage } from '@rekey/read-models';
 import { kafkaConnectionOf, kafkaTopicsOf } from './kafka';
-import { part } from './part';
+import { provider } from './provider';
 import { Service } from './service';
-import { Setting } from './setting';
+import { ProcessContext } from './process-context';
 import type { ShutdownStep } from './shutdown';
 
 /** Where events are told of to the world outside: on Kafka, where there is one. */
@@ -45,7 +45,7 @@ export class ProjectorService extends Service {
 /** Names the installation in its CloudEvents where it has no address of its own. */
 const SOURCE = 'urn:rekey';
 
-const publicationOf = ({ config, log, instance }: Setting): Publication => {
+const publicationOf = ({ config, log, instance }: ProcessContext): Publication => {
   switch (config.adapters.bus) {
     case 'local':
       return { publisher: undefined };
@@ -79,7 +79,7 @@ const tracedPages =
   };
 
 const projectorOf = (
-  { log, metrics, tracing, instance }: Setting,
+  { log, metrics, tracing, instance }: ProcessContext,
   store: EventStore,
   readModels: ReadModels,
   clock: Clock,
@@ -97,11 +97,11 @@ const projectorOf = (
   });
 
 export const projector: readonly Provider[] = [
-  part(Publication, [Setting], publicationOf),
-  part(Projector, [Setting, EventStore, ReadModels, Clock, Publication], projectorOf),
-  part(
+  provider(Publication, [ProcessContext], publicationOf),
+  provider(Projector, [ProcessContext, EventStore, ReadModels, Clock, Publication], projectorOf),
+  provider(
     ProjectorService,
-    [Projector, Publication, Projections, Health, Setting],
+    [Projector, Publication, Projections, Health, ProcessContext],
     (each, publication, projections, health, { metrics }) =>
       new ProjectorService(each, publication, projections, health, metrics),
   ),

@@ -1,7 +1,7 @@
 import { loadConfig, type Config } from '@rekey/platform';
 import { createProcess, type Process } from './process';
 import { runProcess } from './run';
-import type { ServiceName } from './setting';
+import type { ServiceName } from './process-context';
 
 const USAGE = (name: ServiceName): string => `Rekey's ${name}, one of its four services.
 

@@ -4,8 +4,8 @@ import { VIEW_VERSIONS, type ViewName } from '@rekey/contracts';
 import { Access, ActiveView, Health, ObservedHasher } from '@rekey/platform';
 import { Clock, EventStore, ReadModels, SecretHasher } from '@rekey/ports';
 import { Projections } from '@rekey/read-models';
-import { part } from './part';
-import { Setting } from './setting';
+import { provider } from './provider';
+import { ProcessContext } from './process-context';
 
 /** The read side of the views, each opened when the first part of the process asks for it. */
 export class Views {
@@ -31,13 +31,13 @@ export class Views {
   }
 }
 
-const accessOf = ({ config, keys }: Setting, clock: Clock): Access => {
+const accessOf = ({ config, keys }: ProcessContext, clock: Clock): Access => {
   const admin = { name: 'admin-token', sha256: keys.adminToken.sha256, roles: ['admin' as const], domains: [] };
   const { tokens, oidc } = config.access;
   return new Access({ tokens: [...tokens, admin], oidc, clock });
 };
 
-const hasherOf = ({ config, keys, metrics }: Setting, clock: Clock): SecretHasher => {
+const hasherOf = ({ config, keys, metrics }: ProcessContext, clock: Clock): SecretHasher => {
   const { generated, imported } = config.hashing;
   const { pepper } = config.secrets;
   const hasher = new Argon2SecretHasher({ generated, imported, indexKey: keys.indexKey, ...(pepper && { pepper }) });
@@ -46,15 +46,15 @@ const hasherOf = ({ config, keys, metrics }: Setting, clock: Clock): SecretHashe
 
 /** What several services are made of. */
 export const shared: readonly Provider[] = [
-  part(Access, [Setting, Clock], accessOf),
-  part(SecretHasher, [Setting, Clock], hasherOf),
-  part(Health, [], () => new Health()),
-  part(
+  provider(Access, [ProcessContext, Clock], accessOf),
+  provider(SecretHasher, [ProcessContext, Clock], hasherOf),
+  provider(Health, [], () => new Health()),
+  provider(
     Projections,
-    [Setting, EventStore, ReadModels, Clock],
+    [ProcessContext, EventStore, ReadModels, Clock],
     ({ log }, store, readModels, clock) => new Projections({ store, readModels, clock, log }),
   ),
-  part(Views, [Setting, EventStore, ReadModels, Clock], ({ log }, store, readModels, clock) => {
+  provider(Views, [ProcessContext, EventStore, ReadModels, Clock], ({ log }, store, readModels, clock) => {
     return new Views((view) => new ActiveView({ store, readModels, clock, view, log }));
   }),
 ];

@@ -14,10 +14,10 @@ import { CommandService, commandService } from './command-service';
 import { Connections, engines, probeOf } from './engines';
 import { ExpiryWatcherService, expiryWatcher } from './expiry-watcher';
 import { GatewayService, gateway } from './gateway';
-import { part, type Token } from './part';
+import { provider, type Token } from './provider';
 import { ProjectorService, projector } from './projector';
 import type { Service } from './service';
-import { SERVICES, Setting, type ServiceName } from './setting';
+import { SERVICES, ProcessContext, type ServiceName } from './process-context';
 import { Views, shared } from './shared';
 import type { ShutdownStep } from './shutdown';
 
@@ -26,7 +26,7 @@ const READY = { ready: true } as const;
 const NO_COMMAND = '00000000-0000-0000-0000-000000000000';
 
 /** What each service is made of, beside what all share. */
-const SERVICE_PARTS: Readonly<Record<ServiceName, readonly [Token<Service>, readonly Provider[]]>> = {
+const SERVICE_PROVIDERS: Readonly<Record<ServiceName, readonly [Token<Service>, readonly Provider[]]>> = {
   projector: [ProjectorService, projector],
   'command-service': [CommandService, commandService],
   gateway: [GatewayService, gateway],
@@ -42,7 +42,7 @@ abstract class Services {
 @Injectable()
 export class System implements OnModuleInit {
   constructor(
-    @Inject(Setting) private readonly setting: Setting,
+    @Inject(ProcessContext) private readonly context: ProcessContext,
     @Inject(Clock) private readonly clock: Clock,
     @Inject(Services) private readonly services: Services,
     @Inject(Views) private readonly views: Views,
@@ -87,8 +87,8 @@ export class System implements OnModuleInit {
 
   /** What a process without an API answers. */
   private serveHealth(): void {
-    const { access, health, setting } = this;
-    const { config, log, metrics, server } = setting;
+    const { access, health, context } = this;
+    const { config, log, metrics, server } = context;
     const { bodyLimitBytes, requestTimeoutMs, trustedProxies } = config.http;
     addRoutes(server, healthRoutes({ health, metrics }), {
       access,
@@ -101,11 +101,11 @@ export class System implements OnModuleInit {
   }
 
   private watchEngines(): void {
-    const { health, store, outcomes, readModels, bus, setting } = this;
+    const { health, store, outcomes, readModels, bus, context } = this;
     health.add('event store', () => store.head().then(() => READY));
-    if (setting.services.has('command-service') || setting.services.has('gateway'))
+    if (context.services.has('command-service') || context.services.has('gateway'))
       health.add('outcomes', () => outcomes.find(NO_COMMAND).then(() => READY));
-    if (setting.services.has('projector'))
+    if (context.services.has('projector'))
       health.add('views', () => readModels.pointer('authentication').then(() => READY));
     const busProbe = bus && probeOf(bus);
     if (busProbe) health.add('command bus', busProbe);
@@ -115,7 +115,7 @@ export class System implements OnModuleInit {
     const { health, store, clock } = this;
     for (const [name, view] of this.views.inUse) {
       health.add(`view ${name}`, () => view.status());
-      this.setting.metrics.watchView(name, async () => {
+      this.context.metrics.watchView(name, async () => {
         const { ready, checkpoint } = view.status();
         return { ready, lagSeconds: await lagSeconds(store, checkpoint, clock) };
       });
@@ -126,16 +126,16 @@ export class System implements OnModuleInit {
 /** A process as a Nest module: one service, several, or the whole system. */
 @Module({})
 export class SystemModule {
-  static of(setting: Setting, names: readonly ServiceName[]): DynamicModule {
-    const chosen = SERVICES.filter((name) => names.includes(name)).map((name) => SERVICE_PARTS[name]);
+  static of(context: ProcessContext, names: readonly ServiceName[]): DynamicModule {
+    const chosen = SERVICES.filter((name) => names.includes(name)).map((name) => SERVICE_PROVIDERS[name]);
     return {
       module: SystemModule,
       providers: [
-        part(Setting, [], () => setting),
+        provider(ProcessContext, [], () => context),
         ...engines,
         ...shared,
         ...new Set(chosen.flatMap(([, parts]) => parts)),
-        part(
+        provider(
           Services,
           chosen.map(([token]) => token),
           (...all) => ({ all }),

@@ -1,3 +1,11 @@
-// The version has one place, and the bundle takes it in.
-// eslint-disable-next-line @nx/enforce-module-boundaries
-export { version as VERSION } from '../../../package.json';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+
+const readVersion = (): string => {
+  // A bundle (dist/apps/<app>/main.js) is as many folders below package.json as this source file.
+  const file = path.join(__dirname, '../../../package.json');
+  return (JSON.parse(readFileSync(file, 'utf8')) as { readonly version: string }).version;
+};
+
+/** Version of Rekey, from package.json. */
+export const VERSION = readVersion();
