@@ -22,7 +22,7 @@ const blocks = [...page.matchAll(/```sh\n([\s\S]*?)```/g)].flatMap(([, text = ''
 const lines = blocks.filter((line) => line.startsWith('rekey ')).map((line) => line.replace(/ [|>] .*/, ''));
 
 describe('docs/cli.md', () => {
-  it.each(lines)('shows a command that there is: %s', async (line) => {
+  it.each(lines)('shows a command that exists: %s', async (line) => {
     const program = programOf(io);
     let ran = 0;
     for (const leaf of leaves(program)) leaf.action(() => void ran++);
@@ -31,7 +31,7 @@ describe('docs/cli.md', () => {
   });
 
   it('names every command', () => {
-    const table = page.slice(page.indexOf('## Commands'), page.indexOf('### How to write'));
+    const table = page.slice(page.indexOf('## Commands'), page.indexOf('### Durations and instants'));
     const missing = leaves(programOf(io)).filter(
       (leaf) => !new RegExp(`\`(rekey )?.*\\b${leaf.name()}\\b`).test(table),
     );
