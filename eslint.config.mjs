@@ -14,8 +14,11 @@ const drivers = ['@eventstore/*', 'argon2', 'bullmq', 'ioredis', 'kafkajs', 'lib
 
 const libs = ['domain', 'contracts', 'ports', 'platform', 'feature', 'feature-edge'];
 
-/** `pure`: packages that the pure libs may import beside their own; `tests`: libs that only tests may. */
-const arrows = ({ pure: pureToo, tests }) => [
+/**
+ * `pure`: packages that the pure libs may import in addition; `tests`: tags that every project may import in addition;
+ * `around`: tags that features may import in addition; `banned`: packages that features may not import.
+ */
+const arrows = ({ pure: pureToo, tests, around, banned }) => [
   arrow('domain', tests, { allowedExternalImports: ['luxon', 'uuid', 'canonicalize', ...pureToo] }),
   arrow('contracts', ['domain', ...tests], {
     allowedExternalImports: ['zod', 'canonicalize', 'ipaddr.js', ...pureToo],
@@ -23,9 +26,11 @@ const arrows = ({ pure: pureToo, tests }) => [
   arrow('ports', ['domain', 'contracts', ...tests], { bannedExternalImports: drivers }),
   arrow('adapter', ['domain', 'contracts', 'ports', ...tests]),
   arrow('platform', ['domain', 'contracts', 'ports', ...tests], { bannedExternalImports: drivers }),
-  arrow('feature', ['domain', 'contracts', 'ports', 'platform', ...tests], { bannedExternalImports: drivers }),
-  arrow('feature-edge', ['domain', 'contracts', 'ports', 'platform', 'feature', ...tests], {
-    bannedExternalImports: drivers,
+  arrow('feature', ['domain', 'contracts', 'ports', 'platform', ...around, ...tests], {
+    bannedExternalImports: banned,
+  }),
+  arrow('feature-edge', ['domain', 'contracts', 'ports', 'platform', 'feature', ...around, ...tests], {
+    bannedExternalImports: banned,
   }),
   arrow('composition', [...libs, 'adapter', ...tests]),
   arrow('client', ['domain', 'contracts', 'ports', 'platform', 'adapter', ...tests], {
@@ -34,16 +39,23 @@ const arrows = ({ pure: pureToo, tests }) => [
   arrow('app', [...libs, 'adapter', 'composition', 'client', ...tests]),
   arrow('bench', [...libs, 'adapter', 'composition', 'client', ...tests]),
   arrow('testing', []),
+  arrow('tests', ['*']),
 ];
+
+/** What product code may import. */
+const forProduct = { pure: [], tests: [], around: [], banned: drivers };
+
+/** What specs and `.testing.ts` files may import: those of a feature run it on the adapters and together with other features. */
+const forSpecs = { pure: ['fast-check'], tests: ['testing'], around: ['adapter', 'feature'], banned: [] };
 
 function arrow(sourceTag, onlyDependOnLibsWithTags, more = {}) {
   return { sourceTag, onlyDependOnLibsWithTags, ...more };
 }
 
-const boundaries = (more = { pure: [], tests: [] }) => [
+const boundaries = (allowed) => [
   'error',
   {
-    depConstraints: arrows(more),
+    depConstraints: arrows(allowed),
     banTransitiveDependencies: true,
     // No lib here is loaded lazily for its size; an app may import the same lib either way.
     checkDynamicDependenciesExceptions: ['.*'],
@@ -60,6 +72,7 @@ const noEnvironmentImport = ['process', 'node:process'].map((name) => ({
   message: environment,
 }));
 const noConformance = { name: '@rekey/ports/conformance', message: 'Conformance suites are for spec files.' };
+const noTesting = { regex: '^@rekey/.+/testing$', message: 'Test helpers are for spec files and .testing.ts files.' };
 
 const pure = 'The domain is pure: time, ids, hashes and randomness arrive as data.';
 
@@ -89,26 +102,26 @@ export default tseslint.config(
   },
 
   { files: ['**/*.ts', '**/*.tsx', '**/*.mjs'], plugins: { '@nx': nx } },
-  { files: ['apps/**', 'libs/**', 'bench/**'], rules: { '@nx/enforce-module-boundaries': boundaries() } },
   {
-    files: specs,
-    rules: { '@nx/enforce-module-boundaries': boundaries({ pure: ['fast-check'], tests: ['testing'] }) },
+    files: ['apps/**', 'libs/**', 'bench/**', 'tests/**'],
+    rules: { '@nx/enforce-module-boundaries': boundaries(forProduct) },
   },
   // Its dependency is in bench/package.json; the rule reads only the root package.json.
   { files: ['bench/oidc-server.mjs'], rules: { '@nx/enforce-module-boundaries': 'off' } },
+  { files: specs, rules: { '@nx/enforce-module-boundaries': boundaries(forSpecs) } },
 
   {
     files: ['libs/**', 'apps/**'],
     ignores: [...specs, 'libs/platform/**', 'libs/testing/**', 'apps/*/src/config.ts', 'libs/domain/**'],
     rules: {
       'no-restricted-properties': ['error', noEnvironment],
-      'no-restricted-imports': ['error', { paths: [...noEnvironmentImport, noConformance] }],
+      'no-restricted-imports': ['error', { paths: [...noEnvironmentImport, noConformance], patterns: [noTesting] }],
     },
   },
   {
     files: ['libs/platform/**', 'apps/*/src/config.ts'],
     ignores: specs,
-    rules: { 'no-restricted-imports': ['error', { paths: [noConformance] }] },
+    rules: { 'no-restricted-imports': ['error', { paths: [noConformance], patterns: [noTesting] }] },
   },
   {
     files: ['libs/domain/**/*.ts'],

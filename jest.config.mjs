@@ -21,7 +21,7 @@ const swc = {
 const level = (name, more = {}) => ({
   displayName: name,
   rootDir: import.meta.dirname,
-  roots: ['apps', 'libs', 'bench', 'tools'].map((folder) => `<rootDir>/${folder}`),
+  roots: ['apps', 'libs', 'bench', 'tests', 'tools'].map((folder) => `<rootDir>/${folder}`),
   testMatch: [`**/*.${name}.spec.ts`],
   testEnvironment: 'node',
   setupFilesAfterEnv: ['<rootDir>/tools/jest-timeouts.cjs'],

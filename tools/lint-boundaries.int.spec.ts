@@ -39,10 +39,14 @@ const cases: [file: string, line: string, rule: string | null][] = [
   ['libs/adapters/embedded/src/x.ts', `import '@rekey/commands';`, boundaries],
   ['libs/adapters/embedded/src/x.ts', `import '@rekey/ports/conformance';`, 'no-restricted-imports'],
   ['libs/adapters/embedded/src/x.int.spec.ts', `import '@rekey/ports/conformance';`, null],
-  // features: not adapters, not each other
+  // features: neither adapters nor each other, except in specs and their helpers
   ['libs/commands/src/x.ts', `import '@rekey/domain'; import '@rekey/ports'; import '@rekey/platform';`, null],
   ['libs/commands/src/x.ts', `import '@rekey/adapters/embedded';`, boundaries],
-  ['libs/commands/src/x.int.spec.ts', `import '@rekey/adapters/embedded';`, boundaries],
+  ['libs/commands/src/x.int.spec.ts', `import '@rekey/adapters/embedded'; import '@rekey/read-models';`, null],
+  ['libs/commands/src/x.testing.ts', `import '@rekey/adapters/embedded'; import 'mongodb';`, null],
+  ['libs/commands/src/x.int.spec.ts', `import '@rekey/read-models/testing';`, null],
+  ['libs/commands/src/x.ts', `import '@rekey/read-models/testing';`, boundaries],
+  ['libs/commands/src/x.int.spec.ts', `import '@rekey/composition';`, boundaries],
   ['libs/commands/src/x.ts', `import '@rekey/read-models';`, boundaries],
   ['libs/commands/src/x.ts', `import '@rekey/gateway';`, boundaries],
   ['libs/commands/src/x.ts', `import 'libsql';`, boundaries],
@@ -67,6 +71,12 @@ const cases: [file: string, line: string, rule: string | null][] = [
   ['libs/adapters/embedded/src/x.ts', `import '@rekey/testing';`, boundaries],
   ['libs/adapters/embedded/src/x.int.spec.ts', `import '@rekey/testing';`, null],
   ['libs/adapters/embedded/src/x.testing.ts', `import '@rekey/testing';`, null],
+  ['libs/composition/src/x.ts', `import '@rekey/read-models/testing';`, 'no-restricted-imports'],
+  ['libs/commands/src/x.int.spec.ts', `import '../../../tests/support/client.testing';`, boundaries],
+  // tests of the whole system
+  ['tests/http/x.int.spec.ts', `import '@rekey/composition'; import '@rekey/gateway'; import 'mongodb';`, null],
+  ['tests/support/x.testing.ts', `import '@rekey/read-models/testing'; import '@rekey/testing';`, null],
+  ['tests/http/x.int.spec.ts', `import '../../apps/cli/src/main';`, boundaries],
   // apps
   ['apps/standalone/src/x.ts', `import '@rekey/commands'; import '@rekey/adapters/embedded';`, null],
   ['apps/standalone/src/x.ts', `import '../../cli/src/main';`, boundaries],

@@ -10,7 +10,7 @@ const REQUIRED = [...(process.env.REKEY_REQUIRE ?? '').split(',').filter(Boolean
 const jest = path.join(root, 'node_modules/jest/bin/jest.js');
 const runs = [
   ['--selectProjects', 'unit', 'int', '--', 'libs/adapters/eventstoredb'],
-  ['--selectProjects', 'e2e', '--testNamePattern', 'EventStoreDB', '--', 'apps/standalone/src/(whole-system|chaos)'],
+  ['--selectProjects', 'e2e', '--testNamePattern', 'EventStoreDB', '--', 'tests/(journeys/whole-system|chaos/)'],
 ];
 let failed = 0;
 for (const args of runs) {

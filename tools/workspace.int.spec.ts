@@ -11,7 +11,7 @@ interface Graph {
 const root = join(__dirname, '..');
 const layers = [
   ...['domain', 'contracts', 'ports', 'adapter', 'platform', 'feature', 'feature-edge', 'composition', 'client'],
-  ...['app', 'bench', 'testing'],
+  ...['app', 'bench', 'testing', 'tests'],
 ];
 
 describe('the Nx workspace', () => {

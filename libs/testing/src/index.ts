@@ -3,3 +3,4 @@ export * from './engines';
 export * from './kafka-nodes';
 export * from './programs';
 export * from './proxy';
+export * from './temporary-folder';

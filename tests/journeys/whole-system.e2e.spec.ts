@@ -1,0 +1,213 @@
+import { randomUUID } from 'node:crypto';
+import { describeSystems, type SystemUnderTest } from '../support/system-under-test.testing';
+
+/**
+ * The main job of Rekey from end to end, over nothing but a URL and a token: whatever composition of the system stands
+ * behind these must do the same. The steps build on each other.
+ */
+describeSystems('the whole system', (startSystem) => {
+  // An event store that is given by its address may know others from before.
+  const DOMAIN = `acme-${randomUUID().slice(0, 8)}`;
+  const CLIENT = 'billing';
+  let system: SystemUnderTest;
+  let application: string;
+  const secrets: Record<'production' | 'ci' | 'trial', { id: string; secret: string }> = {} as never;
+  let renewed: string;
+  const instants: Record<'beforeRenewal' | 'inOverlap', string> = {} as never;
+
+  interface Answer {
+    readonly status: number;
+    readonly headers: Headers;
+    // eslint-disable-next-line @typescript-eslint/no-explicit-any -- answers of every shape
+    readonly body: any;
+  }
+  const ask = async (method: string, path: string, body?: unknown, headers = {}): Promise<Answer> => {
+    const response = await fetch(`${system.url}/api/v1${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${system.token}`,
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, headers: response.headers, body: text === '' ? undefined : JSON.parse(text) };
+  };
+  /** The same, for what must be accepted; answers the body. */
+  const done = async (method: string, path: string, body?: unknown): Promise<Answer['body']> => {
+    const answer = await ask(method, path, body);
+    if (answer.status > 201) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    return answer.body;
+  };
+  /** The status of a check: 200 or 401. */
+  const check = async (secret: string): Promise<number> =>
+    (await ask('POST', `/domains/${DOMAIN}/authenticate`, { clientId: CLIENT, clientSecret: secret })).status;
+  const until = async <T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> => {
+    for (const deadline = performance.now() + 30_000; performance.now() < deadline;) {
+      const found = await look();
+      if (found) return found;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    throw new Error(`It did not happen: ${what}`);
+  };
+  const nextMoment = async (): Promise<string> => {
+    const now = new Date().toISOString();
+    await until('the next moment', async () => new Date().toISOString() > now);
+    return now;
+  };
+  const path = (secret: { id: string }): string => `${application}/secrets/${secret.id}`;
+
+  beforeAll(async () => {
+    system = await startSystem();
+  });
+  afterAll(() => system?.remove());
+
+  it('creates a domain, gives it a policy and registers an application', async () => {
+    await done('POST', '/domains', { id: DOMAIN, name: 'Acme', contacts: ['security@acme.example'] });
+    const policy = {
+      expiry: { mode: 'after', after: { amount: 90, unit: 'days' } },
+      maxLifetime: { amount: 1, unit: 'years' },
+    };
+    expect(await done('PUT', `/domains/${DOMAIN}/policy`, policy)).toMatchObject({ affected: { count: 0 } });
+    const { id } = await done('POST', `/domains/${DOMAIN}/applications`, { clientId: CLIENT, name: 'Billing' });
+    application = `/domains/${DOMAIN}/applications/${id}`;
+  });
+
+  it('adds two secrets, of which both authenticate', async () => {
+    secrets.production = await done('POST', `${application}/secrets`, { description: 'Production' });
+    secrets.ci = await done('POST', `${application}/secrets`, {
+      description: 'CI',
+      expiresIn: { amount: 3, unit: 'months' },
+    });
+    expect(await Promise.all([check(secrets.production.secret), check(secrets.ci.secret)])).toEqual([200, 200]);
+    const { items } = await done('GET', `${application}/secrets`);
+    expect(items).toMatchObject([
+      { description: 'Production', expirySource: 'domain' },
+      { description: 'CI', expirySource: 'command' },
+    ]);
+    expect(JSON.stringify(items)).not.toContain(secrets.production.secret);
+  });
+
+  it('renews one with an overlap, and ends the overlap', async () => {
+    instants.beforeRenewal = await nextMoment();
+    const overlap = { amount: 2, unit: 'days' };
+    ({ secret: renewed } = await done('POST', `${path(secrets.production)}/renew`, { overlap }));
+    expect([await check(renewed), await check(secrets.production.secret)]).toEqual([200, 200]);
+    instants.inOverlap = await nextMoment();
+    await done('POST', `${path(secrets.production)}/end-overlap`);
+    expect([await check(renewed), await check(secrets.production.secret)]).toEqual([200, 401]);
+  });
+
+  it('refuses a suspended secret at once, and takes it again when it is resumed', async () => {
+    await done('POST', `${path(secrets.ci)}/suspend`, { reason: 'Seen in a log.' });
+    expect(await check(secrets.ci.secret)).toBe(401);
+    await done('POST', `${path(secrets.ci)}/resume`);
+    expect(await check(secrets.ci.secret)).toBe(200);
+  });
+
+  it('refuses a revoked secret at once, for good', async () => {
+    expect(await done('POST', `${path(secrets.ci)}/revoke`, { reason: 'keyCompromise' })).toHaveProperty('effectiveAt');
+    expect(await check(secrets.ci.secret)).toBe(401);
+    expect(await ask('POST', `${path(secrets.ci)}/renew`)).toMatchObject({
+      status: 409,
+      body: { code: 'not_renewable' },
+    });
+    const last = await ask('POST', `${path(secrets.production)}/revoke`);
+    expect(last).toMatchObject({ status: 409, body: { code: 'last_live_secret' } });
+    expect(await check(renewed)).toBe(200);
+  });
+
+  it('refuses an expired secret from its instant on, and puts that on record', async () => {
+    const expiresIn = { amount: 3, unit: 'seconds' };
+    secrets.trial = await done('POST', `${application}/secrets`, { description: 'Trial', expiresIn });
+    const { expiresAt } = await done('GET', path(secrets.trial));
+    const endsMs = Date.parse(expiresAt);
+    let admitted = 0;
+    await until('the end of it', async () => {
+      const askedMs = Date.now();
+      const status = await check(secrets.trial.secret);
+      const answeredMs = Date.now();
+      // Around the instant both are right, for only the check knows on which side of it it was.
+      if (answeredMs < endsMs) expect(status).toBe(200);
+      if (askedMs >= endsMs) expect(status).toBe(401);
+      if (status === 200) admitted++;
+      return askedMs >= endsMs;
+    });
+    expect(admitted).toBeGreaterThan(0);
+    const recorded = await until('the record', async () => {
+      const { items } = await done('GET', `${application}/history?type=SecretExpired`);
+      return items[0];
+    });
+    expect(recorded.data).toMatchObject({ secretId: secrets.trial.id, version: 1, expiresAt });
+    expect(await done('GET', path(secrets.trial))).toMatchObject({ status: 'expired' });
+  });
+
+  it('has a notice of it in the inbox, which somebody acknowledges', async () => {
+    const notice = await until('the notice', async () => {
+      const { items } = await done('GET', `/notifications?domain=${DOMAIN}&acknowledged=false`);
+      return items.find(
+        (each: Answer['body']) => each.secretId === secrets.trial.id && each.threshold === 0 && each.channel === 'ui',
+      );
+    });
+    expect(notice).toMatchObject({ state: 'sent', description: 'Trial', applicationName: 'Billing' });
+    expect(await done('POST', `/notifications/${notice.id}/acknowledge`)).toMatchObject({ state: 'acknowledged' });
+  });
+
+  it('tells how it all came about, what held at an instant, and that nobody altered it', async () => {
+    const { items } = await done('GET', `${application}/history?limit=200`);
+    expect(
+      items.map(({ type }: { type: string }) => type).filter((type: string) => !type.startsWith('ExpiryNotice')),
+    ).toEqual([
+      'ApplicationRegistered',
+      'SecretAdded',
+      'SecretAdded',
+      'SecretRenewed',
+      'OverlapEnded',
+      'SecretSuspended',
+      'SecretResumed',
+      'SecretRevoked',
+      'SecretAdded',
+      'SecretExpired',
+    ]);
+    const at = async (instant: string) =>
+      (await done('GET', `${application}?asOf=${instant}`)).secrets.map(
+        ({ description, authenticates }: Answer['body']) => [description, authenticates],
+      );
+    expect(await at(instants.beforeRenewal)).toEqual([
+      ['Production', [1]],
+      ['CI', [1]],
+    ]);
+    expect(await at(instants.inOverlap)).toEqual([
+      ['Production', [2, 1]],
+      ['CI', [1]],
+    ]);
+    expect(await at(new Date().toISOString())).toEqual([
+      ['Production', [2]],
+      ['CI', []],
+      ['Trial', []],
+    ]);
+    const { streams, broken } = await done('POST', '/history/verify');
+    expect(broken).toEqual([]);
+    expect(streams).toBeGreaterThanOrEqual(2);
+  });
+
+  it('stops when it is told to, and starts again with all that it had', async () => {
+    const before = await done('GET', `/secrets?domain=${DOMAIN}`);
+    const { items: history } = await done('GET', `${application}/history?limit=200`);
+    expect(new Set(await system.stop())).toEqual(new Set([0]));
+    system = await system.restart();
+    await until('that it is ready', async () => (await fetch(`${system.url}/health/ready`)).status === 200);
+    expect([await check(renewed), await check(secrets.production.secret), await check(secrets.ci.secret)]).toEqual([
+      200, 401, 401,
+    ]);
+    const after = await done('GET', `/secrets?domain=${DOMAIN}`);
+    const facts = ({ items }: Answer['body']) =>
+      items.map(({ lastUsedAt: _at, uses: _uses, lastUsedFrom: _from, ...kept }: Answer['body']) => kept);
+    expect(facts(after)).toEqual(facts(before));
+    expect((await done('GET', `${application}/history?limit=200`)).items).toEqual(history);
+    expect(await done('GET', `/domains/${DOMAIN}`)).toMatchObject({ name: 'Acme', applications: 1 });
+    const third = await done('POST', `${application}/secrets`, { description: 'After the restart' });
+    expect(await check(third.secret)).toBe(200);
+  });
+});

@@ -1,0 +1,9 @@
+import { SERVICES, createProcess, type Process } from '@rekey/composition';
+import type { Config } from '@rekey/platform';
+import type { DestinationStream } from 'pino';
+
+export type Standalone = Process;
+
+/** Creates all services in the process of the test, on the folder of `storage.path`. Throws as `createProcess` does. */
+export const createStandalone = (config: Config, logTo?: DestinationStream): Promise<Standalone> =>
+  createProcess({ config, services: SERVICES, logTo });

@@ -1,0 +1,95 @@
+import { Peer } from '@rekey/adapters/eventstoredb/testing';
+import { describeOn, temporaryFolder } from '@rekey/testing';
+import { ServiceProcesses, createTopics, environmentOf, type EngineUrls } from './services.testing';
+import { StandaloneProcess } from './standalone.testing';
+
+/** What a test of the whole system talks to: a base URL and a token with all rights. Nothing else of it is known. */
+export interface SystemUnderTest {
+  readonly url: string;
+  readonly token: string;
+  /** Ends it as an operator would; resolves with the exit codes of its processes. */
+  stop(): Promise<readonly (number | null)[]>;
+  /** Starts it again on the same data, wherever it then listens. */
+  restart(): Promise<SystemUnderTest>;
+  /** Ends it, and takes its data away. */
+  remove(): Promise<void>;
+}
+
+export type StartSystem = () => Promise<SystemUnderTest>;
+
+const EVERY_SECOND = { REKEY_NOTIFICATIONS_CRONEXPRESSION: '* * * * * *' };
+
+/** Standalone in a process of its own, with notices every second. */
+const startStandalone = async (urls: EngineUrls = {}): Promise<SystemUnderTest> => {
+  const folder = temporaryFolder();
+  const env = { ...environmentOf(folder.path, urls), ...EVERY_SECOND };
+  const start = async (): Promise<SystemUnderTest> => {
+    const standalone = await StandaloneProcess.start(folder.path, { env });
+    return {
+      url: standalone.url,
+      token: standalone.token,
+      stop: async () => [await standalone.stop()],
+      restart: start,
+      remove: async () => {
+        await standalone.stop();
+        folder.remove();
+      },
+    };
+  };
+  return start();
+};
+
+/** The four services as processes. */
+const startServices = async (urls: EngineUrls): Promise<SystemUnderTest> => {
+  const folder = temporaryFolder();
+  const env = { ...environmentOf(folder.path, urls), ...EVERY_SECOND };
+  await createTopics(env);
+  const start = async (): Promise<SystemUnderTest> => {
+    const services = await ServiceProcesses.start(folder.path, env);
+    return {
+      url: services.url,
+      token: services.token,
+      stop: () => services.stop(),
+      restart: start,
+      remove: async () => {
+        await services.stop();
+        folder.remove();
+      },
+    };
+  };
+  return start();
+};
+
+/** Standalone with its events in the scripted peer of the adapter's tests, which lives in this process. */
+const startOnPeer = async (): Promise<SystemUnderTest> => {
+  const peer = await Peer.start();
+  const started = await startStandalone({ eventstore: peer.url });
+  const withPeer = (system: SystemUnderTest): SystemUnderTest => ({
+    ...system,
+    restart: async () => withPeer(await system.restart()),
+    remove: async () => {
+      await system.remove();
+      await peer.stop();
+    },
+  });
+  return withPeer(started);
+};
+
+/**
+ * The same tests on each composition: standalone, the four services on Kafka, MongoDB and Redis with the events in
+ * SQLite, and both with EventStoreDB. Where an engine is missing, the report says so.
+ */
+export const describeSystems = (name: string, tests: (start: StartSystem) => void): void => {
+  describe(name, () => {
+    describe('as standalone', () => tests(() => startStandalone()));
+    describe('as four services', () =>
+      describeOn(['kafka', 'mongodb', 'redis'], (urls) => tests(() => startServices(urls))));
+    describe('as four services that share one SQLite file', () =>
+      describeOn(['kafka'], (urls) => tests(() => startServices(urls))));
+    describe('as standalone on a scripted EventStoreDB', () => tests(startOnPeer));
+    describe('as standalone on a real EventStoreDB', () =>
+      describeOn(['eventstore'], (urls) => tests(() => startStandalone(urls))));
+    describe('as four services on a real EventStoreDB', () =>
+      describeOn(['eventstore', 'kafka', 'mongodb', 'redis'], (urls) => tests(() => startServices(urls))));
+  });
+};
