@@ -1,19 +1,14 @@
-import { RekeyError, decodeEvent } from '@rekey/contracts';
+import { RekeyError } from '@rekey/contracts';
 import {
-  application,
   applicationStream,
   domainStream,
-  fold,
-  securityDomain,
-  type ApplicationEvent,
   type ApplicationPolicy,
   type Instant,
-  type Recorded,
   type RegisteredApplication,
   type Secret,
-  type SecurityDomainEvent,
   type SecurityDomainState,
 } from '@rekey/domain';
+import { foldApplication, foldDomain } from '@rekey/platform';
 import type { Clock, EventStore, StoredEvent } from '@rekey/ports';
 
 /** An application as it stood at an instant, everything that had happened by then included. */
@@ -62,22 +57,22 @@ export const applicationAsOf = async (
     store.readStream(domainStream(domainId)),
     store.readStream(applicationStream(applicationId)),
   ]);
-  return replayed(domainId, applicationId, domain, events, asOf);
+  return replay(domainId, applicationId, domain, events, asOf);
 };
 
-/** The same from the events of the two streams. */
-export const replayed = (
+/** Folds the events of both streams up to an instant. */
+const replay = (
   domainId: string,
   applicationId: string,
   domainEvents: readonly StoredEvent[],
   applicationEvents: readonly StoredEvent[],
   asOf: Instant,
 ): ApplicationAsOf => {
-  const past = until(applicationEvents, asOf) as Recorded<ApplicationEvent>[];
-  if (past[0]?.data.domainId !== domainId)
-    throw new RekeyError('application_not_found', 'There was no such application in this domain then.');
-  const domain = fold(securityDomain, until(domainEvents, asOf) as Recorded<SecurityDomainEvent>[]);
-  const state = fold(application, past);
+  const past = until(applicationEvents, asOf);
+  if (past[0]?.data['domainId'] !== domainId)
+    throw new RekeyError('application_not_found', 'The application was not registered in this domain at that time.');
+  const domain = foldDomain(until(domainEvents, asOf)).state;
+  const state = foldApplication(past).state;
   const ids = { asOf, id: applicationId, domainId, domainStatus: statusOf(domain) };
   if (state.status === 'none' || state.status === 'deleted')
     return { ...ids, status: 'deleted', contacts: [], secrets: [] };
@@ -86,9 +81,9 @@ export const replayed = (
   return { ...ids, status, clientId, name, contacts, policy, secrets: secretsAt(state, asOf, open) };
 };
 
-/** In a stream `occurredAt` never runs backwards, so this is its beginning. */
-const until = (events: readonly StoredEvent[], asOf: Instant) =>
-  events.filter(({ metadata }) => metadata.occurredAt <= asOf).map(decodeEvent);
+/** Returns the events up to an instant: in a stream `occurredAt` never decreases. */
+const until = (events: readonly StoredEvent[], asOf: Instant): StoredEvent[] =>
+  events.filter(({ metadata }) => metadata.occurredAt <= asOf);
 
 const statusOf = ({ status }: SecurityDomainState): ApplicationAsOf['domainStatus'] =>
   status === 'none' ? 'deleted' : status;

@@ -1,9 +1,9 @@
 import { RekeyError, UnreadableEvent, type ScheduledSecret } from '@rekey/contracts';
 import type { Instant } from '@rekey/domain';
+import { readDomain } from '@rekey/platform';
 import type { Clock, EventStore, Filter, Job, Jobs, Position, Query, ViewDocument } from '@rekey/ports';
 import { setImmediate } from 'node:timers/promises';
 import { dueOf, possibleJobs, queueOf, type NoticeRules, type Watched } from './due';
-import { domainStateOf } from './standing';
 import { jobOf } from './work';
 
 const DAY_MS = 86_400_000;
@@ -144,7 +144,7 @@ class DomainStates {
 
   private async look(domainId: string) {
     try {
-      return (await domainStateOf(this.store, domainId)).status;
+      return (await readDomain(this.store, domainId)).status;
     } catch (error) {
       if (error instanceof UnreadableEvent) return 'unreadable' as const;
       throw error;

@@ -2,7 +2,7 @@ import { RekeyError, SYSTEM_CALLER, type CommandData, type CommandEnvelope, type
 import type { Clock, CommandBus, EventStore, Job, JobOptions, JobRun, Jobs, Notifier } from '@rekey/ports';
 import { v5 as uuidV5 } from 'uuid';
 import { EXPIRED, dueOf, queueOf, type Due, type NoticeRules, type Watched } from './due';
-import { standingOf, type SecretKey, type Standing } from './standing';
+import { readSecretSnapshot, type SecretKey, type SecretSnapshot } from './secret-snapshot';
 
 /** Name space of message ids and command ids (RFC 9562 §5.5). */
 const NAMESPACE = 'c1f3b2a4-62a7-4b5e-8a55-0d6a3c9e7b14';
@@ -96,23 +96,23 @@ export class ExpiryWork {
 
   private async expire(job: Job): Promise<void> {
     const { madeAt: _madeAt, ...data } = job.data as unknown as ExpiryJobData;
-    const standing = await standingOf(this.options.store, data);
-    if (standing && this.isDue(job, standing)) await this.send(job, 'ExpireSecret', data);
+    const snapshot = await readSecretSnapshot(this.options.store, data);
+    if (snapshot && this.isDue(job, snapshot)) await this.send(job, 'ExpireSecret', data);
   }
 
   private async notify(run: JobRun, notifier: Notifier): Promise<void> {
     const { job } = run;
     const { madeAt: _madeAt, ...notice } = job.data as unknown as NoticeJobData;
-    const standing = await standingOf(this.options.store, notice);
-    if (!standing) return;
-    const { expiresAt } = standing.value;
-    if (expiresAt === undefined || !this.isDue(job, standing)) return this.close(run, notice, standing);
+    const snapshot = await readSecretSnapshot(this.options.store, notice);
+    if (!snapshot) return;
+    const { expiresAt } = snapshot.value;
+    if (expiresAt === undefined || !this.isDue(job, snapshot)) return this.close(run, notice, snapshot);
     let recipients = this.handedOver.get(job.id);
     if (recipients === undefined) {
       try {
         const { version, threshold } = notice;
         const messageId = uuidV5(job.id, NAMESPACE);
-        ({ recipients } = await notifier.send({ ...standing.facts, messageId, version, threshold, expiresAt }));
+        ({ recipients } = await notifier.send({ ...snapshot.facts, messageId, version, threshold, expiresAt }));
       } catch (error) {
         if (!run.last) throw error;
         return this.fail(job, causeOf(error));
@@ -124,7 +124,7 @@ export class ExpiryWork {
   }
 
   /** Whether the secret still is what it was when the job was made, so that the job is to be done now. */
-  private isDue(job: Job, { value }: Standing): boolean {
+  private isDue(job: Job, { value }: SecretSnapshot): boolean {
     const now = this.options.clock.now();
     return dueOf(value, this.rules, now, now).some(({ id }) => id === job.id);
   }
@@ -133,7 +133,7 @@ export class ExpiryWork {
    * A notice that was tried or asked for again, and whose time is over, is not left in the air: it has failed. Any
    * other that is not due any more needs no word.
    */
-  private async close(run: JobRun, notice: Omit<NoticeJobData, 'madeAt'>, { value, noticeState }: Standing) {
+  private async close(run: JobRun, notice: Omit<NoticeJobData, 'madeAt'>, { value, noticeState }: SecretSnapshot) {
     const current = value.version === notice.version && value.state !== 'revoked';
     const expired = value.expiresAt !== undefined && this.options.clock.now() >= value.expiresAt;
     const over = expired && notice.threshold !== EXPIRED;

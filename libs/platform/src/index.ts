@@ -2,6 +2,7 @@ export * from './access/permissions';
 export { open, seal } from './keys/sealing';
 export { Access, type AccessOptions, type StaticToken } from './access/access';
 export type { OidcOptions } from './access/oidc';
+export * from './streams/folded-streams';
 export * from './views/active-view';
 export {
   CLIENT_VARIABLES,

@@ -1,46 +1,36 @@
-import { decodeEvent, secretDocumentId } from '@rekey/contracts';
+import { secretDocumentId } from '@rekey/contracts';
 import {
-  application,
-  applicationStream,
-  domainStream,
-  fold,
   noticeId,
-  securityDomain,
-  type ApplicationEvent,
   type NoticeState,
-  type Recorded,
   type RegisteredApplication,
   type Secret,
-  type SecurityDomainEvent,
   type SecurityDomainState,
 } from '@rekey/domain';
+import { readApplication, readDomain } from '@rekey/platform';
 import type { EventStore, ExpiryNotice } from '@rekey/ports';
 import type { Watched } from './due';
 
-/** Which secret a job is about. */
+/** The secret that a job is about. */
 export interface SecretKey {
   readonly domainId: string;
   readonly applicationId: string;
   readonly secretId: string;
 }
 
-/** How a secret stands now by its own streams, which know of everything that a view may not know yet. */
-export interface Standing {
+/** Snapshot of a secret folded from its streams. Unlike a view, it is never behind. */
+export interface SecretSnapshot {
   readonly value: Watched;
-  /** What to tell of it. */
+  /** Facts for the text of a notice. */
   readonly facts: Omit<ExpiryNotice, 'messageId' | 'version' | 'expiresAt' | 'threshold'>;
-  /** State of a notice, of an earlier version too. */
+  /** Returns the state of a notice of any version. */
   readonly noticeState: (notice: { version: number; threshold: number; channel: string }) => NoticeState | undefined;
 }
 
-/** Reads how a secret stands; null where it, its application or its domain is gone. */
-export const standingOf = async (store: EventStore, key: SecretKey): Promise<Standing | null> => {
+/** Reads a secret from its streams. Returns null if the secret, its application or its domain is deleted. */
+export const readSecretSnapshot = async (store: EventStore, key: SecretKey): Promise<SecretSnapshot | null> => {
   const [domain, registered] = await Promise.all([
-    domainStateOf(store, key.domainId),
-    store.readStream(applicationStream(key.applicationId)).then((events) =>
-      // What a stream holds is told by its name: an application's stream holds events of applications.
-      fold(application, events.map(decodeEvent) as Recorded<ApplicationEvent>[]),
-    ),
+    readDomain(store, key.domainId),
+    readApplication(store, key.applicationId),
   ]);
   if (domain.status === 'none' || domain.status === 'deleted') return null;
   if (registered.status === 'none' || registered.status === 'deleted') return null;
@@ -59,12 +49,6 @@ export const standingOf = async (store: EventStore, key: SecretKey): Promise<Sta
     },
     noticeState: (notice) => secret.notices[noticeId(notice)],
   };
-};
-
-/** State of a domain by its own stream. */
-export const domainStateOf = async (store: EventStore, domainId: string): Promise<SecurityDomainState> => {
-  const events = await store.readStream(domainStream(domainId));
-  return fold(securityDomain, events.map(decodeEvent) as Recorded<SecurityDomainEvent>[]);
 };
 
 const stateOf = (secret: Secret, { status }: RegisteredApplication, domain: SecurityDomainState): Watched['state'] => {
