@@ -10,14 +10,14 @@ import {
 import type { AnyBulkWriteOperation, UpdateFilter } from 'mongodb';
 import { checkedField, nameOf, type Scalar, searchable, searchableScalar, searchedValue } from './mongo-query';
 
-/*
- * A document is stored as JSON text, so that it comes back as it was put, whatever its keys are, beside the declared
- * fields that it is searched by. What `accumulate` did to it since it was put lies in `added` and `set`, because the
- * server cannot count in a text.
+/**
+ * A stored document. Its content is JSON text, which returns unchanged whatever its keys are; the declared fields are
+ * stored beside it for searching. `added` and `set` hold what `accumulate` has changed since the document was put,
+ * because the server cannot count inside a text.
  *
- * The document with the empty id is the build's record, its position the checkpoint: so whoever drops, empties or puts
- * back a collection does the same to its checkpoint. The empty id sorts before all others: what is read in the order of
- * the ids reads the checkpoint first.
+ * The document with the empty id is the build record, and its position is the checkpoint. Dropping, emptying or restoring
+ * a collection therefore does the same to its checkpoint. The empty id sorts before all others, so a read in the order
+ * of the ids reads the checkpoint first.
  */
 export interface Stored {
   readonly _id: string;
@@ -27,25 +27,33 @@ export interface Stored {
   readonly added?: Readonly<Record<string, number>>;
   readonly set?: Readonly<Record<string, string>>;
   readonly build?: Omit<Build, 'collection' | 'checkpoint'>;
-  /** Of the record: the declared fields. */
+  /** In the build record only: the declared fields. */
   readonly fields?: readonly string[];
 }
 
 export const RECORD_ID = '';
+/** Filter for the build record. */
+export const RECORD = { _id: RECORD_ID };
+/** The order of the id index, in which the build record comes first. */
+export const BY_ID = { sort: { _id: 1 }, hint: { _id: 1 } } as const;
 export const PREFIX = 'view:';
 const COLLECTION_NAME = /^[a-z0-9][a-z0-9._-]{0,199}$/;
 
-/** The collection's name in the database; throws `invalid_request` for what is no name of one. */
+/** Returns the collection's name in the database. Throws `invalid_request` if the name is malformed. */
 export const storedNameOf = (collection: CollectionName): string => {
-  if (!COLLECTION_NAME.test(collection)) throw invalid('collection', 'Must be the name of a collection.');
+  if (!COLLECTION_NAME.test(collection))
+    throw invalid(
+      'collection',
+      'Must be a collection name: lower-case letters, digits, dots, hyphens and underscores.',
+    );
   return PREFIX + collection;
 };
 
-/** The key of a searched field in a stored document. */
+/** Returns the key of a declared field in a stored document. */
 export const keyOf = (field: string): string => (field === '_id' ? '_id' : `f.${nameOf(field)}`);
 
 export const storedId = (id: string): string => {
-  if (id === '') throw invalid('_id', 'A document needs an id.');
+  if (id === '') throw invalid('_id', 'A document needs a non-empty id.');
   return searchable(id);
 };
 
@@ -66,11 +74,11 @@ export const documentOf = <D extends ViewDocument>({ document = '{}', set = {}, 
   return content as unknown as D;
 };
 
-/** What was found by id, for all who asked. */
+/** Documents found by id; each is parsed once, when it is first returned. */
 export class Found {
   private readonly stored: ReadonlyMap<string, Stored>;
   private readonly documents = new Map<string, ViewDocument>();
-  /** Null where the build is gone. */
+  /** Null if the build is gone. */
   readonly checkpoint: Position | null;
 
   constructor(found: readonly Stored[]) {
@@ -79,7 +87,7 @@ export class Found {
     this.checkpoint = record?.build ? record.position : null;
   }
 
-  /** Null where there is none, and for the record's id. */
+  /** Returns null if there is none, and for the id of the build record. */
   document(id: string): ViewDocument | null {
     const known = this.documents.get(id);
     if (known) return known;
@@ -101,7 +109,7 @@ export const recordOf = ({ collection: _, checkpoint, ...build }: Build, fields:
 export const buildOf = (collection: CollectionName, record: Stored | null | undefined): Build | null =>
   record?.build ? { ...record.build, collection, checkpoint: record.position } : null;
 
-/** Changes a document without a guard. */
+/** Returns the write that changes a document without a guard. Throws `invalid_request` for fields that cannot be. */
 export const accumulation = (
   { _id, add, set }: Accumulation,
   fields: readonly string[],
@@ -109,7 +117,7 @@ export const accumulation = (
   const changed = new Set(Object.keys(set).map(topLevel));
   const added = Object.entries(add).filter(([field]) => !changed.has(topLevel(field)));
   for (const [field] of added)
-    if (fields.includes(field)) throw invalid(field, 'A field that is searched by cannot be counted.');
+    if (fields.includes(field)) throw invalid(field, 'An indexed field cannot be incremented.');
   const searched = [...changed].filter((field) => fields.includes(field));
   const update = {
     $setOnInsert: {
@@ -126,7 +134,7 @@ export const accumulation = (
         ...entries(Object.entries(set), ([field, value]) => [`set.${field}`, JSON.stringify(value)]),
         ...entries(searched, (field) => [keyOf(field), searchableScalar(set[field] ?? null)]),
       },
-      // What was added before it was set does not count any more.
+      // Setting a field discards what was added to it before.
       $unset: entries([...changed], (field) => [`added.${field}`, '']),
     }),
   };
@@ -137,6 +145,6 @@ const entries = <T>(items: readonly T[], entry: (item: T) => [string, unknown]):
   Object.fromEntries(items.map(entry));
 
 const topLevel = (field: string): string => {
-  if (field.includes('.')) throw invalid(field, 'Only a field of the document itself can be changed.');
+  if (field.includes('.')) throw invalid(field, 'Only a top-level field of the document can be changed.');
   return checkedField(field);
 };

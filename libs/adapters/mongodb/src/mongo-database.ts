@@ -9,27 +9,30 @@ import {
 } from 'mongodb';
 
 export interface MongoDatabaseOptions {
-  /** Connection string. What it says of concerns and read preference does not count: see `MongoDatabase`. */
+  /** Connection string. Its read concern, write concern and read preference are ignored: see `MongoDatabase`. */
   readonly uri: string;
   readonly database: string;
-  /** How long one call of a port may take, everything in it included. Default 5,000. */
+  /** Time limit of one call of a port, including all its round trips. Default 5,000. */
   readonly timeoutMs?: number;
 }
 
 export const TIMEOUT_MS = 5_000;
-/** How often the driver looks for servers that were away. */
+/** How often the driver checks whether an unavailable server is back. */
 const HEARTBEAT_MS = 1_000;
 
-/** After so many time limits without an answer, the driver is given up. */
-const DEAD_AFTER_LIMITS = 3;
+/** The client is replaced after this many times the time limit without any answer. */
+const REPLACE_AFTER_TIMEOUTS = 3;
+
+/** Reads only what a majority has acknowledged and a failover therefore keeps. */
+export const MAJORITY_READ = { readConcern: { level: 'majority' } } as const;
 
 const DUPLICATE_KEY = 11_000;
 const NAMESPACE_NOT_FOUND = 26;
 const DOCUMENT_TOO_LARGE = 10_334;
 
-/** What the driver is told, where a call of ours may take so long. */
+/** Returns the driver's options for calls that may take `timeoutMs`. */
 export const clientOptions = (timeoutMs: number): MongoClientOptions => {
-  // A little less than ours, so that it is the driver who says what is wrong.
+  // Less than our own limit, so that the error is the driver's, which says what is wrong.
   const driverMs = Math.ceil(timeoutMs * 0.9);
   return {
     appName: 'rekey',
@@ -39,25 +42,25 @@ export const clientOptions = (timeoutMs: number): MongoClientOptions => {
     serverSelectionTimeoutMS: driverMs,
     connectTimeoutMS: driverMs,
     waitQueueTimeoutMS: driverMs,
-    // A connection that a server no longer answers on must not stay in the pool.
+    // Without it, a connection that the server no longer answers on stays in the pool.
     socketTimeoutMS: driverMs,
     heartbeatFrequencyMS: HEARTBEAT_MS,
   };
 };
 
 /**
- * A database on a server that speaks MongoDB's protocol: reads from the primary, writes acknowledged by a majority.
- * Connects by itself when it is first asked, and again after the server was away.
+ * A database on a server that speaks MongoDB's protocol. Reads from the primary; writes are acknowledged by a majority.
+ * Connects with the first call, and again when an unavailable server is back.
  */
 export class MongoDatabase {
   private client: MongoClient;
   private closed = false;
   private connected: Promise<unknown> | undefined;
-  /** When the first of the calls failed after which none was answered. */
+  /** When the first call failed since the last answer of the server. */
   private failingSinceMs: number | undefined;
   readonly timeoutMs: number;
 
-  /** Throws where the connection string cannot be one. */
+  /** Throws if the connection string is malformed. */
   constructor(private readonly options: MongoDatabaseOptions) {
     this.timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
     this.client = this.makeClient();
@@ -68,11 +71,12 @@ export class MongoDatabase {
   }
 
   /**
-   * Does some work, within the time limit. Throws `EngineUnavailable` where the server is away, refuses or is late; the
-   * outcome of a write is then unknown. `late` is aborted when the time is over: nothing more may be begun then.
+   * Runs `work` within the time limit. Throws `EngineUnavailable` if the server cannot be reached, refuses or does not
+   * answer in time; the outcome of a write is then unknown. `late` is aborted when the time is up: `work` must not send
+   * anything after that.
    */
   async run<T>(work: (database: Db, late: AbortSignal) => Promise<T>): Promise<T> {
-    if (this.closed) throw new EngineUnavailable(ENGINE);
+    if (this.closed) throw new EngineUnavailable(ENGINE, { cause: new Error('Rekey is shutting down.') });
     const late = new AbortController();
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<never>((_, reject) => {
@@ -88,18 +92,18 @@ export class MongoDatabase {
       this.failingSinceMs = undefined;
       return answer;
     } catch (error) {
-      this.renewWhereDead();
-      if (isOfSocket(error)) throw new EngineUnavailable(ENGINE, { cause: error });
+      this.replaceClientIfStuck();
+      if (isSocketError(error)) throw new EngineUnavailable(ENGINE, { cause: error });
       if (!(error instanceof MongoError)) throw error;
-      // Errors of the driver hold what was to be written, verifiers included: only their words go on.
+      // The driver's errors hold the documents of the write, verifiers included: keep only the message.
       const cause = new Error(`${error.name}${error.code === undefined ? '' : ` ${error.code}`}: ${error.message}`);
-      throw isAway(error) ? new EngineUnavailable(ENGINE, { cause }) : cause;
+      throw isUnavailable(error) ? new EngineUnavailable(ENGINE, { cause }) : cause;
     } finally {
       clearTimeout(timer);
     }
   }
 
-  /** By itself, the driver connects once and never again where that failed. */
+  /** Connects again after a failure, which the driver itself does not. */
   private connect(client: MongoClient): Promise<unknown> {
     this.connected ??= client.connect().catch((error: unknown) => {
       if (client === this.client) this.connected = undefined;
@@ -109,20 +113,19 @@ export class MongoDatabase {
   }
 
   /**
-   * The driver can lose its server for ever: what it writes to a socket that was destroyed a moment ago is never
-   * answered, not even with an error, and where that was its monitor's question, nobody looks for the server any more.
-   * So where nothing has been answered for long, another client takes over. A server that really is away costs that a
-   * few new ones.
+   * Replaces a client that has received no answer for long. The driver can lose its server for good: what it writes to a
+   * socket that has just been destroyed never completes, not even with an error, and if that was its monitor's check, the
+   * driver stops looking for the server. If the server really is down, this costs a few new clients.
    */
-  private renewWhereDead(): void {
+  private replaceClientIfStuck(): void {
     const nowMs = performance.now();
     this.failingSinceMs ??= nowMs;
-    if (this.closed || nowMs - this.failingSinceMs < DEAD_AFTER_LIMITS * this.timeoutMs) return;
-    const dead = this.client;
+    if (this.closed || nowMs - this.failingSinceMs < REPLACE_AFTER_TIMEOUTS * this.timeoutMs) return;
+    const stuck = this.client;
     this.client = this.makeClient();
     this.connected = undefined;
     this.failingSinceMs = undefined;
-    dead.close().catch(() => undefined);
+    stuck.close().catch(() => undefined);
   }
 
   async close(): Promise<void> {
@@ -133,17 +136,17 @@ export class MongoDatabase {
 
 const ENGINE = 'MongoDB server';
 
-/** What the caller itself is at fault for is not the server's absence: it would be tried again without end. */
-const isAway = (error: MongoError): boolean =>
+/** False for errors that the caller has caused, which would otherwise be retried without end. */
+const isUnavailable = (error: MongoError): boolean =>
   !(error instanceof MongoInvalidArgumentError) && error.code !== DOCUMENT_TOO_LARGE;
 
-/** What the system says of a socket that cannot be written to, the driver passes on as it is. */
-const isOfSocket = (error: unknown): boolean =>
+/** Whether the error is one of Node's about a socket, which the driver does not wrap. */
+const isSocketError = (error: unknown): boolean =>
   error instanceof Error && /^(E[A-Z0-9]+|ERR_STREAM_\w+)$/.test((error as NodeJS.ErrnoException).code ?? '');
 
 export const isDuplicate = (error: unknown): boolean =>
   error instanceof MongoServerError && error.code === DUPLICATE_KEY;
 
-/** An emulator says it without the code. */
-export const isNotThere = (error: unknown): boolean =>
+/** Whether a collection does not exist. The emulator sends the message without the code. */
+export const isMissingCollection = (error: unknown): boolean =>
   error instanceof MongoServerError && (error.code === NAMESPACE_NOT_FOUND || error.message === 'ns not found');

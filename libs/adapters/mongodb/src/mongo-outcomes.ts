@@ -2,9 +2,9 @@ import { type CommandReply, sealedValueSchema } from '@rekey/contracts';
 import type { Instant } from '@rekey/domain';
 import { EngineUnavailable, type Outcome, Outcomes, type SealedValue } from '@rekey/ports';
 import type { Collection, Db } from 'mongodb';
-import { isDuplicate, type MongoDatabase } from './mongo-database';
+import { isDuplicate, MAJORITY_READ, type MongoDatabase } from './mongo-database';
 
-/** The reply is JSON text, so that it comes back as it was, whatever its keys are. */
+/** The reply is JSON text, which returns unchanged whatever its keys are. */
 interface StoredOutcome extends Omit<Outcome, 'commandId' | 'reply' | 'valueEventId'> {
   readonly _id: string;
   readonly reply: string;
@@ -20,53 +20,54 @@ interface StoredValue {
 const outcomesIn = (database: Db): Collection<StoredOutcome> => database.collection('outcomes');
 const valuesIn = (database: Db): Collection<StoredValue> => database.collection('sealed-values');
 
-/** What a majority has, so that no answer is built on what a failover takes back. */
-const SETTLED = { readConcern: { level: 'majority' } } as const;
+const STORE = 'outcome store (MongoDB)';
 
-/** First outcomes, shared by the replicas of the command-service. */
+/** Outcomes of commands, shared by the replicas of the command-service. */
 export class MongoOutcomes extends Outcomes {
   private closed = false;
   private indexed = false;
 
-  /** The database stays the caller's to close. */
+  /** The caller closes the database, after the outcomes. */
   constructor(private readonly database: MongoDatabase) {
     super();
   }
 
   async find(commandId: string): Promise<Outcome | null> {
-    const stored = await this.run((database) => outcomesIn(database).findOne({ _id: commandId }, SETTLED));
+    const stored = await this.run((database) => outcomesIn(database).findOne({ _id: commandId }, MAJORITY_READ));
     return stored && outcomeOf(stored);
   }
 
   async record(outcome: Outcome): Promise<Outcome> {
     const { commandId, reply, valueEventId = null, ...rest } = outcome;
-    if (typeof reply.result?.sealedSecret === 'string') throw new TypeError('An outcome never holds a value.');
-    const made = { ...rest, reply: JSON.stringify(reply), valueEventId };
+    if (typeof reply.result?.sealedSecret === 'string')
+      throw new TypeError('An outcome must not contain a secret value.');
+    const inserted = { ...rest, reply: JSON.stringify(reply), valueEventId };
     const stored = await this.run((database, late) =>
-      upserted(late, () =>
+      retryDuplicates(late, () =>
         outcomesIn(database).findOneAndUpdate(
           { _id: commandId },
-          { $setOnInsert: made },
+          { $setOnInsert: inserted },
           { upsert: true, returnDocument: 'after' },
         ),
       ),
     );
-    if (!stored) throw new EngineUnavailable('outcome store');
+    if (!stored) throw new EngineUnavailable(STORE);
     return outcomeOf(stored);
   }
 
   async seal({ eventId, sealedSecret, expiresAt }: SealedValue): Promise<void> {
-    // Whatever is no JWE could be a value in clear.
-    if (!sealedValueSchema.safeParse(sealedSecret).success) throw new TypeError('Only a sealed value is kept.');
+    // Anything other than a JWE could be a secret value in plain text.
+    if (!sealedValueSchema.safeParse(sealedSecret).success)
+      throw new TypeError('Only a sealed value (JWE) can be stored.');
     await this.run((database, late) =>
-      upserted(late, () =>
+      retryDuplicates(late, () =>
         valuesIn(database).updateOne({ _id: eventId }, { $set: { sealedSecret, expiresAt } }, { upsert: true }),
       ),
     );
   }
 
   async sealed(eventId: string, now: Instant): Promise<string | null> {
-    const stored = await this.run((database) => valuesIn(database).findOne({ _id: eventId }, SETTLED));
+    const stored = await this.run((database) => valuesIn(database).findOne({ _id: eventId }, MAJORITY_READ));
     return stored && stored.expiresAt > now ? stored.sealedSecret : null;
   }
 
@@ -87,13 +88,14 @@ export class MongoOutcomes extends Outcomes {
   }
 
   private run<T>(work: (database: Db, late: AbortSignal) => Promise<T>): Promise<T> {
-    if (this.closed) return Promise.reject(new EngineUnavailable('outcome store'));
+    if (this.closed)
+      return Promise.reject(new EngineUnavailable(STORE, { cause: new Error('Rekey is shutting down.') }));
     return this.database.run(work);
   }
 }
 
-/** Of two upserts that both find nothing, one may meet the other's document: it is there the next time. */
-const upserted = async <T>(late: AbortSignal, upsert: () => Promise<T>): Promise<T> => {
+/** Retries an upsert that failed as a duplicate: of two concurrent ones that find nothing, one fails. */
+const retryDuplicates = async <T>(late: AbortSignal, upsert: () => Promise<T>): Promise<T> => {
   for (;;)
     try {
       return await upsert();

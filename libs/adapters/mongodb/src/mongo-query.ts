@@ -3,33 +3,33 @@ import type { Filter, Query, ViewDocument } from '@rekey/ports';
 
 export type Scalar = string | number | boolean | null;
 
-/** A condition or a sort order of MongoDB. Values of callers only ever stand where an operator takes a value. */
+/** A MongoDB filter. Values from callers appear only as operands, never as operators or keys. */
 export type Condition = Record<string, unknown>;
 
-/** Where a declared field lies in a stored document; throws `invalid_request` for any other. */
+/** Returns the key of a declared field in a stored document. Throws `invalid_request` for any other field. */
 export type KeyOf = (field: string) => string;
 
 const FIELD = /^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$/;
-/** Longer ones might not fit into a pattern (32 KB), of which each character takes up to 30. */
+/** A pattern is limited to 32 KB, and each character takes up to 30 bytes of it. */
 const CONTAINS_LENGTH_MAX = 1_000;
 
 export const checkedField = (field: string): string => {
-  if (!FIELD.test(field)) throw invalid('field', 'Must be the name of a field.');
+  if (!FIELD.test(field)) throw invalid('field', 'Must be a field name.');
   return field;
 };
 
-/** The name of a field among the searched ones: flat, because a dot would mean a level to the server. */
+/** Returns a field's name in `f`. Dots become slashes, because the server takes a dot for a nested document. */
 export const nameOf = (field: string): string => checkedField(field).replaceAll('.', '/');
 
 // ── Texts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** A code point that no script uses, below all that are written behind it. */
+/** A code point that no script uses, below all the code points that it escapes. */
 const ESCAPE = '\ud7ff';
 
 /**
- * A text as it is searched and sorted by. Code points from U+D7FF on become `ESCAPE` and six hexadecimal digits: then
- * texts have one order, that of the code points, whether a server compares UTF-8 or UTF-16, and halves of surrogate
- * pairs, which BSON cannot hold, stay what they are.
+ * Returns a text as it is stored for searching and sorting. Code points from U+D7FF on become `ESCAPE` and six hexadecimal
+ * digits. That keeps the order of code points, whether a server compares UTF-8 or UTF-16, and preserves lone surrogates,
+ * which BSON cannot hold.
  */
 export const searchable = (text: string): string =>
   text.replace(
@@ -39,7 +39,7 @@ export const searchable = (text: string): string =>
 
 export const searchableScalar = (value: Scalar): Scalar => (typeof value === 'string' ? searchable(value) : value);
 
-/** What is stored of a document's field for searching: missing is null, lists and objects are their JSON. */
+/** Returns what is stored of a field for searching: null if it is missing, JSON text for arrays and objects. */
 export const searchedValue = (document: ViewDocument, field: string): Scalar => {
   let value: unknown = document;
   for (const part of field.split('.'))
@@ -49,11 +49,11 @@ export const searchedValue = (document: ViewDocument, field: string): Scalar => 
 };
 
 /**
- * A pattern for searchable texts that hold another text, blind to case: each character becomes a choice of its cases,
- * because servers differ in what an option for it means beyond ASCII. Skips what is before in whole characters, for
- * the digits of an escaped one are no text.
+ * Returns a pattern that finds a text in searchable texts, ignoring case. Each character becomes a choice of its cases,
+ * because servers differ in what the `i` option means beyond ASCII. The prefix is skipped in whole characters, so that
+ * the digits of an escaped character are never matched as text.
  */
-const blindPattern = (text: string): string => {
+const caseInsensitivePattern = (text: string): string => {
   const choice = (character: string): string => {
     const forms = [character, character.toLowerCase(), character.toUpperCase()];
     const cases = new Set(forms.filter((form) => [...form].length === 1).map(searchable));
@@ -66,12 +66,12 @@ const quoted = (character: string): string => `\\x{${(character.codePointAt(0) ?
 
 // ── Conditions ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Holds for no document. */
+/** Matches no document. */
 const NOTHING: Condition = { _id: { $in: [] } };
 
 const OPERATORS = { eq: '$eq', ne: '$ne', lt: '$lt', lte: '$lte', gt: '$gt', gte: '$gte' } as const;
 
-/** A filter as MongoDB has it. Searched fields are never missing in what is stored, so null means one thing. */
+/** Returns a filter in MongoDB's form. Stored documents have all declared fields, so null has only one meaning. */
 export const conditionOf = (filter: Filter, key: KeyOf): Condition => {
   if ('and' in filter) return filter.and.length === 0 ? {} : { $and: filter.and.map((part) => conditionOf(part, key)) };
   if ('or' in filter)
@@ -80,8 +80,8 @@ export const conditionOf = (filter: Filter, key: KeyOf): Condition => {
   if (filter.op === 'in') return { [name]: { $in: filter.value.map(searchableScalar) } };
   if (filter.op === 'contains') {
     if (filter.value.length > CONTAINS_LENGTH_MAX)
-      throw invalid(filter.field, `At most ${CONTAINS_LENGTH_MAX} characters can be searched for.`);
-    return { [name]: { $regex: blindPattern(filter.value) } };
+      throw invalid(filter.field, `Must be at most ${CONTAINS_LENGTH_MAX} characters long.`);
+    return { [name]: { $regex: caseInsensitivePattern(filter.value) } };
   }
   const compares = filter.op !== 'eq' && filter.op !== 'ne';
   if (compares && filter.value === null) return NOTHING;
@@ -93,9 +93,9 @@ export interface Page {
   readonly sort: Record<string, 1 | -1>;
 }
 
-/** What a query asks for, but for how much. All values of one field must be of one type, or null. */
-export const pageOf = ({ filter, sort, after, limit }: Query, key: KeyOf): Page => {
-  if (!Number.isSafeInteger(limit) || limit < 0) throw invalid('limit', 'Must be a whole number.');
+/** Returns the filter and the sort order of a page. All values of the sort field must be of one type, or null. */
+export const pageQuery = ({ filter, sort, after, limit }: Query, key: KeyOf): Page => {
+  if (!Number.isSafeInteger(limit) || limit < 0) throw invalid('limit', 'Must be a non-negative integer.');
   const by = key(sort?.field ?? '_id');
   const descending = sort?.descending ?? false;
   const way = descending ? -1 : 1;
@@ -109,7 +109,7 @@ export const pageOf = ({ filter, sort, after, limit }: Query, key: KeyOf): Page 
   };
 };
 
-/** What comes behind a value and an id. Null sorts before every value. */
+/** Returns the filter for what follows a value and an id in the sort order. Null sorts before every value. */
 const beyond = (by: string, descending: boolean, value: Scalar, id: string): Condition => {
   const operator = descending ? '$lt' : '$gt';
   if (by === '_id') return { _id: { [operator]: id } };

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { conditionOf, nameOf, pageOf, searchable, searchedValue } from './mongo-query';
+import { conditionOf, nameOf, pageQuery, searchable, searchedValue } from './mongo-query';
 
 const key = (field: string): string => (field === '_id' ? field : `f.${nameOf(field)}`);
 const byCodePoint = (a: string, b: string): number => {
@@ -121,6 +121,6 @@ describe('a condition', () => {
 
   it('refuses a limit that is no whole number', () => {
     for (const limit of [-1, 1.5, NaN])
-      expect(() => pageOf({ limit }, key)).toThrow(expect.objectContaining({ code: 'invalid_request' }) as Error);
+      expect(() => pageQuery({ limit }, key)).toThrow(expect.objectContaining({ code: 'invalid_request' }) as Error);
   });
 });

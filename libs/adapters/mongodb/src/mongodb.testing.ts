@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { MongoClient } from 'mongodb';
 
-/** Name of a database that no other test has. */
+/** Returns the name of a database for one test alone. */
 export const databaseName = (): string => `rekey-test-${randomUUID()}`;
 
 export const dropDatabase = async (uri: string, name: string): Promise<void> => {

@@ -1,5 +1,5 @@
 import { setImmediate as endOfTurn } from 'node:timers/promises';
-import { ReadsTogether } from './reads-together';
+import { ReadBatcher } from './read-batcher';
 
 interface Asked {
   readonly collection: string;
@@ -10,7 +10,7 @@ interface Asked {
 
 const server = () => {
   const asked: Asked[] = [];
-  const reads = new ReadsTogether<string>(
+  const reads = new ReadBatcher<string>(
     (collection, ids) =>
       new Promise((answer, fail) => {
         asked.push({ collection, ids, answer, fail });
@@ -19,7 +19,7 @@ const server = () => {
   return { asked, reads };
 };
 
-describe('ReadsTogether', () => {
+describe('ReadBatcher', () => {
   it('asks once for what is read in one turn, each id once', async () => {
     const { asked, reads } = server();
     const answers = [reads.read('c', ['a', 'domain']), Promise.resolve().then(() => reads.read('c', ['b', 'domain']))];
