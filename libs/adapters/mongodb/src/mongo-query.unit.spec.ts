@@ -23,7 +23,7 @@ const anyText = fc.string({
 });
 
 describe('a searchable text', () => {
-  it('sorts by code point however a server compares, and differs where the text differs', () => {
+  it('sorts by code point whether a server compares UTF-8 or UTF-16, and is unique per text', () => {
     fc.assert(
       fc.property(anyText, anyText, (a, b) => {
         const expected = Math.sign(byCodePoint(a, b));
@@ -36,11 +36,11 @@ describe('a searchable text', () => {
     );
   });
 
-  it('is what it was for most texts', () => {
+  it('leaves most texts unchanged', () => {
     for (const text of ['', 'Größe 100%', 'ЖУК', '漢字', 'application-7']) expect(searchable(text)).toBe(text);
   });
 
-  it('survives BSON', () => {
+  it('survives a round trip through BSON', () => {
     fc.assert(fc.property(anyText, (text) => !/\p{Surrogate}/u.test(searchable(text))));
   });
 });
@@ -70,14 +70,14 @@ describe('contains', () => {
     expect(matches(text, part)).toBe(expected);
   });
 
-  it('refuses a part that is too long for a pattern', () => {
+  it('refuses a text that is too long for a pattern', () => {
     const value = 'x'.repeat(1_001);
     expect(() => conditionOf({ field: 'name', op: 'contains', value }, key)).toThrow(
       expect.objectContaining({ code: 'invalid_request', details: { field: 'name' } }) as Error,
     );
   });
 
-  it('finds exactly what holds the part', () => {
+  it('finds exactly the texts that contain the given one', () => {
     fc.assert(
       fc.property(anyText, anyText, anyText, (before, part, after) =>
         matches(before + searchedPair(part) + after, searchedPair(part)),
@@ -106,20 +106,20 @@ describe('a searched value', () => {
   });
 });
 
-describe('a condition', () => {
-  it('holds for nothing where a value is compared with null, or where there is no choice', () => {
+describe('a filter', () => {
+  it('matches nothing when compared with null or when `or` is empty', () => {
     const nothing = { _id: { $in: [] } };
     expect(conditionOf({ field: 'rank', op: 'gte', value: null }, key)).toEqual(nothing);
     expect(conditionOf({ or: [] }, key)).toEqual(nothing);
     expect(conditionOf({ and: [] }, key)).toEqual({});
   });
 
-  it('never takes a value for an operator', () => {
+  it('never interprets a value as an operator', () => {
     const value = { $gt: '' } as unknown as string;
     expect(conditionOf({ field: 'rank', op: 'eq', value }, key)).toEqual({ 'f.rank': { $eq: { $gt: '' } } });
   });
 
-  it('refuses a limit that is no whole number', () => {
+  it('refuses a limit that is not a non-negative integer', () => {
     for (const limit of [-1, 1.5, NaN])
       expect(() => pageQuery({ limit }, key)).toThrow(expect.objectContaining({ code: 'invalid_request' }) as Error);
   });

@@ -27,8 +27,8 @@ const document = (id: string, place: number): ViewDocument & { name: string } =>
   name: `${id}@${place}`,
 });
 
-// A driver's own time limits run beside ours, and a machine under load stretches both: a fault is given a second try,
-// and the first failure is told.
+// The driver's timeouts run beside ours, and load on the machine stretches both, so a test is retried. The first failure
+// is logged.
 jest.retryTimes(2, { logErrorsBeforeRetry: true });
 
 describeOn(['mongodb'], ({ mongodb: uri }) => {
@@ -53,7 +53,7 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
     await dropDatabase(uri, name);
   });
 
-  it('sees that somebody emptied, dropped or put back a collection, and goes on afterwards', async () => {
+  it('notices that a collection was emptied, dropped or restored by someone else, and recovers', async () => {
     await models.put(COLLECTION, [document('a', 1), document('b', 1)]);
     await models.advance(COLLECTION, 'projector', at(0), at(1));
     const copy = await stored().find().toArray();
@@ -86,7 +86,7 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
     }
   });
 
-  it('never shows a checkpoint that is newer than a document beside it', async () => {
+  it('never returns a checkpoint that is newer than a document of the same read', async () => {
     const other = new MongoReadModels(database);
     let over = false;
     const project = async (): Promise<void> => {
@@ -106,7 +106,7 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
     expect((await read()).checkpoint).toBe(at(150));
   });
 
-  it('leaves no collection behind where a build is dropped while others write', async () => {
+  it('leaves no collection behind when a build is dropped during writes', async () => {
     for (let round = 1; round <= 10; round++) {
       const puts = Array.from({ length: 8 }, (_, index) => models.put(COLLECTION, [document(`id-${index}`, round)]));
       await Promise.all([...puts, models.dropBuild(COLLECTION)]);
@@ -117,12 +117,12 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
     }
   });
 
-  it('declares its indexes, the id at their end', async () => {
+  it('creates its indexes with the id as the last key', async () => {
     const keys = (await stored().indexes()).map(({ key }) => key as unknown);
     expect(keys).toContainEqual({ 'f.name': 1, _id: 1 });
   });
 
-  it('adds to a number that was put, and refuses to count what is searched by', async () => {
+  it('adds to a number of a stored document, and refuses to increment an indexed field', async () => {
     await models.put(COLLECTION, [{ ...document('a', 1), count: 5 } as ViewDocument]);
     await models.accumulate(COLLECTION, [{ _id: 'a', add: { count: 2 }, set: { name: 'set' } }]);
     const [changed] = (await read()).documents;
@@ -142,21 +142,21 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
     expect((await read()).documents[0]).toEqual(document('a', 2));
   });
 
-  it.each(['local', 'majority', 'linearizable'] as const)('reads with the concern "%s"', async (checkReadConcern) => {
+  it.each(['local', 'majority', 'linearizable'] as const)('reads with read concern "%s"', async (checkReadConcern) => {
     const reader = new MongoReadModels(database, { checkReadConcern });
     await models.put(COLLECTION, [document('a', 1)]);
     expect((await reader.read(COLLECTION, ['a'])).documents).toEqual([document('a', 1)]);
   });
 
   it.each(['', 'a"; --', '../x', 'Upper.v1.b', 'x'.repeat(300)])(
-    'refuses "%s" for the name of a collection',
+    'refuses "%s" as the name of a collection',
     async (collection) => {
       await expect(models.createBuild({ ...build, collection }, [])).rejects.toMatchObject({ code: 'invalid_request' });
       await expect(models.read(collection, ['a'])).rejects.toMatchObject({ code: 'invalid_request' });
     },
   );
 
-  it('takes a document that is too large for its writer’s fault, and says nothing of what was in it', async () => {
+  it('reports a document that is too large without its content, and not as unavailable', async () => {
     const large = { ...document('a', 1), text: 'verifier'.repeat(2_200_000) } as ViewDocument;
     const error = await models.put(COLLECTION, [large]).then(
       () => undefined,
@@ -169,7 +169,7 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
     expect((await read()).documents[0]).toEqual(document('a', 1));
   });
 
-  describe('with a server that is away', () => {
+  describe('with an unavailable server', () => {
     let way: Proxy;
     let far: MongoDatabase;
     let views: MongoReadModels;
@@ -233,7 +233,7 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
         }
     };
 
-    it('says so of every call, also where it never was there, and goes on when it is back', async () => {
+    it('throws EngineUnavailable from every call, also before the first connection, and recovers', async () => {
       await way.down();
       await allRefused();
       await way.up();
@@ -245,7 +245,7 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
       expect(await views.builds()).toEqual([build]);
     });
 
-    it('waits no longer than its time for a server that does not answer', async () => {
+    it('waits no longer than its time limit for a server that does not answer', async () => {
       await back();
       way.stall();
       const started = performance.now();
@@ -255,7 +255,7 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
       await back();
     });
 
-    it('says so where the driver passes on what the system said of its socket, and of nothing else', async () => {
+    it('maps socket errors that the driver does not wrap to EngineUnavailable, and no other errors', async () => {
       await back();
       const said = Object.assign(new Error('This socket has been ended by the other party'), { code: 'EPIPE' });
       await expect(far.run(() => Promise.reject(said))).rejects.toThrow(EngineUnavailable);
@@ -263,9 +263,9 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
       await expect(far.run(() => Promise.reject(wrong))).rejects.toBe(wrong);
     });
 
-    it('goes on when it is back, also where the driver looks for it no longer', async () => {
+    it('recovers even if the driver no longer monitors the server', async () => {
       await back();
-      // As where its monitor waits for ever: it has written to a socket that was just destroyed, and is never told.
+      // Simulates a monitor that waits forever on a check written to a socket that had just been destroyed.
       const { client } = far as unknown as {
         client: { topology: { s: { servers: Map<string, { monitor: { close(): void } }> } } };
       };
@@ -276,14 +276,14 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
       await back();
     });
 
-    it('tells who waits for a place', async () => {
+    it('rejects calls that wait for a position', async () => {
       await back();
       const waiting = expect(views.reached(COLLECTION, at(9), 20_000)).rejects.toThrow(EngineUnavailable);
       await way.down();
       await waiting;
     });
 
-    it('says so once it is closed', async () => {
+    it('throws EngineUnavailable after it is closed', async () => {
       const waiting = expect(views.reached(COLLECTION, at(9), 20_000)).rejects.toThrow(EngineUnavailable);
       await back();
       await views.close();
@@ -293,9 +293,9 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
     });
   });
 
-  // Where a server is given, there may be no emulator; what it keeps is that server's own business.
+  // The emulator may not be installed when a server is given by its URL.
   if (NativeEngine.isToBeHad('mongodb'))
-    it('finds all that the emulator acknowledged, after it was killed', async () => {
+    it('finds every document that the emulator acknowledged before it was killed', async () => {
       const emulator = ownEngine('mongodb');
       const acknowledged: ViewDocument[] = [];
       const write = async (to: MongoReadModels, writer: number): Promise<void> => {

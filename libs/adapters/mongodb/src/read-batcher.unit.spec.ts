@@ -20,7 +20,7 @@ const server = () => {
 };
 
 describe('ReadBatcher', () => {
-  it('asks once for what is read in one turn, each id once', async () => {
+  it('combines the reads of one turn into one query with each id once', async () => {
     const { asked, reads } = server();
     const answers = [reads.read('c', ['a', 'domain']), Promise.resolve().then(() => reads.read('c', ['b', 'domain']))];
     expect(asked).toEqual([]);
@@ -30,7 +30,7 @@ describe('ReadBatcher', () => {
     expect(await Promise.all(answers)).toEqual(['found', 'found']);
   });
 
-  it('asks anew for who comes while a question is on its way', async () => {
+  it('starts a new query for a read that comes while one is on its way', async () => {
     const { asked, reads } = server();
     const first = reads.read('c', ['a']);
     await endOfTurn();
@@ -42,7 +42,7 @@ describe('ReadBatcher', () => {
     expect(await Promise.all([first, second])).toEqual(['older', 'newer']);
   });
 
-  it('asks each collection by itself', async () => {
+  it('sends one query per collection', async () => {
     const { asked, reads } = server();
     void reads.read('c', ['a']);
     void reads.read('d', ['a']);
@@ -53,7 +53,7 @@ describe('ReadBatcher', () => {
     ]);
   });
 
-  it('tells a failure to all who share the question, and asks the next one all the same', async () => {
+  it('rejects all reads that share a failed query, and still sends the next query', async () => {
     const { asked, reads } = server();
     const all = Promise.allSettled([reads.read('c', ['a']), reads.read('c', ['b'])]);
     await endOfTurn();
@@ -65,7 +65,7 @@ describe('ReadBatcher', () => {
     expect(await next).toBe('found');
   });
 
-  it('lets no question grow without end, and lets who asks for much ask alone and at once', async () => {
+  it('limits the ids of a query, and sends a read of many ids alone and at once', async () => {
     const { asked, reads } = server();
     const ids = (from: number, count: number) => Array.from({ length: count }, (_, index) => String(from + index));
     void reads.read('c', ids(0, 101));
