@@ -1,4 +1,5 @@
 import type { Instant } from '@rekey/domain';
+import { z } from 'zod';
 
 /** Every view, its version and what is known of it by more than one process. A change of shape is a new version. */
 export const VIEW_VERSIONS = {
@@ -10,6 +11,11 @@ export const VIEW_VERSIONS = {
   notifications: 1,
 } as const;
 export type ViewName = keyof typeof VIEW_VERSIONS;
+export const viewSchema = z.enum(Object.keys(VIEW_VERSIONS) as [ViewName, ...ViewName[]]);
+
+export const SECRET_STATUSES = ['active', 'expiring', 'expired', 'suspended', 'revoked', 'pending'] as const;
+/** `pending`: `notBefore` is in the future. `expiring`: active, and within the largest notice threshold of its expiry. */
+export type SecretStatus = (typeof SECRET_STATUSES)[number];
 
 interface Document {
   readonly _id: string;

@@ -1,4 +1,4 @@
-import { ERRORS, RekeyError, problemAnswer, type ErrorCode } from '@rekey/contracts';
+import { ERRORS, RekeyError, problemBody, type ErrorCode } from '@rekey/contracts';
 import type { ErrorDetails } from '@rekey/domain';
 import { z } from 'zod';
 import { PROBLEM_TYPE, problemOf, type Problem } from './problem';
@@ -182,7 +182,7 @@ export const openApiOf = (routes: readonly Route[], version: string): Json => {
         proxy: { type: 'apiKey', in: 'header', name: 'Rekey-Authorization' },
       },
       schemas: {
-        Problem: { description: 'RFC 9457 problem document.', ...schemaOf(problemAnswer, 'output') },
+        Problem: { description: 'RFC 9457 problem document.', ...schemaOf(problemBody, 'output') },
       },
     },
   };

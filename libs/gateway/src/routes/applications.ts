@@ -7,7 +7,7 @@ import {
   applicationPolicyBody,
   asOfQuery,
   domainPath,
-  pageOf,
+  pageAnswer,
   pendingRegisteredAnswer,
   previewQuery,
   registerApplicationBody,
@@ -127,7 +127,7 @@ export const applicationRoutes = (
       answers: {
         200: {
           description: 'A page of applications.',
-          body: pageOf(applicationAnswer),
+          body: pageAnswer(applicationAnswer),
           example: { items: [APPLICATION] },
         },
       },

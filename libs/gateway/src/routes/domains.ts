@@ -5,7 +5,7 @@ import {
   domainPath,
   domainPolicyAnswer,
   domainPolicyBody,
-  pageOf,
+  pageAnswer,
   previewQuery,
   searchQuery,
   updateBody,
@@ -78,7 +78,9 @@ export const domainRoutes = (writes: Writes, reads: Reads, { clock }: { readonly
       action: 'domain.read',
       query: searchQuery,
       views: ['domains', 'applications'],
-      answers: { 200: { description: 'A page of domains.', body: pageOf(domainAnswer), example: { items: [DOMAIN] } } },
+      answers: {
+        200: { description: 'A page of domains.', body: pageAnswer(domainAnswer), example: { items: [DOMAIN] } },
+      },
       handle: async ({ query, caller }) => ({ status: 200, body: await reads.domains(caller, query) }),
     }),
     route({

@@ -5,7 +5,7 @@ import {
   applicationPath,
   historyEventAnswer,
   historyQuery,
-  pageOf,
+  pageAnswer,
   verifyAnswer,
   verifyBody,
   type Caller,
@@ -30,7 +30,7 @@ const VARY = { vary: 'Accept' };
 const PAGE = {
   200: {
     description: 'A page of events in their order.',
-    body: pageOf(historyEventAnswer),
+    body: pageAnswer(historyEventAnswer),
     example: HISTORY,
     others: { [NDJSON]: `${JSON.stringify(HISTORY.items[0])}\n` },
   },

@@ -1,4 +1,4 @@
-import { notificationAnswer, notificationsQuery, pageOf } from '@rekey/contracts';
+import { notificationAnswer, notificationsQuery, pageAnswer } from '@rekey/contracts';
 import { permit } from '@rekey/platform';
 import { z } from 'zod';
 import { NOTIFICATION, PENDING, WRITTEN } from '../examples';
@@ -57,7 +57,7 @@ export const notificationRoutes = (writes: Writes, reads: Reads): Route[] => {
       answers: {
         200: {
           description: 'A page of notices.',
-          body: pageOf(notificationAnswer),
+          body: pageAnswer(notificationAnswer),
           example: { items: [NOTIFICATION] },
         },
       },

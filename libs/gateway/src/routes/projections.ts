@@ -1,7 +1,7 @@
 import {
   failedEventAnswer,
   failedEventsQuery,
-  pageOf,
+  pageAnswer,
   projectionAnswer,
   projectionPath,
   rebuildAnswer,
@@ -27,7 +27,9 @@ export const projectionRoutes = (options: ProjectionRoutesOptions): Route[] => [
     summary: 'List the builds of all views: which one answers, how far each is, who keeps it',
     tag: 'Projections',
     action: 'projection.manage',
-    answers: { 200: { description: 'All builds.', body: pageOf(projectionAnswer), example: { items: [PROJECTION] } } },
+    answers: {
+      200: { description: 'All builds.', body: pageAnswer(projectionAnswer), example: { items: [PROJECTION] } },
+    },
     handle: async () => ({ status: 200, body: { items: (await options.projections.list()).map(projectionOf) } }),
   }),
   route({
@@ -57,7 +59,7 @@ export const projectionRoutes = (options: ProjectionRoutesOptions): Route[] => [
     action: 'projection.manage',
     query: failedEventsQuery,
     answers: {
-      200: { description: 'A page of them.', body: pageOf(failedEventAnswer), example: { items: [FAILED] } },
+      200: { description: 'A page of them.', body: pageAnswer(failedEventAnswer), example: { items: [FAILED] } },
     },
     handle: async ({ query }) => {
       const { items, ...more } = await options.projections.failed(query);

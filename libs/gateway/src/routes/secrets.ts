@@ -2,7 +2,7 @@ import {
   addSecretBody,
   applicationPath,
   inventoryQuery,
-  pageOf,
+  pageAnswer,
   pageQuery,
   pendingSecretAnswer,
   receiptAnswer,
@@ -100,7 +100,9 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
       params: applicationPath,
       query: pageQuery,
       views: ['domains', 'applications', 'secrets'],
-      answers: { 200: { description: 'A page of secrets.', body: pageOf(secretAnswer), example: { items: [SECRET] } } },
+      answers: {
+        200: { description: 'A page of secrets.', body: pageAnswer(secretAnswer), example: { items: [SECRET] } },
+      },
       errors: ['application_not_found'],
       handle: async ({ params, query }) => ({
         status: 200,
@@ -290,7 +292,7 @@ export const secretRoutes = (writes: Writes, reads: Reads): Route[] => {
       answers: {
         200: {
           description: 'A page of secrets; of a page of CSV the Link header names the next one.',
-          body: pageOf(secretAnswer),
+          body: pageAnswer(secretAnswer),
           example: { items: [SECRET] },
           others: { [CSV]: csvOf([SECRET as never]) },
           headers: ['link'],
