@@ -49,7 +49,23 @@ export const concernedBy = (events: readonly StoredEvent[], reach: Instant): Con
       case 'DomainDeleted':
         domains.add(event.data.domainId);
         break;
+      // No job depends on these.
+      case 'ApplicationRegistered':
+      case 'ApplicationRenamed':
+      case 'ContactsChanged':
+      case 'DomainCreated':
+      case 'DomainRenamed':
+      case 'ExpiryNoticeAcknowledged':
+      case 'ExpiryNoticeFailed':
+      case 'ExpiryNoticeSent':
+      case 'OverlapEnded':
+      case 'PolicyChanged':
+      case 'SecretDescribed':
+      case 'SecretRestricted':
+        break;
       default:
+        // A new event does not compile until it is listed above.
+        event satisfies never;
     }
   for (const id of changed) added.delete(id);
   return { added, changed, applications, domains, askedAgain };

@@ -135,10 +135,6 @@ class MemoryJobs extends Jobs {
       if (this.known.get(`${queue} ${id}`)?.state === 'waiting') this.known.delete(`${queue} ${id}`);
   }
 
-  async repeat(): Promise<void> {
-    throw new Error('The watcher sweeps by itself.');
-  }
-
   async process(queue: string, options: JobOptions, handler: (run: JobRun) => Promise<void>): Promise<void> {
     if (this.away) throw new EngineUnavailable('jobs');
     this.queues.set(queue, { options, handler });

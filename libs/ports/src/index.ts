@@ -8,4 +8,3 @@ export * from './outcomes';
 export * from './read-models';
 export * from './secret-hasher';
 export * from './system-stream';
-export * from './cron-ticks';

@@ -53,12 +53,6 @@ export abstract class Jobs {
   /** Takes back jobs that have not begun; unknown ids are ignored. */
   abstract cancel(queue: string, ids: readonly string[]): Promise<void>;
 
-  /**
-   * Runs a handler at every tick of a cron expression (six fields, seconds first) in a time zone, once per tick and never
-   * beside itself. Of the ticks that fell while the handler ran, or nobody was there, only one is made up for.
-   */
-  abstract repeat(name: string, cronExpression: string, timezone: string, handler: () => Promise<void>): Promise<void>;
-
   /** Runs the jobs of a queue when they are due. A job that is done is forgotten. One handler a queue and process. */
   abstract process(queue: string, options: JobOptions, handler: (run: JobRun) => Promise<void>): Promise<void>;
 

@@ -1,13 +1,11 @@
 import { EngineUnavailable, type Job, type JobOptions, type JobRun } from '@rekey/ports';
 import { type Proxy, describeOn, proxyTo } from '@rekey/testing';
-import { Queue } from 'bullmq';
 import { BullJobs, type BullJobsOptions } from './bull-jobs';
 import { allText, keysOf, onRedis, removeKeys, testPrefix, until } from './bullmq.testing';
-import { jobQueue, tickQueue } from './names';
+import { jobQueue } from './names';
 
 const OPTIONS: JobOptions = { attempts: 3, backoffMs: 100, backoffMaxMs: 150, concurrency: 4 };
 const QUEUE = 'notices.email';
-const YEARLY = '0 0 5 1 1 *';
 const HOUR_MS = 3_600_000;
 
 const jobIn = (ms: number, id: string, more: Partial<Job> = {}): Job => ({
@@ -44,16 +42,6 @@ describeOn(['redis'], ({ redis: url }) => {
   };
   const note = async (run: JobRun): Promise<void> => void seen.push(run);
   const ids = (): string[] => seen.map(({ job }) => job.id);
-  /** Looks into the engine as a stranger does. */
-  const inQueue = async <T>(name: string, look: (queue: Queue) => Promise<T>): Promise<T> => {
-    const { hostname, port } = new URL(url);
-    const queue = new Queue(name, { connection: { host: hostname, port: Number(port) }, prefix });
-    try {
-      return await look(queue);
-    } finally {
-      await queue.close();
-    }
-  };
 
   it('takes, cancels and buries under any id, those of the engine’s own keys and numbers included', async () => {
     const odd = [
@@ -219,76 +207,6 @@ describeOn(['redis'], ({ redis: url }) => {
     expect(await jobs.counts(QUEUE)).toMatchObject({ waiting: 0 });
   });
 
-  describe('repeating', () => {
-    const next = (): Promise<number | undefined> =>
-      inQueue(tickQueue('sweep'), async (queue) => (await queue.getJobScheduler('ticks'))?.next);
-
-    it('ticks by the clock of the time zone', async () => {
-      await opened().repeat('sweep', '0 0 5 * * *', 'Pacific/Kiritimati', async () => undefined);
-      const tick = new Date((await next()) ?? 0);
-      // 14 hours before UTC, and no summer time.
-      expect(tick.toISOString()).toMatch(/T15:00:00\.000Z$/);
-      expect(tick.getTime()).toBeGreaterThan(Date.now());
-      expect(tick.getTime()).toBeLessThanOrEqual(Date.now() + 24 * HOUR_MS);
-    });
-
-    it('gives a tick to one of several who stand by, and never runs beside itself', async () => {
-      const ticks: number[] = [];
-      let running = 0;
-      let most = 0;
-      for (const jobs of [opened(), opened(), opened()])
-        await jobs.repeat('sweep', '* * * * * *', 'UTC', async () => {
-          ticks.push(Math.floor(Date.now() / 1_000));
-          most = Math.max(most, ++running);
-          await new Promise((resolve) => setTimeout(resolve, 1_300));
-          running--;
-        });
-      await until(() => ticks.length === 5);
-      expect(most).toBe(1);
-      expect(new Set(ticks).size).toBe(5);
-    });
-
-    it('runs a tick that fell while nobody was there once, when somebody is back', async () => {
-      const before = opened();
-      await before.repeat('sweep', '* * * * * *', 'UTC', async () => undefined);
-      await before.close();
-      const missedMs = (await next()) ?? Infinity;
-      await until(() => Date.now() > missedMs + 2_500);
-      const ticks: number[] = [];
-      const after = opened();
-      const backMs = Date.now();
-      await after.repeat('sweep', '* * * * * *', 'UTC', async () => void ticks.push(Date.now()));
-      expect(await next()).toBeGreaterThanOrEqual(missedMs);
-      await until(() => ticks.length === 3);
-      // Of the two or three that were missed, one; then each as it falls.
-      expect(ticks.length - 1).toBeLessThanOrEqual(Math.floor((ticks[2] ?? 0) / 1_000) - Math.floor(backMs / 1_000));
-    });
-
-    it('keeps the tick that is next where it begins anew, and forgets it where the expression was changed', async () => {
-      const jobs = opened();
-      await jobs.repeat('sweep', YEARLY, 'UTC', async () => undefined);
-      const first = await next();
-      await jobs.close();
-      await opened().repeat('sweep', YEARLY, 'UTC', async () => undefined);
-      expect(await next()).toBe(first);
-      await opened().repeat('sweep', '0 0 7 1 1 *', 'UTC', async () => undefined);
-      expect(await next()).toBe((first ?? 0) + 2 * HOUR_MS);
-      expect(await inQueue(tickQueue('sweep'), (queue) => queue.getDelayedCount())).toBe(1);
-    });
-
-    it('takes an expression that never comes true', async () => {
-      await opened().repeat('sweep', '0 0 0 30 2 *', 'UTC', async () => undefined);
-      expect(await next()).toBeUndefined();
-    });
-
-    it('takes one handler a name and process', async () => {
-      const jobs = opened();
-      await jobs.repeat('sweep', YEARLY, 'UTC', async () => undefined);
-      await expect(jobs.repeat('sweep', YEARLY, 'UTC', async () => undefined)).rejects.toThrow('handler already');
-      await jobs.repeat('other', YEARLY, 'UTC', async () => undefined);
-    });
-  });
-
   describe('with a server that is away', () => {
     let way: Proxy;
     let far: BullJobs;
@@ -307,7 +225,6 @@ describeOn(['redis'], ({ redis: url }) => {
       () => far.dead(QUEUE),
       () => far.bury(QUEUE, 'kept'),
       () => far.counts(QUEUE),
-      () => far.repeat('sweep', YEARLY, 'UTC', async () => undefined),
     ];
     const allRefused = async (): Promise<void> => {
       const startedMs = performance.now();
@@ -348,7 +265,6 @@ describeOn(['redis'], ({ redis: url }) => {
       // What was refused was not done later: nobody knows any more whether it should be.
       expect(ids()).toEqual(['a', 'b']);
       expect(await far.counts(QUEUE)).toEqual({ waiting: 1, running: 0, dead: 0 });
-      await far.repeat('sweep', YEARLY, 'UTC', async () => undefined);
       expect(reported.filter((text) => text.startsWith('The Redis server is away.'))).toHaveLength(2);
       expect(reported.join()).not.toContain('hidden-word');
     });

@@ -1,19 +1,9 @@
 import { type Instant, invalid } from '@rekey/domain';
-import {
-  type DeadJob,
-  type Job,
-  type JobCounts,
-  type JobOptions,
-  type JobRun,
-  Jobs,
-  type NextTick,
-  ticksOf,
-} from '@rekey/ports';
+import { type DeadJob, type Job, type JobCounts, type JobOptions, type JobRun, Jobs } from '@rekey/ports';
 import { type BulkJobOptions, Queue, type QueueOptions } from 'bullmq';
-import { engineName, jobQueue, tickQueue } from './names';
+import { engineName, jobQueue } from './names';
 import { QueueWorker, type StoredJob } from './queue-worker';
 import { RedisLink, type ReportFailure } from './redis-link';
-import { Repeat } from './repeat';
 import { BURY, CANCEL } from './scripts';
 import { ENDLESS } from './taking';
 
@@ -57,7 +47,6 @@ export class BullJobs extends Jobs {
   private readonly prefix: string;
   private readonly queues = new Map<string, Queue>();
   private readonly workers = new Map<string, QueueWorker>();
-  private readonly repeats = new Map<string, Repeat>();
   private readonly closing = new AbortController();
   private closed: Promise<void> | undefined;
 
@@ -162,20 +151,6 @@ export class BullJobs extends Jobs {
     this.workers.set(queue, worker);
   }
 
-  async repeat(name: string, cronExpression: string, timezone: string, handler: () => Promise<void>): Promise<void> {
-    if (this.repeats.has(name)) throw new Error(`The repeat ${name} has a handler already.`);
-    const nextTick = ticksOf(cronExpression, timezone);
-    const queue = (): Queue => this.queue(tickQueue(name), nextTick);
-    const repeat = new Repeat({ ...this.common(), name, cronExpression, timezone, nextTick, queue, handler });
-    this.repeats.set(name, repeat);
-    try {
-      await repeat.begin();
-    } catch (error) {
-      this.repeats.delete(name);
-      throw error;
-    }
-  }
-
   /** `patienceMs`: for how long running jobs are waited for at most; what is left begins elsewhere. Default: no limit. */
   close(patienceMs?: number): Promise<void> {
     this.closed ??= this.end(patienceMs);
@@ -184,9 +159,8 @@ export class BullJobs extends Jobs {
 
   private async end(patienceMs: number | undefined): Promise<void> {
     this.closing.abort();
-    const parts = [...this.workers.values(), ...this.repeats.values()];
-    for (const repeat of this.repeats.values()) repeat.end();
-    const takings = parts.flatMap(({ taking }) => taking ?? []);
+    const parts = [...this.workers.values()];
+    const takings = parts.map(({ taking }) => taking);
     const ended = Promise.all(takings.map((taking) => taking.close()));
     await within(Promise.all(parts.map((part) => part.idle())), patienceMs);
     // With Redis away, what is done cannot be recorded now: it will be done again.
@@ -200,14 +174,13 @@ export class BullJobs extends Jobs {
     return { link, prefix, report: this.options.report, closing: this.closing.signal };
   }
 
-  private queue(name: string, nextTick?: NextTick): Queue {
+  private queue(name: string): Queue {
     const known = this.queues.get(name);
     if (known) return known;
     const options: QueueOptions = {
       connection: this.link.calls,
       prefix: this.prefix,
       streams: { events: { maxLen: EVENTS_MAX } },
-      ...(nextTick && { settings: { repeatStrategy: nextTick } }),
     };
     const queue = new Queue(name, options);
     queue.on('error', () => undefined); // The caller is told, or the connection has told it.

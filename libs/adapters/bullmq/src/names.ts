@@ -8,6 +8,3 @@ export const engineName = (text: string): string =>
 
 /** The queue of the jobs of a port's queue. */
 export const jobQueue = (queue: string): string => `jobs${engineName(queue)}`;
-
-/** The queue of a repeated job's ticks. */
-export const tickQueue = (name: string): string => `repeat${engineName(name)}`;

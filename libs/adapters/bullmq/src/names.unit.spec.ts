@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { engineName, jobQueue, tickQueue } from './names';
+import { engineName, jobQueue } from './names';
 
 const ODD = [
   '',
@@ -49,9 +49,8 @@ describe('the name that the engine knows a job by', () => {
     for (const own of ['wait', 'delayed', 'meta', 'id', 'repeat']) expect(engineName(own)).not.toBe(own);
   });
 
-  it('keeps queues of jobs and of ticks apart', () => {
+  it('of a queue is that of its text', () => {
     expect(jobQueue('notices.email')).toBe('jobs.notices.email');
-    expect(tickQueue('notices.email')).toBe('repeat.notices.email');
     expect(jobQueue('a:b')).not.toContain(':');
   });
 });

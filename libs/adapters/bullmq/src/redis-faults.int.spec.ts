@@ -4,7 +4,6 @@ import { rmSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { BullJobs } from './bull-jobs';
 import { onRedis, until } from './bullmq.testing';
-import { tickQueue } from './names';
 
 const OPTIONS: JobOptions = { attempts: 3, backoffMs: 100, backoffMaxMs: 150, concurrency: 4 };
 const QUEUE = 'notices.email';
@@ -41,19 +40,17 @@ describeWhere('a Redis of its own', () => {
   const said = (): string => inspect(reported, { depth: 10, showHidden: true });
   const answers = (jobs: BullJobs): Promise<void> => until(async () => (await jobs.status()).ready);
 
-  it('that loses all it has goes on with what comes then, and with the schedules', async () => {
+  it('that loses all it has goes on with what comes then', async () => {
     const jobs = opened();
     const ran: string[] = [];
-    let ticks = 0;
     let open = (): void => undefined;
     const opens = new Promise<void>((resolve) => (open = resolve));
     await jobs.process(QUEUE, OPTIONS, async ({ job }) => {
       ran.push(job.id);
       if (job.id === 'held') await opens;
     });
-    await jobs.repeat('sweep', '* * * * * *', 'UTC', async () => void ticks++);
     await jobs.schedule([jobNow('held'), { ...jobNow('lost'), runAt: '9999-01-01T00:00:00.000Z' }]);
-    await until(() => ran.length === 1 && ticks > 0);
+    await until(() => ran.length === 1);
     await onRedis(redis.url, (client) => client.flushall());
     expect(await jobs.counts(QUEUE)).toEqual({ waiting: 0, running: 0, dead: 0 });
     await jobs.schedule([jobNow('a')]);
@@ -63,8 +60,6 @@ describeWhere('a Redis of its own', () => {
     await until(() => ran.length === 4);
     expect(ran.sort()).toEqual(['a', 'b', 'held', 'held']);
     expect(await jobs.counts(QUEUE)).toEqual({ waiting: 0, running: 0, dead: 0 });
-    const before = ticks;
-    await until(() => ticks > before + 1);
   });
 
   it('that is killed under load has all that it acknowledged, and is worked on as soon as it is back', async () => {
@@ -98,29 +93,14 @@ describeWhere('a Redis of its own', () => {
   it('that stops for longer than a job is held for begins no job a second time that runs here', async () => {
     const jobs = opened(1_000);
     const ran: string[] = [];
-    let ticks = 0;
     let open = (): void => undefined;
     const opens = new Promise<void>((resolve) => (open = resolve));
     await jobs.process(QUEUE, OPTIONS, async ({ job }) => {
       ran.push(job.id);
       await opens;
     });
-    const soon = new Date(Date.now() + 2_000);
-    const once = `${soon.getUTCSeconds()} ${soon.getUTCMinutes()} ${soon.getUTCHours()} * * *`;
-    await jobs.repeat('sweep', once, 'UTC', async () => {
-      ticks++;
-      await opens;
-    });
     await jobs.schedule([jobNow('a')]);
-    await until(() => ran.length === 1 && ticks === 1);
-    const ticksInHand = (): Promise<number> =>
-      onRedis(redis.url, async (client) => {
-        const [active, wait] = await Promise.all(
-          ['active', 'wait'].map((state) => client.llen(`rekey:${tickQueue('sweep')}:${state}`)),
-        );
-        return (active ?? 0) + (wait ?? 0);
-      });
-    expect(await ticksInHand()).toBe(1);
+    await until(() => ran.length === 1);
     redis.signal('SIGSTOP');
     const startedMs = performance.now();
     await expect(jobs.schedule([jobNow('b')])).rejects.toThrow(EngineUnavailable);
@@ -134,10 +114,9 @@ describeWhere('a Redis of its own', () => {
     open();
     await until(async () => {
       const { waiting, running } = await jobs.counts(QUEUE);
-      return waiting + running + (await ticksInHand()) === 0;
+      return waiting + running === 0;
     });
     expect(ran.filter((id) => id === 'a')).toEqual(['a']);
-    expect(ticks).toBe(1);
   });
 
   it('that is full says so of what it cannot take, and goes on when it is not', async () => {

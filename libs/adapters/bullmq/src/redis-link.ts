@@ -5,10 +5,7 @@ import { Redis } from 'ioredis';
 import { addressOf } from './redis-url';
 
 /** Where failures are told; the same shape as a logger's method. */
-export type ReportFailure = (
-  facts: { err: unknown; queue?: string; job?: string; repeat?: string },
-  message: string,
-) => void;
+export type ReportFailure = (facts: { err: unknown; queue?: string; job?: string }, message: string) => void;
 
 export interface RedisLinkOptions {
   readonly url: string;
@@ -87,7 +84,7 @@ export class RedisLink {
   }
 
   /** Tells a failure of somebody who works on a connection; of the server's absence once until it is back. */
-  tell(error: unknown, of: { queue?: string; repeat?: string }, message: string): void {
+  tell(error: unknown, of: { queue?: string }, message: string): void {
     if (this.closed) return;
     if (this.isReady()) return this.options.report({ err: this.words(error), ...of }, message);
     if (this.told) return;

@@ -50,22 +50,15 @@ jobsConformance('SqliteJobs by the system clock', () => {
 describe('SqliteJobs', () => {
   let store: Awaited<ReturnType<typeof onManualClock>>;
   let jobs: Jobs;
-  let ticks: string[];
 
   beforeEach(async () => {
     store = await onManualClock();
     jobs = await store.open();
-    ticks = [];
   });
   afterEach(() => store.remove());
 
   const until = async (condition: () => boolean): Promise<void> => {
     while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
-  };
-  const tick = async (): Promise<void> => void ticks.push(store.clock.now());
-  const restart = async (): Promise<void> => {
-    await store.crash();
-    jobs = await store.open();
   };
 
   it('keeps a hundred thousand out of its memory', async () => {
@@ -92,62 +85,25 @@ describe('SqliteJobs', () => {
     expect(await jobs.counts('notices')).toEqual({ waiting: 0, running: 0, dead: 0 });
   });
 
-  it('ticks by the clock of the time zone, summer time included', async () => {
-    await jobs.repeat('sweep', '0 0 5 * * *', 'Europe/Zurich', tick);
-    store.clock.advance(Date.parse('2027-03-27T03:59:59.999Z') - START_MS);
-    await until(() => ticks.length === 1);
-    ticks = [];
-    for (const instant of ['2027-03-27T04:00:00.000Z', '2027-03-28T03:00:00.000Z', '2027-03-29T03:00:00.000Z']) {
-      store.clock.advance(Date.parse(instant) - 1 - store.clock.nowMs());
-      await new Promise(setImmediate);
-      expect(ticks).not.toContain(instant);
-      // Read again and again, because the job goes to sleep anew after each wake-up on the way.
-      await until(() => {
-        if (store.clock.nowMs() < Date.parse(instant)) store.clock.advance(1);
-        else store.clock.advance(0);
-        return ticks.length > 0;
-      });
-      expect(ticks).toEqual([instant]);
-      ticks = [];
-    }
-  });
+  it('opens a file of a release that had a table for repeated jobs', async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'rekey-jobs-'));
+    const database = await SqliteDatabase.open(folder);
+    const repeats =
+      'CREATE TABLE job_repeats (name TEXT PRIMARY KEY, cron_expression TEXT, timezone TEXT, next_ms INTEGER)';
+    await SqliteJobs.open({ database, clock: store.clock, report: () => undefined });
+    await database.write([
+      { kind: 'run', sql: repeats, params: [] },
+      { kind: 'run', sql: 'INSERT INTO job_repeats VALUES (?, ?, ?, ?)', params: ['sweep', '0 0 5 * * *', 'UTC', 1] },
+    ]);
+    await database.close();
 
-  it('runs a tick that fell while nobody was there once, when somebody is back', async () => {
-    await jobs.repeat('sweep', '0 0 5 * * *', 'UTC', tick);
-    await restart();
-    store.clock.advance(3 * 24 * 3_600_000);
-    await jobs.repeat('sweep', '0 0 5 * * *', 'UTC', tick);
-    await until(() => ticks.length === 1);
-    await restart();
-    await jobs.repeat('sweep', '0 0 5 * * *', 'UTC', tick);
-    store.clock.advance(5 * 3_600_000);
-    await until(() => ticks.length === 2);
-    expect(ticks).toEqual(['2027-01-04T00:00:00.000Z', '2027-01-04T05:00:00.000Z']);
-  });
-
-  it('forgets the ticks of an expression that was changed', async () => {
-    await jobs.repeat('sweep', '0 0 5 * * *', 'UTC', tick);
-    await restart();
-    store.clock.advance(6 * 3_600_000);
-    await jobs.repeat('sweep', '0 0 7 * * *', 'UTC', tick);
-    store.clock.advance(3_600_000);
-    await until(() => ticks.length === 1);
-    expect(ticks).toEqual(['2027-01-01T07:00:00.000Z']);
-  });
-
-  it('gives a tick to one of two who stand by', async () => {
-    const other = await store.open();
-    await jobs.repeat('sweep', '* * * * * *', 'UTC', tick);
-    await other.repeat('sweep', '* * * * * *', 'UTC', tick);
-    for (let second = 1; second <= 5; second++) {
-      await until(() => {
-        store.clock.advance(0);
-        return ticks.length >= second - 1;
-      });
-      store.clock.advance(1_000);
-      await until(() => ticks.length >= second);
-    }
-    expect(new Set(ticks).size).toBe(ticks.length);
+    const reopened = await SqliteDatabase.open(folder);
+    const kept = await SqliteJobs.open({ database: reopened, clock: store.clock, report: () => undefined });
+    await kept.schedule([{ id: 'a', queue: 'notices', data: {}, runAt: store.clock.now() }]);
+    expect(await kept.counts('notices')).toEqual({ waiting: 1, running: 0, dead: 0 });
+    await kept.close();
+    await reopened.close();
+    await rm(folder, { recursive: true });
   });
 
   it('says that the store is away', async () => {

@@ -8,7 +8,6 @@ import {
   type JobOptions,
   type JobRun,
   Jobs,
-  ticksOf,
 } from '@rekey/ports';
 import type { SqliteDatabase } from './sqlite-database';
 import type { Step } from './sqlite-statement';
@@ -23,9 +22,6 @@ const SCHEMA = [
      ) STRICT, WITHOUT ROWID`,
     'CREATE INDEX jobs_due ON jobs (queue, due_ms, id) WHERE due_ms IS NOT NULL',
     'CREATE INDEX jobs_dead ON jobs (queue, failed_at, id) WHERE due_ms IS NULL',
-    `CREATE TABLE job_repeats (
-       name TEXT PRIMARY KEY, cron_expression TEXT NOT NULL, timezone TEXT NOT NULL, next_ms INTEGER
-     ) STRICT, WITHOUT ROWID`,
   ],
 ];
 
@@ -37,10 +33,7 @@ const RETRY_MS = 1_000;
 const JOBS_PER_STEP = 500;
 
 /** Where failures are told; the same shape as a logger's method. */
-export type ReportFailure = (
-  facts: { err: unknown; queue?: string; job?: string; repeat?: string },
-  message: string,
-) => void;
+export type ReportFailure = (facts: { err: unknown; queue?: string; job?: string }, message: string) => void;
 
 export interface SqliteJobsOptions {
   readonly database: SqliteDatabase;
@@ -72,7 +65,6 @@ interface Queue {
  */
 export class SqliteJobs extends Jobs {
   private readonly queues = new Map<string, Queue>();
-  private readonly repeats = new Map<string, Promise<void>>();
   /** Ids that are being taken back; they must not begin meanwhile. */
   private readonly cancelling = new Map<string, number>();
   private readonly closing = new AbortController();
@@ -250,57 +242,11 @@ export class SqliteJobs extends Jobs {
       }
   }
 
-  // ── Repeating ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-  async repeat(name: string, cronExpression: string, timezone: string, handler: () => Promise<void>): Promise<void> {
-    if (this.repeats.has(name)) throw new Error(`The repeat ${name} has a handler already.`);
-    const nextTick = ticksOf(cronExpression, timezone);
-    const nextMs = (fromMs: number): number | null => nextTick(fromMs) ?? null;
-    // A tick that fell while nobody was there is kept, unless it is one of another expression.
-    const sql = `
-      INSERT INTO job_repeats (name, cron_expression, timezone, next_ms) VALUES (?1, ?2, ?3, ?4)
-      ON CONFLICT (name) DO UPDATE SET cron_expression = ?2, timezone = ?3, next_ms = ?4
-      WHERE cron_expression <> ?2 OR timezone <> ?3`;
-    const params = [name, cronExpression, timezone, nextMs(this.options.clock.nowMs())];
-    await this.options.database.write([{ kind: 'run', sql, params }]);
-    this.repeats.set(name, this.tick(name, nextMs, handler));
-  }
-
-  private async tick(
-    name: string,
-    nextMs: (fromMs: number) => number | null,
-    handler: () => Promise<void>,
-  ): Promise<void> {
-    const { clock, database, report } = this.options;
-    const { signal } = this.closing;
-    const stored = database.prepare<{ next_ms: number | null }>('SELECT next_ms FROM job_repeats WHERE name = ?');
-    while (!signal.aborted)
-      try {
-        const tickMs = stored.get([name])?.next_ms ?? null;
-        if (tickMs === null) return;
-        const nowMs = clock.nowMs();
-        if (tickMs > nowMs) await clock.sleep(Math.min(tickMs - nowMs, SLEEP_MS_MAX), signal);
-        // Moved on before the handler runs, so that a tick is run at most once, also where two processes stand by.
-        else if (await this.takeTick(name, tickMs, nextMs(nowMs)))
-          await handler().catch((error: unknown) => report({ err: error, repeat: name }, 'A repeated job failed.'));
-      } catch (error) {
-        if (signal.aborted) return;
-        report({ err: error, repeat: name }, 'A repeated job cannot be run.');
-        await clock.sleep(RETRY_MS, signal);
-      }
-  }
-
-  private async takeTick(name: string, tickMs: number, nextMs: number | null): Promise<boolean> {
-    const sql = 'UPDATE job_repeats SET next_ms = ? WHERE name = ? AND next_ms = ?';
-    const [result] = await this.options.database.write([{ kind: 'run', sql, params: [nextMs, name, tickMs] }]);
-    return result?.changes === 1;
-  }
-
   async close(): Promise<void> {
     this.closing.abort();
     for (const queue of this.queues.values()) queue.sleeping();
     const running = [...this.queues.values()].flatMap((queue) => [...queue.running.values()]);
-    await Promise.all([...running, ...this.repeats.values()]);
+    await Promise.all(running);
   }
 }
 
