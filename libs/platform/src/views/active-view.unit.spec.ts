@@ -1,6 +1,7 @@
 import { RekeyError } from '@rekey/contracts';
 import { EngineUnavailable, ManualClock, type Build, type Pointer, type ViewDocument } from '@rekey/ports';
-import { ActiveView, chooseBuild, type ActiveViewOptions } from './active-view';
+import { ActiveView, type ActiveViewOptions } from './active-view';
+import { chooseBuild } from './choose-build';
 
 const at = (place: number): string => String(place).padStart(6, '0');
 const ONE = 'authentication.v1.one';
@@ -26,7 +27,7 @@ const pointerTo = (collection: string, more: Partial<Pointer> = {}): Pointer => 
   ...more,
 });
 
-/** Stores whose contents a test sets as it likes. */
+/** Stores whose contents a test sets. */
 class Stores {
   identity = 'here';
   head = at(5);
@@ -35,7 +36,7 @@ class Stores {
   away = false;
   reads = 0;
   readonly document = { _id: 'a', position: at(1) };
-  /** Called between the moment a read is asked for and the moment it is answered. */
+  /** Called between the request and the answer of a read. */
   meanwhile: () => void = () => undefined;
 
   private answer<T>(value: () => T): Promise<T> {
@@ -93,7 +94,7 @@ const refused = async (view: ActiveView): Promise<void> => {
 afterEach(() => opened.splice(0).forEach((view) => view.stop()));
 
 describe('ActiveView', () => {
-  it('reads what the pointer names', async () => {
+  it('reads from the build that the pointer names', async () => {
     const stores = new Stores();
     const { view } = await openView(stores);
     expect(await view.read<ViewDocument>(['a', 'b'])).toEqual([stores.document, stores.document]);
@@ -105,15 +106,15 @@ describe('ActiveView', () => {
   it.each([
     ['nothing is built', (stores: Stores) => (stores.pointer = null)],
     ['the build is gone', (stores: Stores) => (stores.builds = [])],
-    ['the version is not known', (stores: Stores) => (stores.builds = [buildOf(ONE, 5, { version: 2 })])],
+    ['this process cannot read the version', (stores: Stores) => (stores.builds = [buildOf(ONE, 5, { version: 2 })])],
     [
-      'the build is of another store',
+      'the build was made from another store',
       (stores: Stores) => (stores.builds = [buildOf(ONE, 5, { storeIdentity: 'there' })]),
     ],
     ['the build is ahead of the store', (stores: Stores) => (stores.head = at(4))],
     ['the build is behind the head at the start', (stores: Stores) => (stores.builds = [buildOf(ONE, 4)])],
-    ['the stores are away', (stores: Stores) => (stores.away = true)],
-  ])('refuses where %s', async (_, change) => {
+    ['the stores are unavailable', (stores: Stores) => (stores.away = true)],
+  ])('refuses reads when %s', async (_, change) => {
     const stores = new Stores();
     change(stores);
     const { view } = await openView(stores);
@@ -121,7 +122,7 @@ describe('ActiveView', () => {
     expect(view.status()).toMatchObject({ ready: false, cause: expect.any(String) });
   });
 
-  it('refuses with an error that names the view', async () => {
+  it('names the view in the error', async () => {
     const stores = new Stores();
     stores.pointer = null;
     const { view } = await openView(stores);
@@ -133,7 +134,7 @@ describe('ActiveView', () => {
     });
   });
 
-  it('reads as soon as the build has come to the head that was there at the start', async () => {
+  it('reads once the build has reached the head of the store at the start', async () => {
     const stores = new Stores();
     stores.builds = [buildOf(ONE, 4)];
     const { view } = await openView(stores);
@@ -142,7 +143,7 @@ describe('ActiveView', () => {
     expect(await view.read(['a'])).toHaveLength(1);
   });
 
-  it('does not wait for events that came after the start', async () => {
+  it('does not wait for events appended after the start', async () => {
     const stores = new Stores();
     const { view, clock } = await openView(stores);
     stores.head = at(9);
@@ -151,8 +152,8 @@ describe('ActiveView', () => {
     expect(await view.read(['a'])).toHaveLength(1);
   });
 
-  describe('in the very moment of a read', () => {
-    it('refuses what was dropped', async () => {
+  describe('during a read', () => {
+    it('refuses a build that is dropped', async () => {
       const stores = new Stores();
       const { view } = await openView(stores);
       stores.meanwhile = () => (stores.builds = []);
@@ -160,7 +161,7 @@ describe('ActiveView', () => {
       expect(view.status()).toMatchObject({ ready: false });
     });
 
-    it('refuses what was put back behind what a read, a look or a wait has seen', async () => {
+    it('refuses a build that is restored to before what a read, a look-up or a wait has seen', async () => {
       const sightings: ((view: ActiveView, stores: Stores, clock: ManualClock) => Promise<unknown>)[] = [
         (view) => view.read(['a']),
         (view) => view.find({ limit: 1 }),
@@ -183,7 +184,7 @@ describe('ActiveView', () => {
       }
     });
 
-    it('takes an answer that another read has overtaken', async () => {
+    it('returns the result of a read that a later read has overtaken', async () => {
       const stores = new Stores();
       const { view } = await openView(stores);
       let release: () => void = () => undefined;
@@ -208,7 +209,7 @@ describe('ActiveView', () => {
     });
   });
 
-  it('believes a pointer for 10 s, and no longer', async () => {
+  it('reads for 10 s after the last look-up, and no longer', async () => {
     const stores = new Stores();
     const { view, clock } = await openView(stores);
     const { pointer } = stores.readModels;
@@ -226,7 +227,7 @@ describe('ActiveView', () => {
     expect(await view.read(['a'])).toHaveLength(1);
   });
 
-  it('follows the pointer within a second, and at once where the old build is gone', async () => {
+  it('follows the pointer within a second, and at once when the old build is gone', async () => {
     const stores = new Stores();
     const { view, clock } = await openView(stores);
     const switched = () => {
@@ -247,7 +248,7 @@ describe('ActiveView', () => {
     expect(second.status().collection).toBe(TWO);
   });
 
-  it('asks again for a view that is not there yet', async () => {
+  it('looks up a view again that was not built yet', async () => {
     const stores = new Stores();
     stores.pointer = null;
     const { view, clock } = await openView(stores);
@@ -257,7 +258,7 @@ describe('ActiveView', () => {
     expect(await view.read(['a'])).toHaveLength(1);
   });
 
-  it('forgets what it has seen of another history', async () => {
+  it('forgets the positions of another event store', async () => {
     const stores = new Stores();
     const { view, clock } = await openView(stores);
     stores.identity = 'restored';
@@ -272,7 +273,7 @@ describe('ActiveView', () => {
     expect(await view.read(['a'])).toHaveLength(1);
   });
 
-  it('tells an error of the query apart from a view that is away', async () => {
+  it('throws an error of the query as it is', async () => {
     const stores = new Stores();
     const { view } = await openView(stores);
     stores.readModels.find = () => Promise.reject(new RekeyError('invalid_request', 'No such field.'));
@@ -280,7 +281,7 @@ describe('ActiveView', () => {
   });
 
   describe('waitFor', () => {
-    it('is a look at the build too: who has waited finds it ready', async () => {
+    it('counts as a read of the checkpoint: the view is ready after a wait', async () => {
       const stores = new Stores();
       const { view } = await openView(stores);
       stores.builds = [buildOf(ONE, 6)];
@@ -293,13 +294,13 @@ describe('ActiveView', () => {
       stores.pointer = pointerTo(ONE, { previous: TWO, revision: 2 });
     };
 
-    it('waits for the answering build', async () => {
+    it('waits for the active build', async () => {
       const { view } = await openView(new Stores());
       expect(await view.waitFor(at(5), 0)).toBe(true);
       expect(await view.waitFor(at(6), 0)).toBe(false);
     });
 
-    it('waits for both builds of a switch, the one that goes and the one that comes', async () => {
+    it('waits for the old and the new build during a switch', async () => {
       const stores = new Stores();
       announced(stores, 4);
       const { view } = await openView(stores);
@@ -308,21 +309,21 @@ describe('ActiveView', () => {
       expect(await view.waitFor(at(5), 0)).toBe(true);
     });
 
-    it('notices a switch that was announced while it waited', async () => {
+    it('returns false when a switch was announced during the wait', async () => {
       const stores = new Stores();
       const { view } = await openView(stores);
       announced(stores, 4);
       expect(await view.waitFor(at(5), 0)).toBe(false);
     });
 
-    it('does not wait for a build before that is gone', async () => {
+    it('does not wait for a previous build that is gone', async () => {
       const stores = new Stores();
       stores.pointer = pointerTo(ONE, { previous: TWO });
       const { view } = await openView(stores);
       expect(await view.waitFor(at(5), 0)).toBe(true);
     });
 
-    it('is false for a stream whose document is broken', async () => {
+    it('returns false for a stream whose document is broken', async () => {
       const stores = new Stores();
       const { view } = await openView(stores);
       expect(await view.waitFor(at(5), 0, 'a')).toBe(true);
@@ -331,7 +332,7 @@ describe('ActiveView', () => {
       expect(await view.waitFor(at(5), 0)).toBe(true);
     });
 
-    it('is told of builds that this process cannot read, and of those that are lost when it looks', async () => {
+    it('waits for builds that this process cannot read, and returns false when the stores become unavailable', async () => {
       const stores = new Stores();
       const { view } = await openView(stores, { versions: [2] });
       await expect(view.read(['a'])).rejects.toMatchObject({ code: 'unavailable' });
@@ -340,7 +341,7 @@ describe('ActiveView', () => {
       expect(await view.waitFor(at(5), 0, 'a')).toBe(false);
     });
 
-    it('is false where the stores are away, or the build is of another store', async () => {
+    it('returns false when the stores are unavailable or the build was made from another store', async () => {
       const stores = new Stores();
       const { view, clock } = await openView(stores);
       stores.away = true;
@@ -358,7 +359,7 @@ describe('chooseBuild', () => {
   const situation = { versions: [1], identity: 'here', head: at(9) };
   const switched = pointerTo(TWO, { previous: ONE });
 
-  it('stays with the build before while the new one lies behind what was read from that', () => {
+  it('keeps the previous build while the new one is behind what was read from it', () => {
     const builds = [buildOf(ONE, 8), buildOf(TWO, 7)];
     const choose = (floor: number, held = builds) =>
       chooseBuild({ ...situation, pointer: switched, builds: held }, { collection: ONE, floor: at(floor) });
@@ -367,7 +368,7 @@ describe('chooseBuild', () => {
     expect(choose(8, [buildOf(TWO, 7)])).toEqual({ build: buildOf(TWO, 7) });
   });
 
-  it('takes the new one where it has read from another', () => {
+  it('chooses the new build when it has read from a third one', () => {
     const builds = [buildOf(ONE, 8), buildOf(TWO, 7)];
     const adopted = { collection: 'authentication.v1.zero', floor: at(8) };
     expect(chooseBuild({ ...situation, pointer: switched, builds }, adopted)).toEqual({ build: builds[1] });
