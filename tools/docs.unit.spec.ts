@@ -4,18 +4,41 @@ import { Metrics } from '@rekey/platform';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 
-const root = path.resolve(__dirname, '..');
-const textOf = (file: string): string => readFileSync(path.join(root, file), 'utf8');
+const ROOT = path.resolve(__dirname, '..');
+const TOP_FOLDERS = ['libs', 'apps', 'tests', 'tools', 'bench', 'deploy', 'docs'];
+const textOf = (file: string): string => readFileSync(path.join(ROOT, file), 'utf8');
 
-const pagesUnder = (folder: string): string[] =>
-  readdirSync(path.join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+const filesUnder = (folder: string): string[] =>
+  readdirSync(path.join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
     const file = path.posix.join(folder, entry.name);
-    if (entry.isDirectory()) return entry.name === 'node_modules' ? [] : pagesUnder(file);
-    return file.endsWith('.md') ? [file] : [];
+    if (!entry.isDirectory()) return [file];
+    return entry.name === 'node_modules' || entry.name === 'dist' ? [] : filesUnder(file);
   });
-const pages = ['README.md', ...['docs', 'deploy', 'bench'].flatMap(pagesUnder)];
+const files = TOP_FOLDERS.flatMap(filesUnder);
+const fileNames = new Set([...readdirSync(ROOT), ...files.map((file) => path.posix.basename(file))]);
+const pages = ['README.md', ...files.filter((file) => file.endsWith('.md'))];
 
-/** Where a heading is linked to, as GitHub makes it. */
+/** Files that a build or a run creates. */
+const GENERATED = /^(bench\/results\b|index\.mjs$)/;
+
+/** Paths of this repository that a text names, in prose, tables or code: `libs/domain/src/index.ts`. */
+const pathsIn = (text: string): string[] => {
+  const named = new RegExp(String.raw`(?<![\w./@:-])(?:\./)?((?:${TOP_FOLDERS.join('|')})/[\w./-]*\w)`, 'g');
+  return [...text.matchAll(named)].map(([, file = '']) => file).filter((file) => !GENERATED.test(file));
+};
+/** Names of source files without their folder: `active-view.ts`. */
+const sourceFilesIn = (text: string): string[] =>
+  [...text.matchAll(/`([\w.-]+\.(?:ts|mjs))`/g)].map(([, file = '']) => file).filter((file) => !GENERATED.test(file));
+
+/** Names of classes, events and commands in a text: `ActiveView`. */
+const codeNamesIn = (text: string): string[] =>
+  [...text.matchAll(/`((?:[A-Z][a-z]+){2,})(?:\.\w+)?`/g)].map(([, name = '']) => name);
+const sources = files
+  .filter((file) => /^(libs|apps)\/.*\.ts$/.test(file) && !file.endsWith('.spec.ts'))
+  .map(textOf)
+  .join('\n');
+
+/** GitHub's anchor for a heading. */
 const anchorOf = (heading: string): string =>
   heading
     .toLowerCase()
@@ -27,23 +50,27 @@ const anchorsOf = (page: string): string[] =>
 describe.each(pages)('%s', (page) => {
   const text = textOf(page);
 
-  it('links to what is there', () => {
+  it('has no broken links', () => {
     const links = [...text.matchAll(/\]\((?![a-z]+:)([^)\s]+)\)/g)].map(([, link = '']) => link);
     const broken = links.filter((link) => {
       const [file = '', anchor] = link.split('#');
       const target = file === '' ? page : path.posix.join(path.posix.dirname(page), file);
-      if (!existsSync(path.join(root, target))) return true;
+      if (!existsSync(path.join(ROOT, target))) return true;
       return anchor !== undefined && !anchorsOf(target).includes(anchor);
     });
     expect(broken).toEqual([]);
   });
 
-  it('names files that are there', () => {
-    const files = [...text.matchAll(/`((?:libs|apps|tools|docs|deploy)\/[\w./-]+)`/g)].map(([, file = '']) => file);
-    expect(files.filter((file) => !existsSync(path.join(root, file)))).toEqual([]);
+  it('names files that exist', () => {
+    expect(pathsIn(text).filter((file) => !existsSync(path.join(ROOT, file)))).toEqual([]);
+    expect(sourceFilesIn(text).filter((file) => !fileNames.has(file))).toEqual([]);
   });
 
-  it('names scripts that there are', () => {
+  it('names code that exists', () => {
+    expect(codeNamesIn(text).filter((name) => !sources.includes(name))).toEqual([]);
+  });
+
+  it('names npm scripts that exist', () => {
     const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> };
     const named = [...text.matchAll(/\bnpm (?:run (?:-s )?([\w:-]+)|(start|test)\b)/g)].map(
       ([, run, short]) => run ?? short,
@@ -52,7 +79,7 @@ describe.each(pages)('%s', (page) => {
   });
 });
 
-it('gives secret scanners the pattern that secrets are held to', () => {
+it('publishes the pattern of a secret for scanners', () => {
   const [, published] = /```regex\n(.*)\n```/.exec(textOf('docs/security.md')) ?? [];
   expect(published).toBe(SECRET_PATTERN.source);
 });
@@ -78,13 +105,14 @@ it('lists every metric', async () => {
   const names = (text: string, pattern: RegExp): string[] => [
     ...new Set([...text.matchAll(pattern)].map(([, name = '']) => name)),
   ];
-  const there = names(await new Metrics({ processMetrics: false }).text(), /^# HELP (\w+)/gm);
-  expect(names(textOf('docs/operations.md'), /^\| `(rekey_\w+)`/gm).sort()).toEqual(there.sort());
+  const actual = names(await new Metrics({ processMetrics: false }).text(), /^# HELP (\w+)/gm);
+  expect(names(textOf('docs/operations.md'), /^\| `(rekey_\w+)`/gm).sort()).toEqual(actual.sort());
 });
 
-it('numbers decisions by their files, each number once', () => {
-  const files = readdirSync(path.join(root, 'docs/adr')).filter((file) => /^\d/.test(file));
-  const numbers = files.map((file) => Number(file.slice(0, 4)));
-  expect(new Set(numbers).size).toBe(files.length);
-  expect(files.map((file) => Number(/^# (\d+)\. /.exec(textOf(`docs/adr/${file}`))?.[1]))).toEqual(numbers);
+it('numbers each decision by its file, once, and lists it in the index', () => {
+  const records = readdirSync(path.join(ROOT, 'docs/adr')).filter((file) => /^\d/.test(file));
+  const numbers = records.map((file) => Number(file.slice(0, 4)));
+  expect(new Set(numbers).size).toBe(records.length);
+  expect(records.map((file) => Number(/^# (\d+)\. /.exec(textOf(`docs/adr/${file}`))?.[1]))).toEqual(numbers);
+  for (const file of records) expect(textOf('docs/adr/README.md')).toContain(`](${file})`);
 });
