@@ -100,7 +100,8 @@ export class NewerCode {
     await view.start();
     const generated = { memoryKiB: 1_024, iterations: 1, parallelism: 1 };
     const imported = { memoryKiB: 19_456, iterations: 2, parallelism: 1 };
-    const hasher = new Argon2SecretHasher({ generated, imported, indexKey: ensureKeys(folder).indexKey });
+    const { indexKey } = await ensureKeys(folder);
+    const hasher = new Argon2SecretHasher({ generated, imported, indexKey });
     const authenticator = new Authenticator({ view, hasher, clock, limiter: new FailureLimiter(clock) });
     const views = [{ ...authenticationView, version: VERSION }];
     const projector = new Projector({ store, readModels, clock, name: 'newer', views });

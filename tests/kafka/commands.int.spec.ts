@@ -4,16 +4,7 @@ import { KafkaCommandBus, ensureTopics, topicsOf, type KafkaConnection, type Kaf
 import { CommandHandler, type CommandHandlerOptions } from '@rekey/commands';
 import { senderOf, type Caller, type CommandEnvelope, type CommandReply } from '@rekey/contracts';
 import { applicationIdOf, applicationStream } from '@rekey/domain';
-import {
-  CommandTokens,
-  commandSigner,
-  makeSigningKey,
-  open,
-  parseSigningKey,
-  seal,
-  type ServiceSender,
-  type SigningKeys,
-} from '@rekey/platform';
+import { CommandTokens, commandSigner, open, seal, type ServiceSender, type SigningKeys } from '@rekey/platform';
 import {
   EngineUnavailable,
   SystemClock,
@@ -22,7 +13,7 @@ import {
   type EventStore,
   type SignCommand,
 } from '@rekey/ports';
-import { describeOn, temporaryFolder } from '@rekey/testing';
+import { describeOn, signingKeys, temporaryFolder } from '@rekey/testing';
 import { Kafka, Partitioners, logLevel, type Admin, type KafkaMessage, type Producer } from 'kafkajs';
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { until } from '../support/http.testing';
@@ -39,7 +30,6 @@ const sealingPair = () => {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   return { publicKey: publicKey.export({ format: 'jwk' }), privateKey: privateKey.export({ format: 'jwk' }) };
 };
-const keys = (name: string): SigningKeys => parseSigningKey(makeSigningKey(), name);
 
 describeOn(['kafka'], ({ kafka: url }) => {
   const folder = temporaryFolder();
@@ -51,7 +41,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     log: { debug: write, info: write, warn: write, error: write },
   };
   const client = new Kafka({ brokers: [url], logLevel: logLevel.NOTHING });
-  const [gatewayKeys, partnerKeys, strangerKeys] = [keys('gateway'), keys('partner'), keys('stranger')];
+  const [gatewayKeys, partnerKeys, strangerKeys] = [signingKeys(), signingKeys(), signingKeys()];
   const senders: ServiceSender[] = [
     {
       name: 'gateway',

@@ -29,7 +29,7 @@ describe('rekey keys', () => {
   ])('makes a key pair with %j, whose private half its owner alone can read', async (args, alg) => {
     const file = `${alg}.json`;
     const { code, stdout, stderr } = await rekey('keys', ...args, '--out', file, '--name', 'billing');
-    const { publicKey } = parseSigningKey(readFileSync(at(file), 'utf8'), file);
+    const { publicKey } = await parseSigningKey(readFileSync(at(file), 'utf8'), file);
     expect([code, JSON.parse(stdout)]).toEqual([0, publicKey]);
     expect(publicKey).toMatchObject({ alg, use: 'sig', kid: expect.stringMatching(/^[\w-]{43}$/) });
     expect(statSync(at(file)).mode & 0o777).toBe(0o600);
@@ -81,10 +81,10 @@ describe('rekey keys', () => {
     const { code, stdout } = await rekey('keys', '--folder', 'installation');
     const files = ['signing-key.json', 'sealing-key.json', 'command-seal-key.json', 'index-key', 'admin-token'];
     expect([code, files.filter((file) => !existsSync(at(`installation/${file}`)))]).toEqual([0, []]);
-    expect(ensureKeys(at('installation')).signing.publicKey).toEqual(JSON.parse(stdout));
+    expect((await ensureKeys(at('installation'))).signing.publicKey).toEqual(JSON.parse(stdout));
     expect((await rekey('keys', '--folder', 'installation')).stdout).toBe(stdout);
     const valueKey = (await rekey('keys', '--folder', 'installation', '--value-key')).stdout;
-    expect(JSON.parse(valueKey)).toEqual(ensureKeys(at('installation')).commandSeal.publicKey);
+    expect(JSON.parse(valueKey)).toEqual((await ensureKeys(at('installation'))).commandSeal.publicKey);
   });
 
   it.each([
@@ -108,7 +108,7 @@ describe('rekey sign', () => {
   beforeAll(async () => {
     await rekey('keys', '--out', 'key.json');
     write('command.json', content);
-    const { publicKey } = parseSigningKey(readFileSync(at('key.json'), 'utf8'), 'key.json');
+    const { publicKey } = await parseSigningKey(readFileSync(at('key.json'), 'utf8'), 'key.json');
     sender = { name: 'billing', publicJwks: { keys: [publicKey] }, roles: ['manager'], domains: [], mayActFor: true };
   });
 

@@ -96,7 +96,7 @@ const assemble = async (
   { config, services, logTo }: ProcessOptions,
   { folder, alone, unlock }: Folder,
 ): Promise<Process> => {
-  const keys = ensureKeys(folder, config.access);
+  const keys = await ensureKeys(folder, config.access);
   const name = alone ? 'standalone' : services.join('+');
   const logger = createLogger({ level: config.logging.level, ...(logTo && { to: logTo }) });
   const log = alone ? logger : logger.child({ service: name });

@@ -16,7 +16,6 @@ export type { Adapters } from './config/config-engines';
 export {
   KeyError,
   ensureKeys,
-  makeSigningKey,
   parseSigningKey,
   type KeyFiles,
   type Keys,

@@ -3,4 +3,5 @@ export * from './engines';
 export * from './kafka-nodes';
 export * from './programs';
 export * from './proxy';
+export * from './signing-keys';
 export * from './temporary-folder';

@@ -54,7 +54,7 @@ export const addKeysCommand = (program: Command, io: Io): void => {
 
 const senderKey = async (session: Session, options: KeysOptions, file: string): Promise<void> => {
   const { parseSigningKey } = await import('@rekey/platform');
-  const { publicKey, privateKey } = parseSigningKey(newKey(options.alg), file);
+  const { publicKey, privateKey } = await parseSigningKey(newKey(options.alg), file);
   try {
     writeFileSync(file, `${JSON.stringify(privateKey)}\n`, { flag: 'wx', mode: OWNER_ONLY });
   } catch (error) {
@@ -83,7 +83,7 @@ const newKey = (alg: Algorithm): string => {
 /** What the services of an installation make for themselves at their first start, where it must be there before. */
 const installationKeys = async (session: Session, folder: string, wantsValueKey: boolean): Promise<void> => {
   const { ensureKeys } = await import('@rekey/platform');
-  const { signing, commandSeal, adminToken } = ensureKeys(folder);
+  const { signing, commandSeal, adminToken } = await ensureKeys(folder);
   const { publicKey } = signing;
   const valueKey = commandSeal.publicKey;
   if (session.json)

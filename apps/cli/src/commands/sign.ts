@@ -39,7 +39,7 @@ export const addSignCommand = (program: Command, io: Io): void => {
         const command = commandIn(value, file);
         const key = 'applicationId' in command.data ? command.data.applicationId : command.data.domainId;
         const { commandSigner, parseSigningKey } = await import('@rekey/platform');
-        const { privateKey } = parseSigningKey(contentOf(options.key, 'The key').toString('utf8'), options.key);
+        const { privateKey } = await parseSigningKey(contentOf(options.key, 'The key').toString('utf8'), options.key);
         const { name, audience, correlationId } = options;
         const sign = commandSigner({ name, audience, privateKey, clock: new SystemClock() });
         const caller = callerOf(options);

@@ -1,9 +1,10 @@
 import { RekeyError, type Caller } from '@rekey/contracts';
 import { ManualClock, type CommandRecord, type CommandRequest } from '@rekey/ports';
+import { signingKeys } from '@rekey/testing';
 import { SignJWT, base64url, decodeJwt, decodeProtectedHeader, importJWK, type JWK, type JWTPayload } from 'jose';
-import { createHash, generateKeyPairSync } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { CommandTokens, commandSigner, routeHash, valueHash, type ServiceSender } from './command-tokens';
-import { makeSigningKey, parseSigningKey, type SigningKeys } from '../keys/keys';
+import type { SigningKeys } from '../keys/keys';
 
 const AUDIENCE = 'rekey';
 const NOW_MS = Date.parse('2026-12-01T09:00:00.400Z');
@@ -11,13 +12,9 @@ const NOW = Math.floor(NOW_MS / 1_000);
 const ID = '6f1a9b52-6d0f-4f6e-9a61-0d6c3b9d5a10';
 const FOREIGN_ID = '0b8c2a3e-9f62-5a0e-8d8f-4f2f6a1b9c33';
 
-const onP256 = (): SigningKeys => {
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  return parseSigningKey(JSON.stringify(privateKey.export({ format: 'jwk' })), 'p256');
-};
-const gateway = parseSigningKey(makeSigningKey(), 'gateway');
-const billing = parseSigningKey(makeSigningKey(), 'billing');
-const billingNext = onP256();
+const gateway = signingKeys();
+const billing = signingKeys();
+const billingNext = signingKeys('ES256');
 
 const senders: ServiceSender[] = [
   {
@@ -162,7 +159,7 @@ describe('the token of a command', () => {
           {},
           {
             ...billing,
-            privateKey: { ...parseSigningKey(makeSigningKey(), 'x').privateKey, kid: String(billing.publicKey.kid) },
+            privateKey: { ...signingKeys().privateKey, kid: String(billing.publicKey.kid) },
           },
         ),
     ],

@@ -23,30 +23,30 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 const modeOf = (path: string): number => statSync(path).mode & 0o777;
 
 describe('the keys of a folder', () => {
-  it('are made where they are missing, for their owner only, and leave nothing else behind', () => {
+  it('are created if missing, readable by their owner only, without leftover files', async () => {
     const keys = join(folder, 'deep/keys');
-    expect(ensureKeys(keys)).toMatchObject({ warnings: [], adminToken: { created: true } });
+    expect(await ensureKeys(keys)).toMatchObject({ warnings: [], adminToken: { created: true } });
     expect(readdirSync(keys).sort()).toEqual(FILES);
     expect(modeOf(keys)).toBe(0o700);
     for (const name of FILES) expect(modeOf(join(keys, name))).toBe(0o600);
   });
 
-  it('are the same at every start', () => {
-    const first = ensureKeys(folder);
-    const second = ensureKeys(folder);
+  it('are the same at every start', async () => {
+    const first = await ensureKeys(folder);
+    const second = await ensureKeys(folder);
     expect(second).toEqual({ ...first, adminToken: { ...first.adminToken, created: false } });
   });
 
-  it('differ between folders', () => {
-    const [one, other] = [ensureKeys(join(folder, 'a')), ensureKeys(join(folder, 'b'))];
+  it('differ between folders', async () => {
+    const [one, other] = await Promise.all([ensureKeys(join(folder, 'a')), ensureKeys(join(folder, 'b'))]);
     expect(one.indexKey.equals(other.indexKey)).toBe(false);
     expect(one.sealing.privateKey.d).not.toBe(other.sealing.privateKey.d);
     expect(one.sealing.privateKey.d).not.toBe(one.commandSeal.privateKey.d);
     expect(one.adminToken.sha256).not.toBe(other.adminToken.sha256);
   });
 
-  it('hold an admin token that opens the door, known by its digest alone', async () => {
-    const keys = ensureKeys(folder);
+  it('include an admin token that authenticates, of which only the digest is returned', async () => {
+    const keys = await ensureKeys(folder);
     const token = readFileSync(keys.adminToken.file, 'utf8').trim();
     expect(token).toMatch(/^rka_[0-9A-Za-z]{43}$/);
     expect(JSON.stringify(keys)).not.toContain(token);
@@ -57,8 +57,8 @@ describe('the keys of a folder', () => {
     expect(await access.authenticate(`Bearer ${token}`)).toMatchObject({ name: 'admin', roles: ['admin'] });
   });
 
-  it('seal and open, and their public halves are what a command takes', async () => {
-    const { sealing, commandSeal, indexKey } = ensureKeys(folder);
+  it('seal and open values, and the public keys are valid recipient keys', async () => {
+    const { sealing, commandSeal, indexKey } = await ensureKeys(folder);
     for (const pair of [sealing, commandSeal]) {
       expect(recipientKeySchema.safeParse(pair.publicKey).success).toBe(true);
       expect(pair.publicKey).not.toHaveProperty('d');
@@ -67,8 +67,8 @@ describe('the keys of a folder', () => {
     expect(indexKey).toHaveLength(32);
   });
 
-  it('sign commands for those who have the public half', async () => {
-    const { signing } = ensureKeys(folder);
+  it('sign commands that verify with the public key', async () => {
+    const { signing } = await ensureKeys(folder);
     expect(signing.publicKey).toEqual({
       kty: 'OKP',
       crv: 'Ed25519',
@@ -93,57 +93,57 @@ describe('the keys of a folder', () => {
     });
   });
 
-  it('make another admin token once its file is gone', () => {
-    const before = ensureKeys(folder);
+  it('include a new admin token after its file is deleted', async () => {
+    const before = await ensureKeys(folder);
     rmSync(before.adminToken.file);
-    const after = ensureKeys(folder);
+    const after = await ensureKeys(folder);
     expect(after.adminToken.created).toBe(true);
     expect(after.adminToken.sha256).not.toBe(before.adminToken.sha256);
     expect(after.indexKey).toEqual(before.indexKey);
   });
 
-  it('may be told what the admin token is', () => {
+  it('include an admin token that the operator has chosen', async () => {
     const token = 'chosen.by-the_operator~0';
     writeFileSync(join(folder, 'admin-token'), `${token}\n`, { mode: 0o600 });
-    const { sha256, created } = ensureKeys(folder).adminToken;
+    const { sha256, created } = (await ensureKeys(folder)).adminToken;
     expect({ sha256, created }).toEqual({ sha256: createHash('sha256').update(token).digest('hex'), created: false });
   });
 
-  it('are warned of where others can read them', () => {
-    ensureKeys(folder);
+  it('come with a warning if others can read a file', async () => {
+    await ensureKeys(folder);
     chmodSync(join(folder, 'index-key'), 0o640);
-    expect(ensureKeys(folder).warnings).toEqual([expect.stringMatching(/index-key: .*chmod 600/)]);
+    expect((await ensureKeys(folder)).warnings).toEqual([expect.stringMatching(/index-key: .*chmod 600/)]);
   });
 
-  it.each(FILES)('stop the start where %s is empty or holds something else, and are not replaced', (name) => {
+  it.each(FILES)('are refused, and not replaced, if %s is empty or holds something else', async (name) => {
     const path = join(folder, name);
-    ensureKeys(folder);
+    await ensureKeys(folder);
     for (const content of ['', 'hunter2 marker', '{"kty":"EC"}', '{"kty":"RSA","d":"hunter2"}', 'null']) {
       if (name === 'admin-token' && content === 'null') continue;
       writeFileSync(path, content);
-      const failure = expect(() => ensureKeys(folder));
-      failure.toThrow(KeyError);
-      failure.toThrow(path);
-      failure.not.toThrow(/hunter2/);
+      const error = await ensureKeys(folder).catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(KeyError);
+      expect(String(error)).toContain(path);
+      expect(String(error)).not.toContain('hunter2');
       expect(readFileSync(path, 'utf8')).toBe(content);
     }
   });
 });
 
-describe('keys that are kept elsewhere', () => {
-  it('may sign on P-256, under a kid of their own', () => {
+describe('keys outside the folder', () => {
+  it('sign on P-256 under their own kid', async () => {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const signingKeyFile = join(folder, 'own.json');
     const jwk = { ...privateKey.export({ format: 'jwk' }), kid: 'of-2026' };
     writeFileSync(signingKeyFile, JSON.stringify(jwk), { mode: 0o600 });
-    const { signing } = ensureKeys(join(folder, 'keys'), { signingKeyFile });
+    const { signing } = await ensureKeys(join(folder, 'keys'), { signingKeyFile });
     expect(signing.publicKey).toMatchObject({ kid: 'of-2026', alg: 'ES256', use: 'sig' });
   });
 
-  it('are read from their files, and none is made for them in the folder', () => {
-    const elsewhere = ensureKeys(join(folder, 'elsewhere'));
+  it('are read from their files, and not created in the folder', async () => {
+    const elsewhere = await ensureKeys(join(folder, 'elsewhere'));
     const at = (name: string) => join(folder, 'elsewhere', name);
-    const keys = ensureKeys(join(folder, 'keys'), {
+    const keys = await ensureKeys(join(folder, 'keys'), {
       sealingKeyFile: at('sealing-key.json'),
       commandSealKeyFile: at('command-seal-key.json'),
       indexKeyFile: at('index-key'),
@@ -156,31 +156,31 @@ describe('keys that are kept elsewhere', () => {
     expect(readdirSync(join(folder, 'keys'))).toEqual(['admin-token']);
   });
 
-  it('must be there', () => {
+  it('must exist', async () => {
     const indexKeyFile = join(folder, 'gone');
-    expect(() => ensureKeys(join(folder, 'keys'), { indexKeyFile })).toThrow(
+    await expect(ensureKeys(join(folder, 'keys'), { indexKeyFile })).rejects.toThrow(
       `${indexKeyFile}: the file cannot be read`,
     );
   });
 
-  it.each(['X25519', 'P-384'])('may be on %s', async (crv) => {
+  it.each(['X25519', 'P-384'])('seal on %s', async (crv) => {
     const { generateKeyPair, exportJWK } = await import('jose');
     const pair = await generateKeyPair('ECDH-ES+A256KW', { crv, extractable: true });
     const sealingKeyFile = join(folder, 'own.json');
     writeFileSync(sealingKeyFile, JSON.stringify(await exportJWK(pair.privateKey)), { mode: 0o600 });
-    const { sealing } = ensureKeys(join(folder, 'keys'), { sealingKeyFile });
+    const { sealing } = await ensureKeys(join(folder, 'keys'), { sealingKeyFile });
     expect(recipientKeySchema.safeParse(sealing.publicKey).success).toBe(true);
     expect(await open(await seal('value', sealing.publicKey), sealing.privateKey)).toBe('value');
   });
 });
 
-it('ends with the same keys in processes that start at once', async () => {
+it('returns the same keys to processes that start at the same time', async () => {
   const script = join(folder, 'start.cjs');
   buildSync({
     stdin: {
       contents: `import { ensureKeys } from './keys';
-        const { warnings, adminToken: { created, ...adminToken }, ...keys } = ensureKeys(process.argv[2]);
-        console.log(JSON.stringify({ adminToken, ...keys }));`,
+        void ensureKeys(process.argv[2]).then(({ warnings, adminToken: { created, ...adminToken }, ...keys }) =>
+          console.log(JSON.stringify({ adminToken, ...keys })));`,
       resolveDir: __dirname,
       loader: 'ts',
     },

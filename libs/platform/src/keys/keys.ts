@@ -1,6 +1,6 @@
 import { base62 } from '@rekey/domain';
 import { recipientKeySchema } from '@rekey/contracts';
-import type { JWK } from 'jose';
+import { calculateJwkThumbprint, type JWK } from 'jose';
 import {
   createHash,
   createPrivateKey,
@@ -26,23 +26,23 @@ export interface SigningKeys {
   readonly privateKey: JWK;
 }
 
-/** All keys of a Rekey on one machine. */
+/** All keys of an installation. */
 export interface Keys {
-  /** The token itself is only in its file. */
+  /** The token itself is in its file only. */
   readonly adminToken: { readonly file: string; readonly sha256: string; readonly created: boolean };
-  /** The gateways': values that the command-service makes are sealed to it. */
+  /** Key of the gateways: the command service seals the values that it makes to it. */
   readonly sealing: SealingKeys;
-  /** The command-service's: values that callers bring are sealed to it. */
+  /** Key of the command service: imported values are sealed to it. */
   readonly commandSeal: SealingKeys;
-  /** Of this installation as a sender of commands over Kafka; others know it by the public half. */
+  /** Signs the commands that this installation sends over Kafka. */
   readonly signing: SigningKeys;
   /** Key of the lookup ids of imported values, 32 bytes. */
   readonly indexKey: Buffer;
-  /** For the log: what works and should be otherwise. */
+  /** Warnings for the log: key files that others can read. */
   readonly warnings: readonly string[];
 }
 
-/** Files of keys that are kept elsewhere than in the folder; these must be there. */
+/** Key files outside the folder. They must exist. */
 export interface KeyFiles {
   readonly sealingKeyFile?: string | undefined;
   readonly commandSealKeyFile?: string | undefined;
@@ -50,7 +50,7 @@ export interface KeyFiles {
   readonly indexKeyFile?: string | undefined;
 }
 
-/** A key file that cannot be used; the text names the file, never what is in it. */
+/** A key file cannot be used. The message names the file and never its content. */
 export class KeyError extends Error {
   constructor(path: string, problem: string) {
     super(`${path}: ${problem}`);
@@ -71,10 +71,10 @@ const OWNER_ONLY_FILE = 0o600;
 const OWNER_ONLY_FOLDER = 0o700;
 
 /**
- * The keys in a folder; those that are missing are made, each in a file that only its owner can read. Several processes
- * that start at once end with the same keys. Throws `KeyError` where a file cannot be read, or holds something else.
+ * Returns the keys in a folder. Creates missing ones, each in a file that only its owner can read. Processes that start
+ * at the same time get the same keys. Throws `KeyError` if a file cannot be read or does not hold its key.
  */
-export const ensureKeys = (folder: string, files: KeyFiles = {}): Keys => {
+export const ensureKeys = async (folder: string, files: KeyFiles = {}): Promise<Keys> => {
   mkdirSync(folder, { recursive: true, mode: OWNER_ONLY_FOLDER });
   const warnings: string[] = [];
   const read = (path: string): string => {
@@ -83,7 +83,7 @@ export const ensureKeys = (folder: string, files: KeyFiles = {}): Keys => {
     if (result.warning) warnings.push(`${path}: ${result.warning}`);
     return result.content.toString('utf8');
   };
-  const keyOf = <T>(name: string, given: string | undefined, make: () => string, parse: Parse<T>): T => {
+  const keyOf = async <T>(name: string, given: string | undefined, make: () => string, parse: Parse<T>): Promise<T> => {
     const path = given ?? join(folder, name);
     if (given === undefined && !existsSync(path)) publish(folder, path, make());
     return parse(read(path), path);
@@ -91,18 +91,18 @@ export const ensureKeys = (folder: string, files: KeyFiles = {}): Keys => {
   const tokenFile = join(folder, 'admin-token');
   const created = !existsSync(tokenFile);
   return {
-    sealing: keyOf('sealing-key.json', files.sealingKeyFile, makeSealingKey, parseSealingKey),
-    commandSeal: keyOf('command-seal-key.json', files.commandSealKeyFile, makeSealingKey, parseSealingKey),
-    signing: keyOf('signing-key.json', files.signingKeyFile, makeSigningKey, parseSigningKey),
-    indexKey: keyOf('index-key', files.indexKeyFile, makeIndexKey, parseIndexKey),
-    adminToken: { file: tokenFile, created, sha256: keyOf('admin-token', undefined, makeToken, digestOfToken) },
+    sealing: await keyOf('sealing-key.json', files.sealingKeyFile, makeSealingKey, parseSealingKey),
+    commandSeal: await keyOf('command-seal-key.json', files.commandSealKeyFile, makeSealingKey, parseSealingKey),
+    signing: await keyOf('signing-key.json', files.signingKeyFile, makeSigningKey, parseSigningKey),
+    indexKey: await keyOf('index-key', files.indexKeyFile, makeIndexKey, parseIndexKey),
+    adminToken: { file: tokenFile, created, sha256: await keyOf('admin-token', undefined, makeToken, digestOfToken) },
     warnings,
   };
 };
 
-type Parse<T> = (text: string, path: string) => T;
+type Parse<T> = (text: string, path: string) => T | Promise<T>;
 
-/** `rka_` and 256 random bits in base62: no character that a shell, a header or a URL would escape. */
+/** `rka_` and 256 random bits in base62: no character needs escaping in a shell, a header or a URL. */
 const makeToken = (): string => `rka_${base62(BigInt(`0x${randomBytes(TOKEN_BYTES).toString('hex')}`), TOKEN_DIGITS)}`;
 
 const digestOfToken: Parse<string> = (text, path) => {
@@ -119,42 +119,45 @@ const parseIndexKey: Parse<Buffer> = (text, path) => {
   return key;
 };
 
-/** P-256: what every JOSE library can do. */
+/** P-256, because every JOSE library supports it. */
 const makeSealingKey = (): string => {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const { kty, crv, x, y, d } = privateKey.export({ format: 'jwk' });
   return JSON.stringify({ kty, crv, x, y, d });
 };
 
-/** The public half is computed, so that the two always belong together. */
-const parseSealingKey: Parse<SealingKeys> = (text, path) => {
+/** Derives the public key from the private one, so that a file with keys that do not match cannot be used. */
+const parseSealingKey: Parse<SealingKeys> = async (text, path) => {
   try {
     const key = createPrivateKey({ key: JSON.parse(text) as JsonWebKey, format: 'jwk' });
     const point = createPublicKey(key).export({ format: 'jwk' }) as JWK;
     const { d } = key.export({ format: 'jwk' }) as JWK;
-    const marks = { kid: thumbprint(point), use: 'enc', alg: 'ECDH-ES+A256KW' };
+    const marks = { kid: await calculateJwkThumbprint(point), use: 'enc', alg: 'ECDH-ES+A256KW' };
     return { publicKey: recipientKeySchema.parse({ ...point, ...marks }) as JWK, privateKey: { ...point, d } as JWK };
   } catch {
     throw new KeyError(path, 'the file does not hold a private JWK on P-256, P-384, P-521 or X25519');
   }
 };
 
-/** What a new `signing-key.json` holds: a private JWK on Ed25519 (RFC 8037 §2). */
-export const makeSigningKey = (): string => {
+/** Returns the content of a new `signing-key.json`: a private JWK on Ed25519 (RFC 8037 §2). */
+const makeSigningKey = (): string => {
   const { privateKey } = generateKeyPairSync('ed25519');
   const { kty, crv, x, d } = privateKey.export({ format: 'jwk' });
   return JSON.stringify({ kty, crv, x, d });
 };
 
-/** Reads a `signing-key.json`; a `kid` in it is kept, else it is the thumbprint. Throws `KeyError` with the path. */
-export const parseSigningKey = (text: string, path: string): SigningKeys => {
+/**
+ * Parses a `signing-key.json`. Without a `kid` in it, the `kid` is the thumbprint (RFC 7638). Throws `KeyError` with the
+ * path.
+ */
+export const parseSigningKey = async (text: string, path: string): Promise<SigningKeys> => {
   try {
     const jwk = JSON.parse(text) as JsonWebKey & { kid?: unknown };
     const key = createPrivateKey({ key: jwk, format: 'jwk' });
     const point = createPublicKey(key).export({ format: 'jwk' }) as JWK;
     const alg = SIGNING_ALGORITHMS.get(point.crv ?? '');
-    if (alg === undefined) throw new Error('Not a curve of ours.');
-    const kid = typeof jwk.kid === 'string' && jwk.kid !== '' ? jwk.kid : thumbprint(point);
+    if (alg === undefined) throw new Error('This curve is not supported.');
+    const kid = typeof jwk.kid === 'string' && jwk.kid !== '' ? jwk.kid : await calculateJwkThumbprint(point);
     const publicKey: JWK = { ...point, kid, use: 'sig', alg };
     return { publicKey, privateKey: { ...publicKey, d: key.export({ format: 'jwk' }).d as string } };
   } catch {
@@ -162,11 +165,7 @@ export const parseSigningKey = (text: string, path: string): SigningKeys => {
   }
 };
 
-/** RFC 7638. */
-const thumbprint = ({ crv, kty, x, y }: JWK): string =>
-  createHash('sha256').update(JSON.stringify({ crv, kty, x, y })).digest('base64url');
-
-/** Puts a file in place whole, or leaves the one that another process has put there meanwhile. */
+/** Creates a file with its whole content. Keeps the file that another process created meanwhile. */
 const publish = (folder: string, path: string, content: string): void => {
   const draft = join(folder, `.${randomUUID()}.tmp`);
   writeDurably(draft, `${content}\n`);
