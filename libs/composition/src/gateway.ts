@@ -61,15 +61,12 @@ export class GatewayService extends Service {
       version,
       signal: this.ending.signal,
     });
-    const { bodyLimitBytes, requestTimeoutMs, trustedProxies } = config.http;
-    const http = { bodyLimitBytes, requestTimeoutMs, trustedProxies };
     addRoutes(server, this.routes, {
       access,
       viewOf: (name) => views[name],
       log,
       metrics,
       tracing,
-      http,
       waitTimeoutMs: config.commands.waitTimeoutMs,
     });
     this.usage.start();

@@ -89,13 +89,11 @@ export class System implements OnModuleInit {
   private serveHealth(): void {
     const { access, health, context } = this;
     const { config, log, metrics, server } = context;
-    const { bodyLimitBytes, requestTimeoutMs, trustedProxies } = config.http;
     addRoutes(server, healthRoutes({ health, metrics }), {
       access,
       viewOf: (name) => this.views.of(name),
       log,
       metrics,
-      http: { bodyLimitBytes, requestTimeoutMs, trustedProxies },
       waitTimeoutMs: config.commands.waitTimeoutMs,
     });
   }

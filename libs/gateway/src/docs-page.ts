@@ -1,4 +1,4 @@
-import type { Route } from './route';
+import type { RouteDescription } from './route';
 
 const escaped = (text: string): string => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 
@@ -21,7 +21,7 @@ const example = (title: string, value: unknown): string => {
   return `<p>${title}</p><pre>${escaped(text)}</pre>`;
 };
 
-const entry = (route: Route): string => {
+const entry = (route: RouteDescription): string => {
   const answers = Object.entries(route.answers).map(
     ([status, { description }]) => `<tr><td>${status}</td><td>${escaped(description)}</td></tr>`,
   );
@@ -36,7 +36,7 @@ const entry = (route: Route): string => {
 };
 
 /** The list of routes as one page without scripts; the full schemas stand in `/openapi.json`. */
-export const docsPage = (routes: readonly Route[], version: string): string => {
+export const docsPage = (routes: readonly RouteDescription[], version: string): string => {
   const tags = [...new Set(routes.map((route) => route.tag))];
   const sections = tags.map((tag) => {
     const entries = routes.filter((route) => route.tag === tag).map(entry);

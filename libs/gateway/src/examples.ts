@@ -1,7 +1,7 @@
 import { pendingAnswer } from '@rekey/contracts';
-import type { AnswerDescription, AnswerHeader } from './route';
+import type { AnswerHeader } from './route';
 
-/** What the documents show; a test holds every example against its schema. */
+/** Examples for the API documentation. A test validates each against its schema. */
 
 export const IDS = {
   application: '5f0c8b5e-6a5e-5a44-9c3a-2f9b6f0f7a10',
@@ -51,8 +51,8 @@ export const SECRET = {
   allowedCidrs: [],
 };
 
-/** In place of a value: one that looks real would be taken for a leak by scanners. */
-export const VALUE = 'shown here, once';
+/** Stands for a secret value. Scanners would report one that looks real as a leak. */
+export const VALUE = '<secret value>';
 
 export const RECEIPT = { position: POSITION, effectiveAt: '2026-12-01T09:00:00.000Z' };
 
@@ -105,16 +105,16 @@ export const HISTORY = {
   ],
 };
 
-/** Headers of every answer that followed a write. */
-export const WRITTEN: readonly AnswerHeader[] = ['rekey-command-id', 'rekey-position', 'rekey-replayed'];
+/** Headers of every response to a command. */
+export const WRITE_HEADERS: readonly AnswerHeader[] = ['rekey-command-id', 'rekey-position', 'rekey-replayed'];
 
-/** Headers of the answer to a write that shows the resource. */
-export const CHANGED: readonly AnswerHeader[] = ['etag', ...WRITTEN];
+/** Headers of a response to a command that shows the changed resource. */
+export const RESOURCE_HEADERS: readonly AnswerHeader[] = ['etag', ...WRITE_HEADERS];
 
-/** The answer to a command that was accepted, and is not to be read back yet. */
-export const PENDING: AnswerDescription = {
-  description: 'Accepted, but not to be read back everywhere yet; the location tells the outcome.',
+/** The response to a command that was accepted but is not yet visible. */
+export const PENDING = {
+  description: 'Accepted; not yet visible in every view. Poll `Location`.',
   body: pendingAnswer,
   example: { commandId: IDS.command, position: POSITION },
-  headers: ['location', ...WRITTEN],
+  headers: ['location', ...WRITE_HEADERS] as readonly AnswerHeader[],
 };

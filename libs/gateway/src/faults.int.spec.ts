@@ -7,8 +7,10 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
-import { gatewayRoutes, type GatewayOptions } from './gateway';
-import { addRoutes, createHttpServer } from './http';
+import { addRoutes } from './dispatch';
+import { gatewayRoutes } from './gateway';
+import { createHttpServer } from './server';
+import type { GatewayOptions } from './services';
 
 const CLOCK = new ManualClock(Date.parse('2026-12-01T09:00:00.000Z'));
 const VALUE = 'not a secret, but told as one';

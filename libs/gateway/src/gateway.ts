@@ -1,60 +1,74 @@
-import type { Authenticator } from '@rekey/authentication';
-import type { ViewName } from '@rekey/contracts';
-import type { Access, ActiveView, Health, Metrics } from '@rekey/platform';
-import type { Clock, CommandBus, EventStore, Outcomes } from '@rekey/ports';
-import type { Projections, SecretUsage } from '@rekey/read-models';
-import type { JWK } from 'jose';
+import ipaddr from 'ipaddr.js';
+import { docsPage } from './docs-page';
+import { openApiOf } from './openapi';
 import { Reads } from './reads';
-import type { Route } from './route';
-import { applicationRoutes } from './routes/applications';
-import { checkRoutes } from './routes/check';
-import { domainRoutes } from './routes/domains';
-import { eventRoutes } from './routes/events';
-import { historyRoutes } from './routes/history';
-import { notificationRoutes } from './routes/notifications';
-import { operationRoutes } from './routes/operations';
-import { projectionRoutes } from './routes/projections';
-import { secretRoutes } from './routes/secrets';
+import { bindRoutes, type Route, type RouteDeclaration } from './route';
+import * as applications from './routes/applications';
+import * as check from './routes/check';
+import * as domains from './routes/domains';
+import * as events from './routes/events';
+import * as history from './routes/history';
+import * as notifications from './routes/notifications';
+import * as operations from './routes/operations';
+import * as policies from './routes/policies';
+import * as projections from './routes/projections';
+import * as secretStates from './routes/secret-states';
+import * as secrets from './routes/secrets';
+import type { GatewayOptions, Services } from './services';
 import { Writes } from './writes';
 
-export interface GatewayOptions {
-  readonly access: Access;
-  readonly authenticator: Authenticator;
-  readonly bus: CommandBus;
-  readonly clock: Clock;
-  readonly health: Health;
-  readonly metrics: Metrics;
-  readonly outcomes: Outcomes;
-  readonly projections: Projections;
-  readonly store: EventStore;
-  readonly views: Readonly<Record<ViewName, ActiveView>>;
-  readonly usage: (ids: readonly string[]) => Promise<ReadonlyMap<string, SecretUsage>>;
-  /** The gateways' key pair, that values are sealed to. */
-  readonly recipient: { readonly publicKey: JWK; readonly privateKey: JWK };
-  /** The command-service's public key, that values which callers bring are sealed to. */
-  readonly commandKey: JWK;
-  readonly forwardAuthFrom: readonly string[];
-  readonly expiringWithinDays: number;
-  readonly commandTimeoutMs: number;
-  readonly waitTimeoutMs: number;
-  readonly version: string;
-  /** Ends the streams of events. */
-  readonly signal: AbortSignal;
-}
+/** Every route of the API, in the order of the documentation. A route that is not in this list is not served. */
+const ROUTES: readonly RouteDeclaration<Services>[] = [
+  check.authenticate,
+  check.forwardAuth,
+  domains.createDomain,
+  domains.listDomains,
+  domains.showDomain,
+  domains.updateDomain,
+  domains.deleteDomain,
+  policies.setDomainPolicy,
+  applications.registerApplication,
+  applications.listApplications,
+  applications.showApplication,
+  applications.updateApplication,
+  applications.deleteApplication,
+  policies.setApplicationPolicy,
+  secrets.addSecret,
+  secrets.listSecrets,
+  secrets.showSecret,
+  secrets.updateSecret,
+  secrets.renewSecret,
+  secretStates.endOverlap,
+  secretStates.revokeSecret,
+  secretStates.suspendSecret,
+  secretStates.resumeSecret,
+  secrets.listInventory,
+  notifications.listNotifications,
+  notifications.acknowledgeNotification,
+  notifications.retryNotification,
+  history.listHistory,
+  history.listApplicationHistory,
+  history.verifyHistoryRoute,
+  events.streamEvents,
+  projections.listProjections,
+  projections.rebuildProjection,
+  projections.listFailedEvents,
+  projections.replayStream,
+  operations.showCommand,
+  ...operations.HEALTH_ROUTES,
+  operations.showOpenApi,
+  operations.showDocs,
+];
 
-/** All routes of the native API and of operations: the only list. */
+/** Returns every route of the native API and of operations, bound to the services of a process. */
 export const gatewayRoutes = (options: GatewayOptions): Route[] => {
-  const writes = new Writes(options);
-  const reads = new Reads(options);
-  const routes = [
-    ...checkRoutes(options),
-    ...domainRoutes(writes, reads, options),
-    ...applicationRoutes(writes, reads, options),
-    ...secretRoutes(writes, reads),
-    ...notificationRoutes(writes, reads),
-    ...historyRoutes(options),
-    ...eventRoutes(options),
-    ...projectionRoutes(options),
-  ];
-  return [...routes, ...operationRoutes(options, routes)];
+  const { forwardAuthFrom, version } = options;
+  return bindRoutes(ROUTES, {
+    ...options,
+    reads: new Reads(options),
+    writes: new Writes(options),
+    proxyNetworks: forwardAuthFrom.map((cidr) => ipaddr.parseCIDR(cidr)),
+    openApi: openApiOf(ROUTES, version),
+    docsPage: docsPage(ROUTES, version),
+  });
 };

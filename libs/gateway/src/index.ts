@@ -1,4 +1,6 @@
-export { gatewayRoutes, type GatewayOptions } from './gateway';
-export { addRoutes, createHttpServer, type RoutingOptions, type ServerOptions } from './http';
+export { addRoutes, type RoutingOptions } from './dispatch';
+export { gatewayRoutes } from './gateway';
 export type { Route } from './route';
 export { healthRoutes } from './routes/operations';
+export { createHttpServer, type ServerOptions } from './server';
+export type { GatewayOptions } from './services';

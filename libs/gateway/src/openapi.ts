@@ -2,7 +2,7 @@ import { ERRORS, RekeyError, problemBody, type ErrorCode } from '@rekey/contract
 import type { ErrorDetails } from '@rekey/domain';
 import { z } from 'zod';
 import { PROBLEM_TYPE, problemOf, type Problem } from './problem';
-import type { AnswerDescription, Route } from './route';
+import type { AnswerDescription, RouteDescription } from './route';
 
 type Json = Record<string, unknown>;
 
@@ -49,7 +49,7 @@ const schemaOf = (schema: z.ZodType, io: 'input' | 'output'): Json => {
   return json;
 };
 
-const parameters = (route: Route): Json[] => {
+const parameters = (route: RouteDescription): Json[] => {
   const found: Json[] = [];
   for (const [place, schema] of [
     ['path', route.params],
@@ -69,7 +69,7 @@ const parameters = (route: Route): Json[] => {
 };
 
 /** The codes that a route can refuse with. */
-export const codesOf = (route: Route): ErrorCode[] => {
+export const codesOf = (route: RouteDescription): ErrorCode[] => {
   const codes = new Set<ErrorCode>([
     ...COMMON,
     ...(route.action === 'public' ? [] : WITH_TOKEN),
@@ -89,7 +89,7 @@ const headersOf = (names: readonly string[]): Json =>
     ]),
   );
 
-const refusals = (route: Route): Json => {
+const refusals = (route: RouteDescription): Json => {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of codesOf(route)) {
     const statuses = code === 'revision_conflict' && route.writes?.ifMatch ? [409, 412] : [ERRORS[code].status];
@@ -124,7 +124,7 @@ const contentOf = ({ body, type = 'application/json', example, others = {} }: An
   ),
 });
 
-const answers = (route: Route): Json =>
+const answers = (route: RouteDescription): Json =>
   Object.fromEntries(
     Object.entries(route.answers).map(([status, answer]) => {
       const { description, headers = [], body, type } = answer;
@@ -133,7 +133,7 @@ const answers = (route: Route): Json =>
     }),
   );
 
-const operationId = (route: Route): string =>
+const operationId = (route: RouteDescription): string =>
   `${route.method.toLowerCase()}${route.url
     .replace('/api/v1', '')
     .split(/[/:.-]/)
@@ -142,7 +142,7 @@ const operationId = (route: Route): string =>
     .join('')}`;
 
 /** The OpenAPI 3.1 document of a list of routes. */
-export const openApiOf = (routes: readonly Route[], version: string): Json => {
+export const openApiOf = (routes: readonly RouteDescription[], version: string): Json => {
   const paths: Record<string, Json> = {};
   for (const route of routes) {
     const path = route.url.replace(/:(\w+)/g, '{$1}');

@@ -2,8 +2,9 @@ import { Validator } from '@seriousme/openapi-schema-validator';
 import { ERRORS } from '@rekey/contracts';
 import Ajv2020 from 'ajv/dist/2020';
 import addFormats from 'ajv-formats';
-import { gatewayRoutes, type GatewayOptions } from './gateway';
+import { gatewayRoutes } from './gateway';
 import { openApiOf } from './openapi';
+import type { GatewayOptions } from './services';
 
 /** Routes are described without being asked, so what they work with need not be there. */
 const routes = gatewayRoutes({ version: '1.2.3', forwardAuthFrom: [] } as unknown as GatewayOptions);

@@ -1,6 +1,9 @@
 import { ERRORS, publicErrorOf, type ErrorCode } from '@rekey/contracts';
 import type { ErrorDetails } from '@rekey/domain';
+import type { Metrics } from '@rekey/platform';
 import { EngineUnavailable } from '@rekey/ports';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
 import type { Answer } from './route';
 
 /** RFC 9457 problem document. */
@@ -10,14 +13,14 @@ export interface Problem {
   readonly status: number;
   readonly code: ErrorCode;
   readonly detail: string;
-  /** Finds the log line. */
+  /** The request id, which is in the log line, too. */
   readonly correlationId: string;
   readonly [member: string]: unknown;
 }
 
 export const PROBLEM_TYPE = 'application/problem+json';
 
-/** Seconds after which a caller may try again when a store or broker is away. */
+/** `Retry-After` while a store or broker is unavailable. */
 const UNAVAILABLE_RETRY_SECONDS = 1;
 
 const frameworkCodes: Readonly<Record<string, ErrorCode>> = {
@@ -32,37 +35,37 @@ const frameworkCodes: Readonly<Record<string, ErrorCode>> = {
 };
 
 const fallbackText: Partial<Record<ErrorCode, string>> = {
-  invalid_request: 'The request could not be read.',
-  payload_too_large: 'The body is larger than this server takes.',
+  invalid_request: 'The request cannot be parsed.',
+  payload_too_large: 'The body is larger than http.bodyLimitBytes.',
   unsupported_media_type: 'Send the body as application/json.',
-  unavailable: 'A store is away; try again.',
-  internal: 'Something went wrong; the correlation id finds the log line.',
+  unavailable: 'A store or broker is unavailable; try again.',
+  internal: 'Unexpected error; search the log for the correlation id.',
 };
 
-/** Code, public text and details of whatever was thrown; `internal` where nothing may be told. */
-export const refusalOf = (error: unknown): { code: ErrorCode; message: string; details: ErrorDetails } => {
+/** Returns the code, public text and details of an error. Anything unexpected is `internal`, without details. */
+const publicPartOf = (error: unknown): { code: ErrorCode; message: string; details: ErrorDetails } => {
   const known = publicErrorOf(error);
   if (known) return { code: known.code, message: known.message, details: known.details ?? {} };
-  const framework = (error as { code?: unknown } | null)?.code;
-  const status = (error as { statusCode?: unknown } | null)?.statusCode;
-  const code: ErrorCode =
-    error instanceof EngineUnavailable
-      ? 'unavailable'
-      : typeof framework === 'string' && Object.hasOwn(frameworkCodes, framework)
-        ? (frameworkCodes[framework] ?? 'internal')
-        : status === 400
-          ? 'invalid_request'
-          : 'internal';
+  const code = error instanceof EngineUnavailable ? 'unavailable' : frameworkCodeOf(error);
   return { code, message: fallbackText[code] ?? ERRORS[code].title, details: {} };
 };
 
-/** The problem document of a refusal, and the headers that go with it. */
+const frameworkCodeOf = (error: unknown): ErrorCode => {
+  const { code, statusCode } = (error ?? {}) as { readonly code?: unknown; readonly statusCode?: unknown };
+  if (typeof code === 'string' && Object.hasOwn(frameworkCodes, code)) return frameworkCodes[code] ?? 'internal';
+  return statusCode === 400 ? 'invalid_request' : 'internal';
+};
+
+/**
+ * Returns the problem document of an error and the headers that go with it. `conditional`: the request had `If-Match`, so
+ * a revision conflict is 412 instead of 409.
+ */
 export const problemOf = (
   error: unknown,
   correlationId: string,
   conditional = false,
 ): { problem: Problem; headers: Record<string, string> } => {
-  const { code, message, details } = refusalOf(error);
+  const { code, message, details } = publicPartOf(error);
   const { status: tableStatus, title } = ERRORS[code];
   const status = code === 'revision_conflict' && conditional ? 412 : tableStatus;
   const { retryAfterSeconds, ...members } = details as ErrorDetails & { retryAfterSeconds?: number };
@@ -76,7 +79,7 @@ export const problemOf = (
   };
 };
 
-/** A refusal as an answer, for a route that is asked so often that throwing would be felt. */
+/** Returns an error as an answer, for the check, where throwing would cost measurable time. */
 export const problemAnswer = (error: unknown, correlationId: string): Answer => {
   const { problem, headers } = problemOf(error, correlationId);
   return {
@@ -84,4 +87,39 @@ export const problemAnswer = (error: unknown, correlationId: string): Answer => 
     body: problem,
     headers: { ...headers, 'cache-control': 'no-store', 'content-type': `${PROBLEM_TYPE}; charset=utf-8` },
   };
+};
+
+export interface RefusalOptions {
+  readonly log: Logger;
+  readonly metrics: Pick<Metrics, 'httpRequest'>;
+}
+
+/** Logs, counts and sends an error as a problem document. Only the log has the cause of an `internal` error. */
+export const refuse = (
+  { log, metrics }: RefusalOptions,
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply => {
+  const conditional = request.headers['if-match'] !== undefined;
+  const { problem, headers } = problemOf(error, request.id, conditional);
+  const route = request.routeOptions?.url;
+  const isOurFault = problem.status >= 500;
+  const line = {
+    correlationId: request.id,
+    code: problem.code,
+    method: request.method,
+    route,
+    ...(isOurFault && { err: error }),
+  };
+  // Counted, but not timed: timing would need a hook on every response.
+  metrics.httpRequest(request.method, route ?? 'none', problem.status, 0);
+  if (isOurFault) log.error(line, 'request failed');
+  else log.debug(line, 'request refused');
+  return reply
+    .code(problem.status)
+    .headers(headers)
+    .header('cache-control', 'no-store')
+    .type(PROBLEM_TYPE)
+    .send(problem);
 };

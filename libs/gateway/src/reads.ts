@@ -1,13 +1,5 @@
-import { RekeyError, secretDocumentId, type Caller, type SecretStatus, type ViewName } from '@rekey/contracts';
-import type {
-  applicationAnswer,
-  domainAnswer,
-  inventoryQuery,
-  notificationAnswer,
-  notificationsQuery,
-  secretAnswer,
-} from '@rekey/contracts';
-import { previewExpiry, type ApplicationPolicy, type DomainPolicy, type Instant } from '@rekey/domain';
+import { RekeyError, type Caller, type SecretStatus, type ViewName } from '@rekey/contracts';
+import type { applicationAnswer, domainAnswer, inventoryQuery, secretAnswer } from '@rekey/contracts';
 import type { ActiveView } from '@rekey/platform';
 import type { Clock } from '@rekey/ports';
 import {
@@ -19,15 +11,10 @@ import {
   listApplications,
   listDomains,
   listInventory,
-  listNotifications,
-  getNotification,
   listSecrets,
-  listSecretsForPolicy,
-  policySubjectOf,
   secretStatus,
   type ApplicationDocument,
   type DomainDocument,
-  type NotificationDocument,
   type Page,
   type SecretDocument,
   type SecretUsage,
@@ -37,35 +24,35 @@ import type { z } from 'zod';
 type DomainAnswer = z.infer<typeof domainAnswer>;
 type ApplicationAnswer = z.infer<typeof applicationAnswer>;
 type SecretAnswer = z.infer<typeof secretAnswer>;
-type NotificationAnswer = z.infer<typeof notificationAnswer>;
 type Paging = { readonly after?: string | undefined; readonly limit: number };
 type Search = Paging & { readonly q?: string | undefined };
+type ApplicationIds = { readonly domainId: string; readonly applicationId: string };
 
-/** A resource as the API shows it, and its revision, which is its ETag. */
-export interface Tagged<T> {
+/** A resource as the API shows it, and its revision, which becomes its ETag. */
+export interface Versioned<T> {
   readonly resource: T;
   readonly revision: number;
 }
 
 export interface ReadsOptions {
   readonly views: Readonly<Record<ViewName, Pick<ActiveView, 'read' | 'find' | 'count'>>>;
-  /** When and from where secrets were last used, by secret document id. */
+  /** Returns the usage of secrets, by secret document id. */
   readonly usage: (ids: readonly string[]) => Promise<ReadonlyMap<string, SecretUsage>>;
   readonly clock: Clock;
-  /** The greatest threshold of notices: nearer to its expiry than that, a secret is `expiring`. */
+  /** The greatest notice threshold. A secret that expires sooner than this is `expiring`. */
   readonly expiringWithinDays: number;
 }
 
-const AFFECTED_MAX = 200;
-const SCAN_PAGE = 1000;
-
-/** All reads of the API: documents of the views, as their answers show them. */
+/**
+ * Reads domains, applications and secrets from the views, in the shape of the API. Every method throws `unavailable` if a
+ * view cannot be read, and `…_not_found` if a resource or one that contains it does not exist.
+ */
 export class Reads {
   constructor(private readonly options: ReadsOptions) {}
 
   // ── Domains ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async domain(domainId: string): Promise<Tagged<DomainAnswer>> {
+  async domain(domainId: string): Promise<Versioned<DomainAnswer>> {
     const document = await this.domainDocument(domainId);
     return { resource: await this.domainAnswer(document), revision: document.resourceRevision };
   }
@@ -77,7 +64,7 @@ export class Reads {
 
   private async domainDocument(domainId: string): Promise<DomainDocument> {
     const document = await getDomain(this.options.views.domains, domainId);
-    if (!document) throw new RekeyError('domain_not_found', 'There is no such domain.');
+    if (!document) throw new RekeyError('domain_not_found', `No domain "${domainId}".`);
     return document;
   }
 
@@ -98,8 +85,8 @@ export class Reads {
 
   // ── Applications ───────────────────────────────────────────────────────────────────────────────────────────────
 
-  async application(domainId: string, applicationId: string): Promise<Tagged<ApplicationAnswer>> {
-    const document = await this.applicationDocument(domainId, applicationId);
+  async application(ids: ApplicationIds): Promise<Versioned<ApplicationAnswer>> {
+    const document = await this.applicationDocument(ids);
     return { resource: await this.applicationAnswer(document), revision: document.resourceRevision };
   }
 
@@ -109,10 +96,19 @@ export class Reads {
     return { ...page, items: await Promise.all(page.items.map((document) => this.applicationAnswer(document))) };
   }
 
-  private async applicationDocument(domainId: string, applicationId: string): Promise<ApplicationDocument> {
+  /** Returns the applications that `items` name, by id. Those that do not exist are missing. */
+  async applicationsOf(
+    items: readonly { readonly applicationId: string }[],
+  ): Promise<Map<string, ApplicationDocument>> {
+    const ids = [...new Set(items.map(({ applicationId }) => applicationId))];
+    const documents = await this.options.views.applications.read<ApplicationDocument>(ids);
+    return new Map(documents.flatMap((document) => (document ? [[document._id, document] as const] : [])));
+  }
+
+  private async applicationDocument({ domainId, applicationId }: ApplicationIds): Promise<ApplicationDocument> {
     await this.domainDocument(domainId);
     const document = await getApplication(this.options.views.applications, domainId, applicationId);
-    if (!document) throw new RekeyError('application_not_found', 'There is no such application in this domain.');
+    if (!document) throw new RekeyError('application_not_found', `No application ${applicationId} in ${domainId}.`);
     return document;
   }
 
@@ -135,37 +131,34 @@ export class Reads {
 
   // ── Secrets ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async secret(domainId: string, applicationId: string, secretId: string): Promise<Tagged<SecretAnswer>> {
-    const application = await this.applicationDocument(domainId, applicationId);
+  async secret(ids: ApplicationIds & { readonly secretId: string }): Promise<Versioned<SecretAnswer>> {
+    const { applicationId, secretId } = ids;
+    const application = await this.applicationDocument(ids);
     const document = await getSecret(this.options.views.secrets, applicationId, secretId);
-    if (!document) throw new RekeyError('secret_not_found', 'There is no such secret in this application.');
+    if (!document) throw new RekeyError('secret_not_found', `No secret ${secretId} in ${application.clientId}.`);
     const [resource] = await this.secretAnswers([document], new Map([[applicationId, application]]));
     return { resource: resource as SecretAnswer, revision: document.resourceRevision };
   }
 
-  async secrets(domainId: string, applicationId: string, query: Paging): Promise<Page<SecretAnswer>> {
-    const application = await this.applicationDocument(domainId, applicationId);
+  /** Returns a page of an application's secrets. */
+  async secrets(ids: ApplicationIds, query: Paging): Promise<Page<SecretAnswer>> {
+    const { applicationId } = ids;
+    const application = await this.applicationDocument(ids);
     const page = await listSecrets(this.options.views.secrets, { applicationId, ...query });
     return { ...page, items: await this.secretAnswers(page.items, new Map([[applicationId, application]])) };
   }
 
+  /** Returns a page of secrets of all applications that the caller may see. */
   async inventory(caller: Caller, query: z.infer<typeof inventoryQuery>): Promise<Page<SecretAnswer>> {
-    const page = await listInventory(this.options.views, {
+    const { clock, expiringWithinDays, usage, views } = this.options;
+    const page = await listInventory(views, {
       ...query,
       visible: caller.domains,
-      now: this.options.clock.now(),
-      expiringWithinDays: this.options.expiringWithinDays,
-      usage: this.options.usage,
+      now: clock.now(),
+      expiringWithinDays,
+      usage,
     });
     return { ...page, items: await this.secretAnswers(page.items, await this.applicationsOf(page.items)) };
-  }
-
-  private async applicationsOf(
-    things: readonly { readonly applicationId: string }[],
-  ): Promise<Map<string, ApplicationDocument>> {
-    const ids = [...new Set(things.map(({ applicationId }) => applicationId))];
-    const documents = await this.options.views.applications.read<ApplicationDocument>(ids);
-    return new Map(documents.flatMap((document) => (document ? [[document._id, document] as const] : [])));
   }
 
   private async secretAnswers(
@@ -181,106 +174,6 @@ export class Reads {
       return secretAnswerOf(secret, application, status, usage.get(secret._id));
     });
   }
-
-  // ── Policies ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-  affectedByDomainPolicy(domainId: string, policy: DomainPolicy, after?: string): Promise<Affected> {
-    return this.affected(domainId, undefined, policy, undefined, after);
-  }
-
-  async affectedByApplicationPolicy(
-    domainId: string,
-    applicationId: string,
-    policy: ApplicationPolicy,
-    after?: string,
-  ): Promise<Affected> {
-    const domain = await this.domainDocument(domainId);
-    return this.affected(domainId, applicationId, domain.policy, policy, after);
-  }
-
-  /** Walks the unrevoked secrets, by id, and judges each from the instant that its value was made. */
-  private async affected(
-    domainId: string,
-    applicationId: string | undefined,
-    domainPolicy: DomainPolicy,
-    applicationPolicy: ApplicationPolicy | undefined,
-    after: string | undefined,
-  ): Promise<Affected> {
-    const items: Affected['items'][number][] = [];
-    let count = 0;
-    let more = false;
-    let last = '';
-    for (let place: string | undefined; ;) {
-      const secrets = await listSecretsForPolicy(this.options.views.secrets, {
-        domainId,
-        applicationId,
-        after: place,
-        limit: SCAN_PAGE,
-      });
-      const applications = await this.applicationsOf(secrets);
-      for (const secret of secrets) {
-        const policy = applicationPolicy ?? applications.get(secret.applicationId)?.policy ?? { mode: 'inherit' };
-        const { affected, expiresAt, source } = previewExpiry(policySubjectOf(secret, policy), domainPolicy);
-        if (!affected) continue;
-        count += 1;
-        if (after !== undefined && secret._id <= after) continue;
-        if (items.length === AFFECTED_MAX) more = true;
-        else {
-          last = secret._id;
-          items.push({
-            applicationId: secret.applicationId,
-            secretId: secret.secretId,
-            description: secret.description,
-            expiresAt: secret.expiresAt ?? null,
-            wouldExpireAt: expiresAt ?? null,
-            wouldSource: source,
-          });
-        }
-      }
-      place = secrets.at(-1)?._id;
-      if (secrets.length < SCAN_PAGE) return { count, items, ...(more && { next: last }) };
-    }
-  }
-
-  // ── Notifications ──────────────────────────────────────────────────────────────────────────────────────────────
-
-  async notifications(caller: Caller, query: z.infer<typeof notificationsQuery>): Promise<Page<NotificationAnswer>> {
-    const page = await listNotifications(this.options.views, { ...query, visible: caller.domains });
-    return { ...page, items: await this.notificationAnswers(page.items) };
-  }
-
-  async notification(caller: Caller, id: string): Promise<NotificationAnswer> {
-    const document = await getNotification(this.options.views, id);
-    const visible = document && (caller.domains.length === 0 || caller.domains.includes(document.domainId));
-    if (!visible) throw new RekeyError('not_found', 'There is no such notice.');
-    const [answer] = await this.notificationAnswers([document]);
-    return answer as NotificationAnswer;
-  }
-
-  /** Notices with the names by which people know what they are about. */
-  private async notificationAnswers(notices: readonly NotificationDocument[]): Promise<NotificationAnswer[]> {
-    const ids = notices.map(({ applicationId, secretId }) => secretDocumentId(applicationId, secretId));
-    const [secrets, applications] = await Promise.all([
-      this.options.views.secrets.read<SecretDocument>(ids),
-      this.applicationsOf(notices),
-    ]);
-    return notices.map((notice, index) =>
-      notificationAnswerOf(notice, secrets[index], applications.get(notice.applicationId)),
-    );
-  }
-}
-
-export interface Affected {
-  readonly count: number;
-  readonly items: readonly {
-    readonly applicationId: string;
-    readonly secretId: string;
-    readonly description: string;
-    readonly expiresAt: Instant | null;
-    readonly wouldExpireAt: Instant | null;
-    readonly wouldSource: string;
-  }[];
-  readonly next?: string;
 }
 
 const secretAnswerOf = (
@@ -327,36 +220,6 @@ const secretAnswerOf = (
   }),
 });
 
-const notificationAnswerOf = (
-  document: NotificationDocument,
-  secret: SecretDocument | null | undefined,
-  application: ApplicationDocument | undefined,
-): NotificationAnswer => {
-  const { _id, domainId, applicationId, secretId, version, threshold, channel, state } = document;
-  const { sentAt, failedAt, cause, recipients, acknowledgedAt, acknowledgedBy } = document;
-  return {
-    id: _id,
-    domainId,
-    applicationId,
-    secretId,
-    version,
-    threshold,
-    channel,
-    state,
-    ...present({
-      clientId: application?.clientId,
-      applicationName: application?.name,
-      description: secret?.description,
-      sentAt,
-      failedAt,
-      cause,
-      recipients,
-      acknowledgedAt,
-      acknowledgedBy,
-    }),
-  };
-};
-
-/** An object without the keys whose value is undefined. */
-const present = <T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
+/** Returns the object without the keys whose value is undefined. */
+export const present = <T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
   Object.fromEntries(Object.entries(value).filter(([, held]) => held !== undefined)) as never;

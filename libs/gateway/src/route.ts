@@ -2,15 +2,8 @@ import type { Action, Caller, ErrorCode, ViewName } from '@rekey/contracts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 
-/** Path, query and body schemas of a route; unknown fields are refused everywhere. */
-export interface RouteInput<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {
-  readonly params?: P;
-  readonly query?: Q;
-  readonly body?: B;
-}
-
-/** What a handler gets: input that passed its schemas, and who asks. */
-export interface RouteContext<P, Q, B> {
+/** What a handler gets: input that passed its schemas, and the caller. */
+export interface RouteContext<P = unknown, Q = unknown, B = unknown> {
   readonly params: P;
   readonly query: Q;
   readonly body: B;
@@ -19,68 +12,95 @@ export interface RouteContext<P, Q, B> {
   readonly reply: FastifyReply;
 }
 
-/** A handler's answer; `undefined` where it wrote to the connection itself (streams). */
+/** The answer of a handler. */
 export interface Answer {
   readonly status: number;
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Headers that answers may have, beside those of every answer. */
+/** Response headers to document, besides those that every response has. */
 export type AnswerHeader =
   'etag' | 'link' | 'location' | 'rekey-command-id' | 'rekey-position' | 'rekey-replayed' | `x-rekey-${string}`;
 
-/** What an answer means and looks like, for the documents and the tests. */
+/** Documents one response of a route. */
 export interface AnswerDescription {
   readonly description: string;
-  /** Of JSON. Without it and without `type` the answer has no body. */
+  /** Schema of a JSON body. Without it and without `type` the response has no body. */
   readonly body?: z.ZodType;
-  /** Media type of a body that is no JSON, or has no schema. */
+  /** Media type of a body that is not JSON. */
   readonly type?: string;
   readonly example?: unknown;
-  /** Other forms of the body that `Accept` can ask for: an example by media type. */
+  /** Other representations that `Accept` can select: an example by media type. */
   readonly others?: Readonly<Record<string, string>>;
   readonly headers?: readonly AnswerHeader[];
 }
 
 /**
- * One line of the only list of routes. From it come the server, the OpenAPI document, and the tests that walk every
- * route with every role and with malformed input.
+ * Everything about a route except its handler. The server, the OpenAPI document, the `/docs` page, and the tests that
+ * call every route with every role and with malformed input all read this.
  */
-export interface Route {
+export interface RouteDescription {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  /** Fastify's form: `/api/v1/domains/:domainId`. */
+  /** In Fastify's syntax: `/api/v1/domains/:domainId`. */
   readonly url: string;
   readonly summary: string;
   readonly tag: string;
-  /** What the caller must be permitted to do; `public`: nobody needs a token; `proxy`: see forward-auth. */
+  /** The permission that the caller needs. `public` needs no token; `proxy` authenticates as forward-auth describes. */
   readonly action: Action | 'public' | 'proxy';
+  /** Schemas of the input. Unknown fields are rejected everywhere. */
   readonly params?: z.ZodType;
   readonly query?: z.ZodType;
   readonly body?: z.ZodType;
-  /** True where an absent body counts as `{}`. */
+  /** True if a missing body counts as `{}`. */
   readonly bodyOptional?: boolean;
-  /** Whether the route takes `Idempotency-Key`, and `If-Match`. */
+  /** Set if the route sends a command and so accepts `Idempotency-Key`; `ifMatch`: whether it accepts `If-Match`, too. */
   readonly writes?: { readonly ifMatch: boolean };
-  /** The views that its answer speaks of: a read that sends `Rekey-At-Least` waits for these. */
+  /** The views that the answer is read from: a request with `Rekey-At-Least` waits for these. */
   readonly views?: readonly ViewName[];
-  /** Its answers by status, but for refusals. */
+  /** Successful responses by status. */
   readonly answers: Readonly<Record<number, AnswerDescription>>;
-  /** The codes that it can refuse with, beside those that every route has. */
+  /** Error codes that the route can answer, besides those that every route has. */
   readonly errors?: readonly ErrorCode[];
-  /** A body to send. */
+  /** An example request body. */
   readonly example?: unknown;
+}
+
+/** A route that can be served. */
+export interface Route extends RouteDescription {
+  /** Resolves to undefined if the handler wrote to the connection itself (event streams). */
   readonly handle: (context: RouteContext<never, never, never>) => Promise<Answer | undefined>;
 }
 
-/** Gives a route's handler the types of its schemas. */
+/** A route as declared: its handler also gets the services that it works with. */
+export interface RouteDeclaration<Services> extends RouteDescription {
+  readonly handle: (context: RouteContext<never, never, never>, services: Services) => Promise<Answer | undefined>;
+}
+
+/** Declares a route. Types the handler's `params`, `query` and `body` by the schemas. */
 export const route = <
   P extends z.ZodType = z.ZodUndefined,
   Q extends z.ZodType = z.ZodUndefined,
   B extends z.ZodType = z.ZodUndefined,
+  Services = unknown,
 >(
-  definition: Omit<Route, 'handle' | 'params' | 'query' | 'body'> &
-    RouteInput<P, Q, B> & {
-      readonly handle: (context: RouteContext<z.infer<P>, z.infer<Q>, z.infer<B>>) => Promise<Answer | undefined>;
-    },
-): Route => definition;
+  declaration: Omit<RouteDescription, 'params' | 'query' | 'body'> & {
+    readonly params?: P;
+    readonly query?: Q;
+    readonly body?: B;
+    readonly handle: (
+      context: RouteContext<z.infer<P>, z.infer<Q>, z.infer<B>>,
+      services: Services,
+    ) => Promise<Answer | undefined>;
+  },
+): RouteDeclaration<Services> => declaration;
+
+/** Returns the declared routes with their services bound, ready to be served. */
+export const bindRoutes = <Services>(
+  declarations: readonly RouteDeclaration<Services>[],
+  services: Services,
+): Route[] =>
+  declarations.map((declaration) => ({
+    ...declaration,
+    handle: (context) => declaration.handle(context, services),
+  }));

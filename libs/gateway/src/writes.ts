@@ -2,7 +2,6 @@ import {
   COMMANDS,
   RekeyError,
   makesValue,
-  type Caller,
   type CommandEnvelope,
   type CommandReply,
   type CommandType,
@@ -14,8 +13,8 @@ import type { FastifyRequest } from 'fastify';
 import type { JWK } from 'jose';
 import { randomUUID } from 'node:crypto';
 import { v5 as uuidV5 } from 'uuid';
-import type { Tagged } from './reads';
-import type { Answer } from './route';
+import type { Versioned } from './reads';
+import type { Answer, RouteContext } from './route';
 
 const IDEMPOTENCY_NAMESPACE = 'b1b0c6f2-6d5f-4c55-8a3e-0d5a7e0f4c11';
 const NOT_FOUND = ['not_found', 'domain_not_found', 'application_not_found', 'secret_not_found'];
@@ -24,37 +23,39 @@ const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 export interface WritesOptions {
   readonly bus: CommandBus;
   readonly views: Readonly<Record<ViewName, Pick<ActiveView, 'waitFor'>>>;
-  /** The gateways' key pair that values are sealed to. */
+  /** The gateways' key pair. New secret values are sealed to its public key. */
   readonly recipient: { readonly publicKey: JWK; readonly privateKey: JWK };
   readonly commandTimeoutMs: number;
   readonly waitTimeoutMs: number;
 }
 
-/** A command that was accepted. */
-export interface Sent {
+/** An accepted command. */
+export interface Accepted {
   readonly reply: CommandReply;
-  /** Whether all views that the answer speaks of are past the command. */
+  /** Whether the command is in effect and visible in every view that its answer is read from. */
   readonly visible: boolean;
-  /** The value in clear, once; null in a replay after its time; undefined where the command makes none. */
+  /** The new secret value in plaintext; null in a replay after its retention; undefined if the command makes no value. */
   readonly value: string | null | undefined;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** What a command is made of, without what the request's headers say. */
-export type Draft<Type extends CommandType> = {
+/** A command without the parts that come from the request's headers. */
+export interface CommandDraft<Type extends CommandType> {
   readonly type: Type;
   readonly data: Extract<CommandEnvelope, { type: Type }>['data'];
-};
+}
 
-/** Sends the commands of HTTP callers: ids, conditions, waiting, receipts. */
+type Sender = Pick<RouteContext, 'request' | 'caller'>;
+
+/** Sends the commands of HTTP requests and answers them. */
 export class Writes {
   constructor(private readonly options: WritesOptions) {}
 
   /**
-   * The command id of a write: uuid v5 of the caller's name and the idempotency key, else a random one. Ids that the
-   * command makes derive from it, so that a retry makes the same.
+   * Returns the command id of a request: UUIDv5 of the caller's name and `Idempotency-Key`, or a random one without the
+   * header. Throws `invalid_request` if the header is malformed.
    */
-  commandId(request: FastifyRequest, caller: Caller): string {
+  commandId({ request, caller }: Sender): string {
     const key = request.headers['idempotency-key'];
     if (key === undefined) return randomUUID();
     if (typeof key !== 'string' || !IDEMPOTENCY_KEY.test(key))
@@ -64,22 +65,17 @@ export class Writes {
     return uuidV5(JSON.stringify([caller.type, caller.name, key]), IDEMPOTENCY_NAMESPACE);
   }
 
-  /** The id of a thing that a command makes. */
-  derivedId(commandId: string, what: string): string {
-    return uuidV5(what, commandId);
-  }
-
   /**
-   * Sends a command and waits, bounded, until its answer can be read back. Throws the command's refusal, `timeout` or
-   * `unavailable`; the id that makes a retry safe stands in the error.
+   * Sends a command and waits, bounded by `waitTimeoutMs`, until its views are past it. Throws the command's rejection,
+   * `timeout` or `unavailable`; the last two name the command id, with which a retry is safe.
    */
   async send<Type extends CommandType>(
-    request: FastifyRequest,
-    caller: Caller,
-    id: string,
-    draft: Draft<Type>,
-  ): Promise<Sent> {
-    const { bus, recipient } = this.options;
+    sender: Sender,
+    draft: CommandDraft<Type>,
+    id = this.commandId(sender),
+  ): Promise<Accepted> {
+    const { request, caller } = sender;
+    const { bus, recipient, views, commandTimeoutMs, waitTimeoutMs } = this.options;
     const command = {
       id,
       ...draft,
@@ -87,7 +83,7 @@ export class Writes {
       ...ifMatch(request),
     } as unknown as CommandEnvelope;
     const reply = await bus
-      .send({ command, caller, correlationId: request.id }, this.options.commandTimeoutMs)
+      .send({ command, caller, correlationId: request.id }, commandTimeoutMs)
       .catch((error: unknown) => {
         if (error instanceof RekeyError && (error.code === 'timeout' || error.code === 'unavailable'))
           throw new RekeyError(error.code, error.message, { ...error.details, commandId: id }, { cause: error });
@@ -96,91 +92,80 @@ export class Writes {
     if (reply.status === 'rejected')
       throw new RekeyError(reply.error?.code ?? 'internal', reply.error?.message ?? '', reply.error?.details);
     const sealed = reply.result?.sealedSecret;
-    // Sealed to a key that was changed since: as lost as after its time.
+    // A value sealed to a key that was replaced since is lost, like one whose retention is over.
     const value = typeof sealed === 'string' ? await open(sealed, recipient.privateKey).catch(() => null) : sealed;
-    const waits = COMMANDS[draft.type].views.map((view) =>
-      this.options.views[view].waitFor(reply.position, this.options.waitTimeoutMs),
-    );
+    const waits = COMMANDS[draft.type].views.map((view) => views[view].waitFor(reply.position, waitTimeoutMs));
     const visible = !(await Promise.all(waits)).includes(false) && reply.result?.effective !== false;
-    return { reply, visible, value, headers: this.headersOf(command, reply) };
-  }
-
-  private headersOf(command: CommandEnvelope, reply: CommandReply): Record<string, string> {
-    return {
-      'rekey-command-id': command.id,
+    const headers = {
+      'rekey-command-id': id,
       'rekey-position': reply.position,
       ...(reply.replayed && { 'rekey-replayed': 'true' }),
     };
+    return { reply, visible, value, headers };
   }
 }
 
-/** What an answer shows of a resource. */
-interface Shown {
-  readonly body: unknown;
-  readonly headers?: Readonly<Record<string, string>>;
-}
+/** Returns the id of something that a command creates. Derived from the command id, so that a retry creates the same. */
+export const derivedId = (commandId: string, name: string): string => uuidV5(name, commandId);
+
+type ReadResource = () => Promise<Omit<Answer, 'status'>> | Omit<Answer, 'status'>;
 
 /**
- * The answer to an accepted command. Where its views do not know of it yet, or what it made cannot be read back, it is a
- * 202 with `known`: never a false success, nor an error after something was done, nor a value that is lost.
+ * Answers an accepted command with what `read` returns. If its views are behind, or the resource cannot be read, answers
+ * 202 with `pending` instead: an error after the command was executed would be wrong, and would lose a new value.
  */
-export const answered = async (
-  sent: Sent,
+export const answerWhenVisible = async (
+  sent: Accepted,
   status: number,
-  known: Readonly<Record<string, unknown>>,
-  show: () => Promise<Shown> | Shown,
+  read: ReadResource,
+  pending: Readonly<Record<string, unknown>> = {},
 ): Promise<Answer> => {
-  const shown = sent.visible ? await Promise.resolve().then(show).catch(unlessUnreadable) : undefined;
-  if (shown) return { status, headers: { ...sent.headers, ...shown.headers }, body: shown.body };
-  const { id: commandId, position } = sent.reply;
-  const { effective } = sent.reply.result ?? {};
+  const answer = sent.visible ? await Promise.resolve().then(read).catch(ignoreUnreadable) : undefined;
+  if (answer) return { status, headers: { ...sent.headers, ...answer.headers }, body: answer.body };
+  const { id: commandId, position, result, replayed } = sent.reply;
   return {
     status: 202,
     headers: { ...sent.headers, location: `/api/v1/commands/${commandId}` },
     body: {
       commandId,
       position,
-      ...known,
-      ...(effective === false && { effective }),
-      ...(sent.reply.replayed && { replayed: true }),
+      ...pending,
+      ...(result?.effective === false && { effective: false }),
+      ...(replayed && { replayed: true }),
     },
   };
 };
 
-/** The resource of an answer with its ETag, and where it lies where it was made. */
-export const tagged = ({ resource, revision }: Tagged<object>, more: object = {}, location?: string): Shown => ({
+/** Answers a command whose effect on checks is all there is to tell: with its position, and since when it is in effect. */
+export const answerWithReceipt = (sent: Accepted): Promise<Answer> => {
+  const { position, result, replayed } = sent.reply;
+  const effectiveAt = result?.effectiveAt;
+  const body = { position, ...(effectiveAt !== undefined && { effectiveAt }), ...(replayed && { replayed: true }) };
+  return answerWhenVisible(sent, 200, () => ({ body }));
+};
+
+/** Returns a resource as an answer with its ETag, and its location if it was created. */
+export const withETag = (
+  { resource, revision }: Versioned<object>,
+  more: object = {},
+  location?: string,
+): Omit<Answer, 'status'> => ({
   body: { ...resource, ...more },
-  headers: { etag: etag(revision), ...(location !== undefined && { location }) },
+  headers: { etag: `"${revision}"`, ...(location !== undefined && { location }) },
 });
 
-/** A view is away, or others have taken the resource away since. */
-const unlessUnreadable = (error: unknown): undefined => {
+/** Swallows a view that is unavailable, and a resource that somebody else has deleted since. */
+const ignoreUnreadable = (error: unknown): undefined => {
   const unreadable = error instanceof RekeyError && ['unavailable', ...NOT_FOUND].includes(error.code);
   if (!unreadable && !(error instanceof EngineUnavailable)) throw error;
 };
 
-/** The receipt of a command after which something stops, or works again. */
-const receipt = (sent: Sent): Record<string, unknown> => {
-  const { effectiveAt } = sent.reply.result ?? {};
-  return {
-    position: sent.reply.position,
-    ...(effectiveAt !== undefined && { effectiveAt }),
-    ...(sent.reply.replayed && { replayed: true }),
-  };
-};
-
-/** The answer to a command that changes what a secret is good for. */
-export const receiptOf = (sent: Sent): Promise<Answer> => answered(sent, 200, {}, () => ({ body: receipt(sent) }));
-
-/** `If-Match` (RFC 9110 §13.1.1): one strong tag that we gave, or `*`. */
-const ifMatch = (request: FastifyRequest): { expectedRevision?: number } => {
-  const header = request.headers['if-match'];
+/** Parses `If-Match` (RFC 9110 §13.1.1): one strong ETag, or `*`. Throws `invalid_request` for anything else. */
+const ifMatch = ({ headers }: FastifyRequest): { expectedRevision?: number } => {
+  const header = headers['if-match'];
   if (header === undefined || header === '*') return {};
   const revision = /^"(\d{1,15})"$/.exec(header)?.[1];
   if (revision === undefined)
-    throw new RekeyError('invalid_request', 'Send one ETag that an answer gave you, or *.', { field: 'If-Match' });
+    throw new RekeyError('invalid_request', 'Send one ETag from an earlier response, or *.', { field: 'If-Match' });
   return { expectedRevision: Number(revision) };
 };
-
-/** The ETag of a resource. */
-export const etag = (revision: number): string => `"${revision}"`;

@@ -4,13 +4,8 @@ import type { EventStore, Position, StoredEvent } from '@rekey/ports';
 import type { FastifyRequest } from 'fastify';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
-import { route, type Route } from '../route';
-
-export interface EventRoutesOptions {
-  readonly store: Pick<EventStore, 'subscribe' | 'head' | 'readFeed'>;
-  /** Ends all streams when the gateway closes. */
-  readonly signal: AbortSignal;
-}
+import { route } from '../route';
+import type { Services } from '../services';
 
 const BATCH = 200;
 const HEARTBEAT_MS = 15_000;
@@ -26,52 +21,53 @@ const EXAMPLE = {
   occurredAt: '2026-12-01T09:00:00.000Z',
 };
 
-/** Live changes (server-sent events, WHATWG HTML §9.2): names what changed; what it is now is for a read to say. */
-export const eventRoutes = ({ store, signal }: EventRoutesOptions): Route[] => [
-  route({
-    method: 'GET',
-    url: '/api/v1/events',
-    summary: 'Live changes as server-sent events; goes on after Last-Event-ID',
-    tag: 'Events',
-    action: 'event.read',
-    answers: {
-      200: {
-        description: 'A stream of changes: type, stream, ids and instant.',
-        type: 'text/event-stream',
-        example: `id: ${EXAMPLE.position}\nevent: change\ndata: ${JSON.stringify(EXAMPLE)}\n\n`,
-      },
+/** Server-sent events (WHATWG HTML §9.2). An event names what changed; the new state is for a read to tell. */
+export const streamEvents = route({
+  method: 'GET',
+  url: '/api/v1/events',
+  summary: 'Stream changes as server-sent events; `Last-Event-ID` resumes a stream',
+  tag: 'Events',
+  action: 'event.read',
+  answers: {
+    200: {
+      description: 'A stream of changes: event type, stream, ids and instant.',
+      type: 'text/event-stream',
+      example: `id: ${EXAMPLE.position}\nevent: change\ndata: ${JSON.stringify(EXAMPLE)}\n\n`,
     },
-    handle: async ({ request, reply, caller }) => {
-      const after = await startOf(request, store);
-      if (request.method === 'HEAD') return { status: 200, headers: STREAM };
-      if (signal.aborted) throw new RekeyError('unavailable', 'The server is stopping; try again.');
-      const out = reply.raw;
-      const ending = new AbortController();
-      const end = (): void => ending.abort();
-      out.once('close', end);
-      out.on('error', end);
-      signal.addEventListener('abort', end, { once: true });
-      if (out.destroyed) end();
-      reply.hijack();
-      out.writeHead(200, STREAM);
-      out.write('retry: 2000\n\n');
-      // What a reader has not taken yet shows that the stream lives, and must not pile up.
-      const heartbeat = setInterval(() => out.writableNeedDrain || out.write(': still here\n\n'), HEARTBEAT_MS);
-      try {
-        const visible = (event: StoredEvent): boolean => seesDomain(caller, String(event.data['domainId']));
-        await copy(store, after, visible, out, ending.signal);
-      } finally {
-        clearInterval(heartbeat);
-        signal.removeEventListener('abort', end);
-        out.end();
-      }
-      return undefined;
-    },
-  }),
-];
+  },
+  handle: async ({ request, reply, caller }, { store, signal }: Services) => {
+    const after = await startOf(request, store);
+    if (request.method === 'HEAD') return { status: 200, headers: STREAM };
+    if (signal.aborted) throw new RekeyError('unavailable', 'The server is shutting down; try again.');
+    const out = reply.raw;
+    const ending = new AbortController();
+    const end = (): void => ending.abort();
+    out.once('close', end);
+    out.on('error', end);
+    signal.addEventListener('abort', end, { once: true });
+    if (out.destroyed) end();
+    reply.hijack();
+    out.writeHead(200, STREAM);
+    out.write('retry: 2000\n\n');
+    // A slow reader still has data to read, which shows that the stream is alive; heartbeats must not pile up behind it.
+    const heartbeat = setInterval(() => out.writableNeedDrain || out.write(': heartbeat\n\n'), HEARTBEAT_MS);
+    try {
+      const visible = (event: StoredEvent): boolean => seesDomain(caller, String(event.data['domainId']));
+      await copy(store, after, visible, out, ending.signal);
+    } finally {
+      clearInterval(heartbeat);
+      signal.removeEventListener('abort', end);
+      out.end();
+    }
+    return undefined;
+  },
+});
 
-/** Behind the event that the reader saw last; a place that the store has not come to (again) counts as its end. */
-const startOf = async ({ headers }: FastifyRequest, store: EventRoutesOptions['store']): Promise<Position> => {
+/** Returns the position after which to start: `Last-Event-ID`, or the head if that is missing or beyond the head. */
+const startOf = async (
+  { headers }: FastifyRequest,
+  store: Pick<EventStore, 'head' | 'readFeed'>,
+): Promise<Position> => {
   const head = await store.head();
   const last = headers['last-event-id'];
   if (last === undefined || last === '') return head;
@@ -79,7 +75,7 @@ const startOf = async ({ headers }: FastifyRequest, store: EventRoutesOptions['s
     await store.readFeed({ after: String(last), limit: 1 });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new RekeyError('invalid_request', 'Send the id of an event of this stream.', { field: 'Last-Event-ID' });
+    throw new RekeyError('invalid_request', 'Send the `id` of an event from this stream.', { field: 'Last-Event-ID' });
   }
   return String(last) < head ? String(last) : head;
 };
@@ -93,7 +89,7 @@ const copy = async (
 ): Promise<void> => {
   for await (const { events } of store.subscribe({ after, batchSize: BATCH, signal })) {
     const text = events.filter(visible).map(asMessage).join('');
-    // A reader that does not keep up holds its own stream back, and nobody else's.
+    // Waiting here slows down this stream only: a slow reader must not fill the memory.
     if (text !== '' && !out.write(text)) await once(out, 'drain', { signal }).catch(() => undefined);
   }
 };

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { csvOf } from './csv';
 import { SECRET } from './examples';
+import { csvOf, prefers } from './formats';
 
 const secret = (changes: object) => ({ ...SECRET, ...changes }) as Parameters<typeof csvOf>[0][number];
 
@@ -50,5 +50,29 @@ describe('the inventory as CSV', () => {
 
   it.each(['=1+1', '+1', '-1', '@SUM(A1)', '\tx', '\rx'])('gives a spreadsheet no formula: %j', (description) => {
     expect(rowOf(csvOf([secret({ description })]))['description']).toBe(`'${description}`);
+  });
+});
+
+const CSV = 'text/csv';
+
+describe('prefers', () => {
+  it.each([
+    [undefined, false],
+    ['', false],
+    ['*/*', false],
+    ['application/json', false],
+    ['text/csv', true],
+    ['TEXT/CSV; charset=utf-8', true],
+    ['text/*', true],
+    ['text/csv, application/json', false],
+    ['text/csv, application/json;q=0.5', true],
+    ['application/json, text/csv;q=0.9', false],
+    ['text/csv;q=0, */*', false],
+    ['text/csv;q=0.8, */*;q=0.1', true],
+    ['text/csv;q=nonsense', false],
+    ['text/csvx', false],
+    [';;,,', false],
+  ])('%p: %p', (accept, expected) => {
+    expect(prefers(accept, CSV)).toBe(expected);
   });
 });
