@@ -1,4 +1,4 @@
-import { Peer } from '@rekey/adapters/eventstoredb/testing';
+import { FakeServer } from '@rekey/adapters/eventstoredb/testing';
 import { describeOn, temporaryFolder } from '@rekey/testing';
 import { ServiceProcesses, createTopics, environmentOf, type EngineUrls } from './services.testing';
 import { StandaloneProcess } from './standalone.testing';
@@ -60,19 +60,19 @@ const startServices = async (urls: EngineUrls): Promise<SystemUnderTest> => {
   return start();
 };
 
-/** Standalone with its events in the scripted peer of the adapter's tests, which lives in this process. */
-const startOnPeer = async (): Promise<SystemUnderTest> => {
-  const peer = await Peer.start();
-  const started = await startStandalone({ eventstore: peer.url });
-  const withPeer = (system: SystemUnderTest): SystemUnderTest => ({
+/** Standalone with its events in the scripted server of the adapter's tests, which lives in this process. */
+const startOnFakeServer = async (): Promise<SystemUnderTest> => {
+  const server = await FakeServer.start();
+  const started = await startStandalone({ eventstore: server.url });
+  const withServer = (system: SystemUnderTest): SystemUnderTest => ({
     ...system,
-    restart: async () => withPeer(await system.restart()),
+    restart: async () => withServer(await system.restart()),
     remove: async () => {
       await system.remove();
-      await peer.stop();
+      await server.stop();
     },
   });
-  return withPeer(started);
+  return withServer(started);
 };
 
 /**
@@ -86,7 +86,7 @@ export const describeSystems = (name: string, tests: (start: StartSystem) => voi
       describeOn(['kafka', 'mongodb', 'redis'], (urls) => tests(() => startServices(urls))));
     describe('as four services that share one SQLite file', () =>
       describeOn(['kafka'], (urls) => tests(() => startServices(urls))));
-    describe('as standalone on a scripted EventStoreDB', () => tests(startOnPeer));
+    describe('as standalone on a scripted EventStoreDB', () => tests(startOnFakeServer));
     describe('as standalone on a real EventStoreDB', () =>
       describeOn(['eventstore'], (urls) => tests(() => startStandalone(urls))));
     describe('as four services on a real EventStoreDB', () =>

@@ -4,89 +4,100 @@ import {
   type Position as LogPosition,
   streamNameFilter,
 } from '@eventstore/db-client';
+import { type CallTimeout, readEach, subscribeUntilCaughtUp } from './client-calls';
 import type { Connection } from './connection';
-import { TimedOut, isWorthAnotherCall } from './failures';
+import { TimedOut, isRetryable } from './failures';
+import type { LogPlace, LogRange } from './log-range';
 import { textOf } from './positions';
-import { type Patience, followToEnd, readThrough } from './reading';
-import type { Place, Stretch } from './stretch';
 
-/** The server tells how far it has looked after so many times 32 events that are not for us. */
+/** The server sends a checkpoint after this many times 32 events that the filter excludes. */
 const CHECKPOINT_INTERVAL = 100;
 
-/** The last event of the log at some time; undefined where it had none. */
-export type End = AllStreamRecordedEvent | undefined;
+/** The last event of the log at some moment; undefined if the log was empty. */
+export type LastEvent = AllStreamRecordedEvent | undefined;
 
-/** The calls to the log that holds all streams of the server, ours and others. They throw what the client throws, and `TimedOut`. */
+interface PageOptions {
+  readonly direction: 'forwards' | 'backwards';
+  readonly fromPosition: LogPosition | 'start' | 'end';
+  readonly maxCount: number;
+}
+
+/**
+ * Calls to `$all`, the log of all streams on the server, Rekey's and others. They throw what the client throws, and
+ * `TimedOut`.
+ */
 export class AllStreams {
   constructor(
     private readonly connection: Connection,
-    private readonly patience: Patience,
+    private readonly timeout: CallTimeout,
     private readonly prefixes: string[],
   ) {}
 
-  /** At most so many events of the log from a place on: that of a read forwards is itself among them. */
-  page(
-    options: { direction: 'forwards' | 'backwards'; fromPosition: LogPosition | 'start' | 'end'; maxCount: number },
-    take: (event: AllStreamRecordedEvent) => boolean,
-  ): Promise<void> {
+  /** Passes up to `maxCount` events to `take`. A forward read includes the event at `fromPosition`. */
+  readPage(options: PageOptions, take: (event: AllStreamRecordedEvent) => boolean): Promise<void> {
     const read = this.connection.client.readAll({ ...options, requiresLeader: true });
-    return readThrough(read, ({ event }) => !event || take(event), this.patience);
+    return readEach(read, ({ event }) => !event || take(event), this.timeout);
   }
 
   /**
-   * Goes on behind a stretch with what the server picks out for the feed, up to the end that the log has now. By a
-   * subscription, the only call that the client sends a filter with: as for a read, every page on the way is asked of the
-   * leader, and the server says that it has caught up only when such a page has met the end. So what was acknowledged
-   * before is in it, and all up to the end that was found before the call. Dropped on the way, it goes on as long as each
-   * time brings something. Gives up by the signal.
+   * Continues a range with the events of the feed, filtered by the server, up to the current end of the log. Uses a
+   * subscription, the only call with which the client sends a filter. As for a read, every page comes from the leader,
+   * and the server reports that it has caught up only when such a page has reached the end. So the result includes every
+   * event acknowledged before the call, and everything up to `last`, the end read before it. A dropped subscription is
+   * resumed as long as each attempt makes progress. Throws when the signal is aborted.
    */
-  async pick(stretch: Stretch, end: End, take = stretch.take, signal?: AbortSignal): Promise<void> {
+  async readFiltered(range: LogRange, last: LastEvent, take = range.add, signal?: AbortSignal): Promise<void> {
     for (;;) {
-      const { place } = stretch;
+      const { end } = range;
       try {
-        await followToEnd((looked) => this.picking(place, looked), take, this.patience, signal);
+        await subscribeUntilCaughtUp(
+          (onCheckpoint) => this.subscribeFiltered(end, onCheckpoint),
+          take,
+          this.timeout,
+          signal,
+        );
         break;
       } catch (error) {
-        if (signal?.aborted || stretch.place === place) throw error;
+        if (signal?.aborted || range.end === end) throw error;
       }
     }
-    if (end && !stretch.isFull) stretch.goTo(end);
+    if (last && !range.isFull) range.extendTo(last);
   }
 
-  private picking({ position }: Place, looked: () => void): AllStreamSubscription {
+  private subscribeFiltered({ position }: LogPlace, onCheckpoint: () => void): AllStreamSubscription {
     const filter = streamNameFilter({
       prefixes: this.prefixes,
       checkpointInterval: CHECKPOINT_INTERVAL,
-      checkpointReached: looked,
+      checkpointReached: onCheckpoint,
     });
     return this.connection.client.subscribeToAll({ fromPosition: position, filter, requiresLeader: true });
   }
 
-  async end(): Promise<End> {
-    let end: End;
-    await this.page({ direction: 'backwards', fromPosition: 'end', maxCount: 1 }, (event) => {
-      end = event;
+  async lastEvent(): Promise<LastEvent> {
+    let last: LastEvent;
+    await this.readPage({ direction: 'backwards', fromPosition: 'end', maxCount: 1 }, (event) => {
+      last = event;
       return true;
     });
-    return end;
+    return last;
   }
 
-  /** Whether an event that was read of the log is still in its place. */
-  async holds(event: AllStreamRecordedEvent): Promise<boolean> {
+  /** Returns whether the log still has this event at its position. */
+  async contains(event: AllStreamRecordedEvent): Promise<boolean> {
     let found = false;
     try {
-      await this.page({ direction: 'forwards', fromPosition: event.position, maxCount: 1 }, (read) => {
-        found = isSame(read, event);
+      await this.readPage({ direction: 'forwards', fromPosition: event.position, maxCount: 1 }, (read) => {
+        found = isSameEvent(read, event);
         return true;
       });
     } catch (error) {
-      // Of a place where nothing stands the server says that it is an error.
-      if (isWorthAnotherCall(error) || error instanceof TimedOut) throw error;
+      // The server answers with an error if there is no event at the position.
+      if (isRetryable(error) || error instanceof TimedOut) throw error;
     }
     return found;
   }
 }
 
-/** The very same event of the very same log: one that was put back from an older copy may have another at the place. */
-export const isSame = (left: AllStreamRecordedEvent, right: AllStreamRecordedEvent): boolean =>
+/** Compares ids as well as positions: a log restored from an older copy may hold another event at the same position. */
+export const isSameEvent = (left: AllStreamRecordedEvent, right: AllStreamRecordedEvent): boolean =>
   left.id === right.id && textOf(left.position) === textOf(right.position);

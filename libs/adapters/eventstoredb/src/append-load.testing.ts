@@ -5,7 +5,7 @@ import { EventStoreDbEventStore } from './eventstoredb-event-store';
 
 const [, , connectionString = '', streams = '', appends = ''] = process.argv;
 const clock = new SystemClock();
-const limits = { callTimeoutMs: 1_000, appendPatienceMs: 2_000 };
+const limits = { callTimeoutMs: 1_000, appendRetryMs: 2_000 };
 const stores = [0, 1].map(() => new EventStoreDbEventStore({ connectionString, clock, ...limits }));
 
 const event = (number: number) => {

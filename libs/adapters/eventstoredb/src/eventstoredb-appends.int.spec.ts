@@ -1,40 +1,37 @@
 import { EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
 import { status } from '@grpc/grpc-js';
 import { RekeyError } from '@rekey/contracts';
-import { EngineUnavailable, NO_STREAM, type NewEvent, SystemClock, WrongRevision } from '@rekey/ports';
+import { EngineUnavailable, NO_STREAM, type NewEvent, WrongRevision } from '@rekey/ports';
 import { exampleEvent, exampleEvents, exampleStream } from '@rekey/ports/conformance';
-import { EventStoreDbEventStore } from './eventstoredb-event-store';
+import { failureOf, until } from './conditions.testing';
+import type { EventStoreDbEventStore } from './eventstoredb-event-store';
 import { StreamRemoved } from './failures';
-import { type AppendFault, Peer } from './peer.testing';
-import { failureOf, until } from './waiting.testing';
+import { type AppendFault, FakeServer } from './fake-server.testing';
+import { OpenedStores } from './opened-stores.testing';
 
-const clock = new SystemClock();
 /** For calls that are to get no answer, and for appends that are to be given up. */
 const SHORT = { callTimeoutMs: 300 };
-const IMPATIENT = { callTimeoutMs: 200, appendPatienceMs: 600 };
+const IMPATIENT = { callTimeoutMs: 200, appendRetryMs: 600 };
 
-let peer: Peer;
+let server: FakeServer;
 let store: EventStoreDbEventStore;
-const opened: EventStoreDbEventStore[] = [];
+const stores = new OpenedStores();
 
-const open = (connectionString = peer.url, more = {}): EventStoreDbEventStore => {
-  const client = new EventStoreDbEventStore({ connectionString, clock, ...more });
-  opened.push(client);
-  return client;
-};
+const open = (connectionString = server.url, options = {}): EventStoreDbEventStore =>
+  stores.open(connectionString, options);
 
 beforeEach(async () => {
-  peer = await Peer.start();
+  server = await FakeServer.start();
   store = open();
 });
 afterEach(async () => {
-  await Promise.all(opened.splice(0).map((each) => each.close()));
-  await peer.stop();
+  await stores.closeAll();
+  await server.stop();
 });
 
 const ids = (events: readonly NewEvent[]): string[] => events.map(({ eventId }) => eventId);
 const stored = (stream: string): string[] => {
-  const events = peer.log.read(stream);
+  const events = server.log.read(stream);
   return events === undefined || events === 'deleted' ? [] : events.map(({ id }) => id);
 };
 
@@ -43,26 +40,26 @@ const stored = (stream: string): string[] => {
 describe('1. appends that share nothing with those of other clients of the process', () => {
   it('are made by calls of their own, which the client does only when it is given credentials', async () => {
     await store.append(exampleStream(), NO_STREAM, exampleEvents(2));
-    expect(peer.calls).toMatchObject({ append: 1, batchAppend: 0 });
-    const plain = EventStoreDBClient.connectionString(peer.url);
+    expect(server.calls).toMatchObject({ append: 1, batchAppend: 0 });
+    const plain = EventStoreDBClient.connectionString(server.url);
     const shared = plain.appendToStream(exampleStream(), jsonEvent({ type: 'SecretAdded', data: {} }));
-    await until(() => peer.calls.batchAppend === 1);
+    await until(() => server.calls.batchAppend === 1);
     await plain.dispose();
     await expect(shared).rejects.toThrow();
   });
 
   it('go on while another client is closed, and while another one loses its server', async () => {
-    const other = await Peer.start();
+    const other = await FakeServer.start();
     const elsewhere = open(other.url, IMPATIENT);
     const third = open();
-    const appends = Array.from({ length: 30 }, (_, number) => (number % 2 ? store : open(peer.url))).map((each) =>
+    const appends = Array.from({ length: 30 }, (_, number) => (number % 2 ? store : open(server.url))).map((each) =>
       each.append(exampleStream(), NO_STREAM, exampleEvents(1)),
     );
     const lost = failureOf(elsewhere.append(exampleStream(), NO_STREAM, exampleEvents(1)));
     await Promise.all([third.close(), other.stop()]);
     expect((await Promise.all(appends)).every(({ revision }) => revision === 0)).toBe(true);
     await lost;
-    expect(peer.calls.batchAppend).toBe(0);
+    expect(server.calls.batchAppend).toBe(0);
   });
 });
 
@@ -70,24 +67,24 @@ describe('2. calls that end by our own time', () => {
   it('sends an append again that got no answer', async () => {
     const stream = exampleStream();
     const events = exampleEvents(2);
-    peer.faults.append.push({ kind: 'stall' });
-    expect((await open(peer.url, SHORT).append(stream, NO_STREAM, events)).revision).toBe(1);
-    expect(peer.appends).toEqual([ids(events), ids(events)]);
+    server.faults.append.push({ kind: 'stall' });
+    expect((await open(server.url, SHORT).append(stream, NO_STREAM, events)).revision).toBe(1);
+    expect(server.appends).toEqual([ids(events), ids(events)]);
     expect(stored(stream)).toEqual(ids(events));
   });
 
   it('gives an append up when a stopped server has not answered for so long, and finds it done later', async () => {
     const stream = exampleStream();
     const [first, second] = [exampleEvents(1), exampleEvents(1)];
-    const impatient = open(peer.url, IMPATIENT);
+    const impatient = open(server.url, IMPATIENT);
     await store.append(stream, NO_STREAM, first);
     await until(() => impatient.head().then(Boolean, () => false));
-    peer.gate.hold();
+    server.network.freeze();
     const begun = performance.now();
     expect(await failureOf(impatient.append(stream, 0, second))).toBeInstanceOf(EngineUnavailable);
     // The client itself would wait for its keepalive: 10 s, and 10 s more.
     expect(performance.now() - begun).toBeLessThan(5_000);
-    peer.gate.letGo();
+    server.network.unfreeze();
     expect((await store.append(stream, 0, second)).revision).toBe(1);
     expect(stored(stream)).toEqual([...ids(first), ...ids(second)]);
   });
@@ -117,42 +114,42 @@ describe('4. appends with a server that comes and goes', () => {
     const stream = exampleStream();
     const [first, second] = [exampleEvents(2), exampleEvents(3)];
     await store.append(stream, NO_STREAM, first);
-    peer.faults.append.push(fault);
-    const answer = await open(peer.url, fault.kind === 'stall' ? SHORT : {}).append(stream, 1, second);
+    server.faults.append.push(fault);
+    const answer = await open(server.url, fault.kind === 'stall' ? SHORT : {}).append(stream, 1, second);
     expect(stored(stream)).toEqual([...ids(first), ...ids(second)]);
     const last = (await store.readStream(stream)).at(-1);
     expect(answer).toEqual({ revision: 4, position: last?.position });
-    for (const sent of peer.appends.slice(1)) expect(sent).toEqual(ids(second));
+    for (const sent of server.appends.slice(1)) expect(sent).toEqual(ids(second));
   });
 
   it('settles it through several failures', async () => {
     const stream = exampleStream();
     const events = exampleEvents(1);
-    peer.faults.append.push(
+    server.faults.append.push(
       { kind: 'fail', code: status.UNAVAILABLE },
       { kind: 'cut', done: true },
       { kind: 'fail', code: status.INTERNAL },
       { kind: 'stall' },
     );
-    expect((await open(peer.url, SHORT).append(stream, NO_STREAM, events)).revision).toBe(0);
+    expect((await open(server.url, SHORT).append(stream, NO_STREAM, events)).revision).toBe(0);
     expect(stored(stream)).toEqual(ids(events));
-    expect(peer.appends).toHaveLength(5);
+    expect(server.appends).toHaveLength(5);
   });
 
   it('tells who won where the outcome was unknown and others were faster', async () => {
     const stream = exampleStream();
-    peer.faults.append.push({ kind: 'fail', code: status.UNAVAILABLE });
+    server.faults.append.push({ kind: 'fail', code: status.UNAVAILABLE });
     const late = store.append(stream, NO_STREAM, exampleEvents(1));
-    await until(() => peer.appends.length === 1);
-    peer.log.append(stream, 'no_stream', [
+    await until(() => server.appends.length === 1);
+    server.log.append(stream, 'no_stream', [
       { id: 'b', type: 'SecretAdded', json: true, data: Buffer.from('{}'), metadata: Buffer.from('{}') },
     ]);
     expect(await failureOf(late)).toMatchObject({ name: 'WrongRevision', expected: NO_STREAM, actual: 0 });
   });
 
   it('gives up after a while as unavailable, with the cause', async () => {
-    await peer.gate.shut();
-    const error = await failureOf(open(peer.url, IMPATIENT).append(exampleStream(), 3, exampleEvents(1)));
+    await server.network.shut();
+    const error = await failureOf(open(server.url, IMPATIENT).append(exampleStream(), 3, exampleEvents(1)));
     expect(error).toBeInstanceOf(EngineUnavailable);
     expect((error as Error).cause).toMatchObject({ code: status.UNAVAILABLE });
   });
@@ -160,39 +157,39 @@ describe('4. appends with a server that comes and goes', () => {
   it('goes on at once when the server is back', async () => {
     const stream = exampleStream();
     await store.append(stream, NO_STREAM, exampleEvents(1));
-    await peer.gate.shut();
+    await server.network.shut();
     const waiting = store.append(stream, 0, exampleEvents(1));
-    const given = open(peer.url, IMPATIENT).append(stream, 0, exampleEvents(1));
+    const given = open(server.url, IMPATIENT).append(stream, 0, exampleEvents(1));
     expect(await failureOf(given)).toBeInstanceOf(EngineUnavailable);
-    await peer.gate.open();
+    await server.network.open();
     expect((await waiting).revision).toBe(1);
     expect((await store.append(stream, 1, exampleEvents(1))).revision).toBe(2);
   });
 
   it('is refused where the user may not write, without trying on', async () => {
-    peer.faults.append.push({
+    server.faults.append.push({
       kind: 'fail',
       code: status.PERMISSION_DENIED,
       exception: { exception: 'access-denied' },
     });
     const error = await failureOf(store.append(exampleStream(), 0, exampleEvents(1)));
     expect(error).toBeInstanceOf(EngineUnavailable);
-    expect(peer.appends).toHaveLength(1);
+    expect(server.appends).toHaveLength(1);
   });
 
   it('turns to the leader of a cluster, and to the next one', async () => {
-    const second = await Peer.start({ log: peer.log });
-    [peer.members, second.members] = [
-      [peer, second],
-      [peer, second],
+    const second = await FakeServer.start({ log: server.log });
+    [server.members, second.members] = [
+      [server, second],
+      [server, second],
     ];
-    second.leader = peer;
-    const cluster = open(`esdb://127.0.0.1:${second.gate.port},127.0.0.1:${peer.gate.port}?tls=false`);
+    second.leader = server;
+    const cluster = open(`esdb://127.0.0.1:${second.network.port},127.0.0.1:${server.network.port}?tls=false`);
     const stream = exampleStream();
     await cluster.append(stream, NO_STREAM, exampleEvents(1));
-    [peer.leader, second.leader] = [second, undefined];
+    [server.leader, second.leader] = [second, undefined];
     expect((await cluster.append(stream, 0, exampleEvents(1))).revision).toBe(1);
-    expect([peer.appends.length, second.appends.length]).toEqual([1, 1]);
+    expect([server.appends.length, second.appends.length]).toEqual([1, 1]);
     expect(await cluster.readStream(stream)).toHaveLength(2);
     await second.stop();
   });
@@ -204,11 +201,11 @@ describe('5. a wrong revision', () => {
     [undefined, NO_STREAM],
   ])('is told with the actual one: %s', async (actual, told) => {
     const stream = exampleStream();
-    peer.faults.append.push({ kind: 'wrong', actual });
+    server.faults.append.push({ kind: 'wrong', actual });
     const error = await failureOf(store.append(stream, 2, exampleEvents(1)));
     expect(error).toBeInstanceOf(WrongRevision);
     expect(error).toMatchObject({ stream, expected: 2, actual: told });
-    expect(peer.appends).toHaveLength(1);
+    expect(server.appends).toHaveLength(1);
   });
 });
 
@@ -232,7 +229,7 @@ describe('6. the size of an append', () => {
       expect(error).toBeInstanceOf(RekeyError);
       expect(error).toMatchObject({ code: 'payload_too_large', details: { max: LIMIT } });
     }
-    expect(peer.calls).toMatchObject({ append: 0, read: 0 });
+    expect(server.calls).toMatchObject({ append: 0, read: 0 });
   });
 
   it('may be all that the server takes', async () => {
@@ -241,15 +238,15 @@ describe('6. the size of an append', () => {
 
   it('is refused where the server takes less than others do', async () => {
     const exception = { exception: 'maximum-append-size-exceeded', 'maximum-append-size': '1000' };
-    peer.faults.append.push({ kind: 'fail', code: status.INVALID_ARGUMENT, exception });
+    server.faults.append.push({ kind: 'fail', code: status.INVALID_ARGUMENT, exception });
     const error = await failureOf(store.append(exampleStream(), NO_STREAM, exampleEvents(9)));
     expect(error).toMatchObject({ code: 'payload_too_large', details: { max: 1000 } });
-    expect(peer.appends).toHaveLength(1);
+    expect(server.appends).toHaveLength(1);
   });
 
   it('is never nothing', async () => {
     await expect(store.append(exampleStream(), NO_STREAM, [])).rejects.toThrow(RangeError);
-    expect(peer.calls).toMatchObject({ append: 0, read: 0 });
+    expect(server.calls).toMatchObject({ append: 0, read: 0 });
   });
 });
 
@@ -257,17 +254,17 @@ describe('7. a stream that was deleted behind our back', () => {
   it('reads as none, and is not begun again at a revision that its hashes do not name', async () => {
     const stream = exampleStream();
     await store.append(stream, NO_STREAM, exampleEvents(3));
-    peer.log.softDelete(stream);
+    server.log.softDelete(stream);
     expect(await store.readStream(stream)).toEqual([]);
     const error = await failureOf(store.append(stream, NO_STREAM, exampleEvents(1)));
     expect(error).toBeInstanceOf(StreamRemoved);
-    expect(peer.appends).toHaveLength(1);
+    expect(server.appends).toHaveLength(1);
   });
 
   it('reads as none, and takes nothing, where it was tombstoned', async () => {
     const stream = exampleStream();
     await store.append(stream, NO_STREAM, exampleEvents(3));
-    peer.log.tombstone(stream);
+    server.log.tombstone(stream);
     expect(await store.readStream(stream)).toEqual([]);
     for (const expected of [NO_STREAM, 2])
       expect(await failureOf(store.append(stream, expected, exampleEvents(1)))).toBeInstanceOf(StreamRemoved);
@@ -276,12 +273,12 @@ describe('7. a stream that was deleted behind our back', () => {
   it('is told apart where it is deleted between the look and the append', async () => {
     const stream = exampleStream();
     await store.append(stream, NO_STREAM, exampleEvents(3));
-    peer.faults.append.push({ kind: 'fail', code: status.UNAVAILABLE });
+    server.faults.append.push({ kind: 'fail', code: status.UNAVAILABLE });
     const late = failureOf(store.append(stream, NO_STREAM, exampleEvents(1)));
-    await until(() => peer.appends.length === 2);
-    peer.log.softDelete(stream);
+    await until(() => server.appends.length === 2);
+    server.log.softDelete(stream);
     expect(await late).toBeInstanceOf(StreamRemoved);
-    expect(peer.appends).toHaveLength(3);
+    expect(server.appends).toHaveLength(3);
   });
 });
 
@@ -289,20 +286,20 @@ describe('closing', () => {
   it('waits for an append that is under way', async () => {
     const stream = exampleStream();
     await store.append(stream, NO_STREAM, exampleEvents(1));
-    peer.gate.hold();
+    server.network.freeze();
     const append = store.append(stream, 0, exampleEvents(1));
     const closed = store.close();
-    peer.gate.letGo();
+    server.network.unfreeze();
     expect((await append).revision).toBe(1);
     await closed;
     expect(await failureOf(store.append(stream, 1, exampleEvents(1)))).toBeInstanceOf(EngineUnavailable);
-    expect(peer.appends).toHaveLength(2);
+    expect(server.appends).toHaveLength(2);
     await store.close();
   });
 
   it('makes no further attempts for an append that waits for its server', async () => {
-    const patient = open(peer.url, { appendPatienceMs: 60_000 });
-    await peer.gate.shut();
+    const patient = open(server.url, { appendRetryMs: 60_000 });
+    await server.network.shut();
     const append = failureOf(patient.append(exampleStream(), 3, exampleEvents(1)));
     await patient.close();
     expect(await append).toBeInstanceOf(EngineUnavailable);

@@ -26,80 +26,80 @@ import {
 } from '@rekey/ports';
 import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
+import { type CallTimeout, withTimeout } from './client-calls';
 import { type Connection, connect } from './connection';
 import { APPEND_BYTES_MAX, ENGINE, StreamRemoved, refusalOf, tooLarge } from './failures';
-import { Following } from './following';
 import { Log } from './log';
 import { logPositionOf, textOf } from './positions';
-import { type Patience, answered } from './reading';
+import { PullSubscription } from './subscription';
 
 export interface EventStoreDbOptions {
-  /** `esdb://user:password@host:2113?tls=true`, as EventStoreDB's clients take it. */
+  /** EventStoreDB connection string: `esdb://user:password@host:2113?tls=true`. */
   readonly connectionString: string;
   /**
-   * Stands before the name of every stream, so that several systems can share a server. Without a hyphen, so that no
-   * streams of one can be taken for another's. Default: none.
+   * Prefix of every stream name, so that several systems can share a server. Must not contain a hyphen; otherwise the
+   * streams of one system could match the prefix of another. Default: none.
    */
   readonly streamPrefix?: string;
-  /** For our own timeouts and pauses, and for the date of the store's beginning. */
+  /** Used for timeouts and pauses, and for the date in `StoreCreated`. */
   readonly clock: Clock;
-  /** How long one call may take, or one step of a read. To be more than the 2 s that the server gives a write. */
+  /** Time limit of a call, or of the next event of a read. Must exceed the 2 s that the server allows a write. Default 5,000. */
   readonly callTimeoutMs?: number;
-  /** How long an append whose outcome is unknown is sent again, before it is given up as `EngineUnavailable`. */
-  readonly appendPatienceMs?: number;
+  /** How long an append with an unknown outcome is retried before it fails as `EngineUnavailable`. Default 10,000. */
+  readonly appendRetryMs?: number;
 }
 
 const CALL_TIMEOUT_MS = 5_000;
-const APPEND_PATIENCE_MS = 10_000;
-/** Pauses between attempts: the first, and the longest that doubling leads to. */
+const APPEND_RETRY_MS = 10_000;
+/** Pause before the first retry; doubled up to the maximum. */
 const PAUSE_FIRST_MS = 25;
 const PAUSE_MAX_MS = 1_000;
-/** Events that a subscription may hold ready before they are asked for: the server drops who lets 32 of them wait. */
-const FETCHED_AHEAD = 256;
-/** The server tells a subscriber how far it has looked after so many times 32 events that are not for it. */
+/** Events that a subscription buffers. The server drops a live subscriber that leaves 32 events waiting. */
+const BUFFER_MIN = 256;
+/** The server sends a checkpoint after this many times 32 events that the filter excludes. */
 const CHECKPOINT_INTERVAL = 1_000;
 
-/** Events in EventStoreDB, by one client and so one connection. Every call has a time limit of ours. */
+/** Events in EventStoreDB, over one client and therefore one connection. Every call has a time limit. */
 export class EventStoreDbEventStore extends EventStore {
   private readonly connection: Connection;
   private readonly log: Log;
   private readonly clock: Clock;
-  private readonly patience: Patience;
-  private readonly appendPatienceMs: number;
+  private readonly timeout: CallTimeout;
+  private readonly appendRetryMs: number;
   private readonly ending = new AbortController();
   private readonly inFlight = new Set<Promise<unknown>>();
   private closing: Promise<void> | undefined;
 
-  /** Connects with the first call. Throws `RekeyError` where the connection string cannot be used. */
+  /** Connects with the first call. Throws `invalid_request` if the connection string cannot be used. */
   constructor(options: EventStoreDbOptions) {
     super();
     this.clock = options.clock;
-    this.patience = { clock: options.clock, ms: options.callTimeoutMs ?? CALL_TIMEOUT_MS };
-    this.appendPatienceMs = options.appendPatienceMs ?? APPEND_PATIENCE_MS;
+    this.timeout = { clock: options.clock, ms: options.callTimeoutMs ?? CALL_TIMEOUT_MS };
+    this.appendRetryMs = options.appendRetryMs ?? APPEND_RETRY_MS;
     this.connection = connect(options.connectionString);
-    this.log = new Log(this.connection, this.patience, options.streamPrefix ?? '');
-    // As many as wait at a time.
+    this.log = new Log(this.connection, this.timeout, options.streamPrefix ?? '');
+    // Every waiting call adds a listener; without this, Node warns of a leak at eleven.
     setMaxListeners(0, this.ending.signal);
   }
 
   // ── Appending ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Also throws `payload_too_large` where the events are more than one append holds, and `StreamRemoved`. */
+  /** Also throws `payload_too_large` if the events exceed the size limit of an append, and `StreamRemoved`. */
   async append(stream: string, expectedRevision: number, events: readonly NewEvent[]): Promise<Appended> {
-    if (events.length === 0) throw new RangeError('Nothing to append.');
+    if (events.length === 0) throw new RangeError('An append needs at least one event.');
     const bytes = bytesOf(events);
     if (bytes > APPEND_BYTES_MAX) throw tooLarge(bytes, APPEND_BYTES_MAX);
-    return this.working(async () => {
+    return this.track(async () => {
       if (expectedRevision === NO_STREAM && (await this.log.isSoftDeleted(stream))) throw new StreamRemoved(stream);
-      return this.settle(stream, expectedRevision, events, bytes);
+      return this.appendUntilKnown(stream, expectedRevision, events, bytes);
     });
   }
 
   /**
-   * Sends the same events until it is known what became of them: whatever was done before, the server answers the same
-   * ids with the same expected revision as it did, or would have done, the first time.
+   * Sends the same events until the outcome is known. Appends are idempotent: for the same event ids and expected
+   * revision, the server gives the answer that it gave, or would have given, the first time.
    */
-  private async settle(
+  private async appendUntilKnown(
     stream: string,
     expected: number,
     events: readonly NewEvent[],
@@ -107,12 +107,12 @@ export class EventStoreDbEventStore extends EventStore {
   ): Promise<Appended> {
     const proposed = events.map(proposedEvent);
     const revision = expected + events.length;
-    const untilMs = this.clock.monotonicMs() + this.appendPatienceMs;
+    const untilMs = this.clock.monotonicMs() + this.appendRetryMs;
     for (let pauseMs = PAUSE_FIRST_MS; ; pauseMs = Math.min(2 * pauseMs, PAUSE_MAX_MS)) {
       let cause: unknown;
       try {
         const result = await this.send(stream, expected, proposed);
-        // Of events that were appended a moment ago by an earlier call the server may not know the place yet.
+        // For a repeated append, the server may not know the position of the events yet.
         const position = result.position ?? (await this.log.stream(stream, revision, 1))[0]?.position;
         if (position) return { revision, position: textOf(position) };
       } catch (error) {
@@ -133,10 +133,10 @@ export class EventStoreDbEventStore extends EventStore {
       const call = this.connection.client.appendToStream(this.log.nameOf(stream), events, {
         expectedRevision: expected === NO_STREAM ? 'no_stream' : BigInt(expected),
         requiresLeader: true,
-        deadline: this.patience.ms,
+        deadline: this.timeout.ms,
         credentials: this.connection.credentials,
       });
-      result = await answered(call, this.patience);
+      result = await withTimeout(call, this.timeout);
     } catch (error) {
       if (!(error instanceof WrongExpectedVersionError)) throw error;
       const { actualVersion } = error;
@@ -151,25 +151,25 @@ export class EventStoreDbEventStore extends EventStore {
   async readStream(stream: string, fromRevision = 0, limit = Number.MAX_SAFE_INTEGER): Promise<StoredEvent[]> {
     if (limit < 1) return [];
     const maxCount = Math.min(limit, Number.MAX_SAFE_INTEGER);
-    return (await this.working(() => this.log.stream(stream, fromRevision, maxCount))).map(this.storedEvent);
+    return (await this.track(() => this.log.stream(stream, fromRevision, maxCount))).map(this.storedEvent);
   }
 
   async readFeed({ after = START, limit }: HistoryQuery): Promise<StoredEvent[]> {
     if (limit < 1) return [];
-    return (await this.working(() => this.log.feed(after, limit))).map(this.storedEvent);
+    return (await this.track(() => this.log.feed(after, limit))).map(this.storedEvent);
   }
 
   async head(): Promise<Position> {
-    return this.working(() => this.log.head());
+    return this.track(() => this.log.head());
   }
 
-  /** Asked afresh each time, as somebody may put a backup back. */
+  /** Not cached, because an operator may restore a backup. */
   async identity(): Promise<string> {
     for (;;) {
-      const last = await this.working(() => this.log.last(SYSTEM_STREAM));
+      const last = await this.track(() => this.log.last(SYSTEM_STREAM));
       if (last) return last.id;
-      const place = { revision: 0, hash: '' };
-      const created = systemEvent('StoreCreated', { storeId: randomUUID() }, this.clock.now(), place);
+      const first = { revision: 0, hash: '' };
+      const created = systemEvent('StoreCreated', { storeId: randomUUID() }, this.clock.now(), first);
       try {
         await this.append(SYSTEM_STREAM, NO_STREAM, [created]);
       } catch (error) {
@@ -178,50 +178,52 @@ export class EventStoreDbEventStore extends EventStore {
     }
   }
 
-  // ── Following ──────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Subscribing ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** A batch that says `caughtUp` was taken when the server had said so and nothing more had arrived. */
+  /** A batch has `caughtUp` if the server had reported it and no further event had arrived. */
   async *subscribe({ after, batchSize, signal }: SubscriptionOptions): AsyncGenerator<EventBatch> {
     const ended = AbortSignal.any([signal, this.ending.signal]);
-    let place = after;
-    let announced = false;
+    let position = after;
+    let reportedCaughtUp = false;
     let pauseMs = 0;
     while (!ended.aborted) {
-      const following = this.follow(place, batchSize, ended);
+      const subscription = this.pullFrom(position, batchSize, ended);
       try {
         for (;;) {
-          const taken = await following.next(batchSize, !announced);
-          if (!taken) break;
-          const events = taken.events.filter(this.log.isOfFeed).map(this.storedEvent);
-          if (events.length > 0 || (taken.caughtUp && !announced)) yield { events, caughtUp: taken.caughtUp };
-          place = events.at(-1)?.position ?? place;
-          announced = taken.caughtUp;
+          const batch = await subscription.next(batchSize, !reportedCaughtUp);
+          if (!batch) break;
+          const { caughtUp } = batch;
+          const events = batch.events.filter(this.log.isOfFeed).map(this.storedEvent);
+          if (events.length > 0 || (caughtUp && !reportedCaughtUp)) yield { events, caughtUp };
+          position = events.at(-1)?.position ?? position;
+          reportedCaughtUp = caughtUp;
           pauseMs = 0;
         }
       } finally {
-        following.leave();
+        subscription.leave();
       }
-      // To be dropped for slowness is a part of life, and what was dropped can be had at once; a server may be longer.
+      // Dropped as too slow, a subscriber resubscribes at once; it pauses only after attempts that returned nothing.
       await this.clock.sleep(pauseMs, ended);
       pauseMs = Math.min(Math.max(2 * pauseMs, PAUSE_FIRST_MS), PAUSE_MAX_MS);
     }
   }
 
-  /** From a place that has been processed on; the server leaves out what is of other streams. */
-  private follow(after: Position, batchSize: number, ended: AbortSignal): Following {
+  /** Subscribes after a position; the server leaves out other streams. */
+  private pullFrom(after: Position, batchSize: number, ended: AbortSignal): PullSubscription {
     const subscription = this.connection.client.subscribeToAll(
       {
         fromPosition: logPositionOf(after),
         filter: streamNameFilter({ prefixes: this.log.feedPrefixes, checkpointInterval: CHECKPOINT_INTERVAL }),
         requiresLeader: true,
       },
-      { highWaterMark: Math.max(batchSize, FETCHED_AHEAD) },
+      { highWaterMark: Math.max(batchSize, BUFFER_MIN) },
     );
-    return new Following(subscription, ended, this.patience);
+    return new PullSubscription(subscription, ended, this.timeout);
   }
 
   private readonly storedEvent = (event: RecordedEvent): StoredEvent => {
-    if (!event.position) throw new EngineUnavailable(ENGINE, { cause: new Error('The server is older than 22.6.') });
+    if (!event.position)
+      throw new EngineUnavailable(ENGINE, { cause: new Error('The server is older than version 22.6; upgrade it.') });
     return {
       stream: this.log.streamOf(event.streamId),
       revision: Number(event.revision),
@@ -233,20 +235,21 @@ export class EventStoreDbEventStore extends EventStore {
     };
   };
 
-  // ── Ending ─────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Closing ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Lets what is under way come to its end, without further attempts, before the client is let go of. */
+  /** Waits for running calls, without further retries, and then disposes of the client. */
   close(): Promise<void> {
     this.closing ??= (async () => {
       this.ending.abort();
       await Promise.allSettled(this.inFlight);
-      await answered(this.connection.client.dispose(), this.patience).catch(() => undefined);
+      await withTimeout(this.connection.client.dispose(), this.timeout).catch(() => undefined);
     })();
     return this.closing;
   }
 
-  private async working<T>(work: () => Promise<T>): Promise<T> {
-    if (this.ending.signal.aborted) throw new EngineUnavailable(ENGINE);
+  private async track<T>(work: () => Promise<T>): Promise<T> {
+    if (this.ending.signal.aborted)
+      throw new EngineUnavailable(ENGINE, { cause: new Error('Rekey is shutting down.') });
     const running = work();
     this.inFlight.add(running);
     try {
@@ -257,7 +260,7 @@ export class EventStoreDbEventStore extends EventStore {
   }
 }
 
-/** What the server counts of an append. */
+/** Size of an append as the server counts it. */
 const bytesOf = (events: readonly NewEvent[]): number =>
   events.reduce(
     (sum, { type, data, metadata }) =>

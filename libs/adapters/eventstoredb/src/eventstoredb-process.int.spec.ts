@@ -4,40 +4,40 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { Peer } from './peer.testing';
+import { FakeServer } from './fake-server.testing';
 
 const STREAMS = 8;
 const APPENDS = 40;
 
 let folder: string;
-let peer: Peer;
+let server: FakeServer;
 
 beforeEach(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'rekey-eventstoredb-'));
-  peer = await Peer.start();
+  server = await FakeServer.start();
 });
 afterEach(async () => {
-  await peer.stop();
+  await server.stop();
   rmSync(folder, { recursive: true });
 });
 
 /** What a network and a server do to those who rely on them, one after the other. */
 const disturb = async (round: number): Promise<void> => {
-  if (round % 3 === 0) peer.gate.cut();
+  if (round % 3 === 0) server.network.cut();
   else if (round % 3 === 1) {
-    await peer.gate.shut();
-    await peer.gate.open();
+    await server.network.shut();
+    await server.network.open();
   } else {
-    peer.gate.hold();
+    server.network.freeze();
     await setTimeout(20);
-    peer.gate.letGo();
+    server.network.unfreeze();
   }
 };
 
 it('a process with two clients survives what befalls its server, appends each event once, and ends by itself', async () => {
   const child = spawn(
     process.execPath,
-    [bundled(path.join(__dirname, 'append-load.testing.ts'), folder), peer.url, String(STREAMS), String(APPENDS)],
+    [bundled(path.join(__dirname, 'append-load.testing.ts'), folder), server.url, String(STREAMS), String(APPENDS)],
     { stdio: 'pipe' },
   );
   const output: string[] = [];
@@ -57,10 +57,10 @@ it('a process with two clients survives what befalls its server, appends each ev
   });
   expect(rounds).toBeGreaterThan(5);
   for (let stream = 0; stream < STREAMS; stream++) {
-    const events = peer.log.read(`application-${stream}`);
+    const events = server.log.read(`application-${stream}`);
     const numbers =
       events === 'deleted' ? [] : events?.map(({ data }) => JSON.parse(Buffer.from(data).toString()).number);
     expect(numbers).toEqual(Array.from({ length: APPENDS }, (_, number) => number));
   }
-  expect(peer.calls.batchAppend).toBe(0);
+  expect(server.calls.batchAppend).toBe(0);
 });

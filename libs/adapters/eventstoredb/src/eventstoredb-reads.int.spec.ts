@@ -1,35 +1,32 @@
 import { status } from '@grpc/grpc-js';
 import { UnreadableEvent, decodeEvent } from '@rekey/contracts';
 import { CHAIN_START, type ChainedEvent, checkLink } from '@rekey/domain';
-import { EngineUnavailable, NO_STREAM, SYSTEM_STREAM, START, SystemClock } from '@rekey/ports';
+import { EngineUnavailable, NO_STREAM, SYSTEM_STREAM, START } from '@rekey/ports';
 import { exampleEvents, exampleStream } from '@rekey/ports/conformance';
 import { createHash, randomUUID } from 'node:crypto';
-import { EventStoreDbEventStore } from './eventstoredb-event-store';
+import { failureOf, until } from './conditions.testing';
+import type { EventStoreDbEventStore } from './eventstoredb-event-store';
 import { StreamRemoved } from './failures';
-import { systemRecord } from './peer-log.testing';
-import { Peer } from './peer.testing';
-import { failureOf, until } from './waiting.testing';
+import { systemRecord } from './fake-log.testing';
+import { FakeServer } from './fake-server.testing';
+import { OpenedStores } from './opened-stores.testing';
 
-const clock = new SystemClock();
 const SHORT = { callTimeoutMs: 300 };
 
-let peer: Peer;
+let server: FakeServer;
 let store: EventStoreDbEventStore;
-const opened: EventStoreDbEventStore[] = [];
+const stores = new OpenedStores();
 
-const open = (connectionString = peer.url, more = {}): EventStoreDbEventStore => {
-  const client = new EventStoreDbEventStore({ connectionString, clock, ...more });
-  opened.push(client);
-  return client;
-};
+const open = (connectionString = server.url, options = {}): EventStoreDbEventStore =>
+  stores.open(connectionString, options);
 
 beforeEach(async () => {
-  peer = await Peer.start();
+  server = await FakeServer.start();
   store = open();
 });
 afterEach(async () => {
-  await Promise.all(opened.splice(0).map((each) => each.close()));
-  await peer.stop();
+  await stores.closeAll();
+  await server.stop();
 });
 
 const everyRead = (of = store): (() => Promise<unknown>)[] => [
@@ -41,15 +38,15 @@ const everyRead = (of = store): (() => Promise<unknown>)[] => [
 
 describe('2. reads that end by our own time', () => {
   it('are given up where a stopped server does not answer, and work again when it goes on', async () => {
-    const hasty = open(peer.url, SHORT);
+    const hasty = open(server.url, SHORT);
     await until(() => hasty.identity().then(Boolean, () => false));
-    peer.gate.hold();
+    server.network.freeze();
     const begun = performance.now();
     const failures = await Promise.all(everyRead(hasty).map((read) => failureOf(read())));
     for (const error of failures) expect(error).toBeInstanceOf(EngineUnavailable);
     // The client itself would wait for its keepalive: 10 s, and 10 s more.
     expect(performance.now() - begun).toBeLessThan(5_000);
-    peer.gate.letGo();
+    server.network.unfreeze();
     for (const read of everyRead(hasty))
       await until(() =>
         read().then(
@@ -62,10 +59,10 @@ describe('2. reads that end by our own time', () => {
   it('are given up where nothing comes any more, not where much comes', async () => {
     const stream = exampleStream();
     for (let round = 0; round < 4; round++) await store.append(stream, round * 500 - 1, exampleEvents(500));
-    const hasty = open(peer.url, SHORT);
-    peer.faults.read.push({ kind: 'stall' });
+    const hasty = open(server.url, SHORT);
+    server.faults.read.push({ kind: 'stall' });
     expect(await failureOf(hasty.readStream(stream))).toBeInstanceOf(EngineUnavailable);
-    peer.faults.read.push({ kind: 'slow', everyMs: 100 });
+    server.faults.read.push({ kind: 'slow', everyMs: 100 });
     expect(await hasty.readStream(stream, 0, 8)).toHaveLength(8);
   });
 });
@@ -73,13 +70,13 @@ describe('2. reads that end by our own time', () => {
 describe('4. reads with a server that comes and goes', () => {
   it('say that it is away at once, and work again at once when it is back', async () => {
     await store.head();
-    await peer.gate.shut();
+    await server.network.shut();
     for (const read of everyRead()) {
       const error = await failureOf(read());
       expect(error).toBeInstanceOf(EngineUnavailable);
       expect((error as Error).cause).toMatchObject({ code: status.UNAVAILABLE });
     }
-    await peer.gate.open();
+    await server.network.open();
     for (const read of everyRead()) await read();
   });
 
@@ -87,20 +84,24 @@ describe('4. reads with a server that comes and goes', () => {
     await store.append(exampleStream(), NO_STREAM, exampleEvents(1));
     const head = await store.head();
     for (let round = 0; round < 10; round++) {
-      peer.gate.cut();
+      server.network.cut();
       expect(await store.head()).toBe(head);
     }
   });
 
   it.each([status.CANCELLED, status.UNAVAILABLE])('are made again once: code %s', async (code) => {
-    peer.faults.read.push({ kind: 'fail', code });
+    server.faults.read.push({ kind: 'fail', code });
     expect(await store.readFeed({ limit: 1 })).toEqual([]);
-    peer.faults.read.push({ kind: 'fail', code }, { kind: 'fail', code });
+    server.faults.read.push({ kind: 'fail', code }, { kind: 'fail', code });
     expect(await failureOf(store.readFeed({ limit: 1 }))).toBeInstanceOf(EngineUnavailable);
   });
 
   it('say so where the user may not read', async () => {
-    peer.faults.read.push({ kind: 'fail', code: status.PERMISSION_DENIED, exception: { exception: 'access-denied' } });
+    server.faults.read.push({
+      kind: 'fail',
+      code: status.PERMISSION_DENIED,
+      exception: { exception: 'access-denied' },
+    });
     const error = await failureOf(store.head());
     expect(error).toBeInstanceOf(EngineUnavailable);
     expect((error as Error).cause).toMatchObject({ type: 'access-denied' });
@@ -109,20 +110,20 @@ describe('4. reads with a server that comes and goes', () => {
   // Reacting to a failure, the client waits for a new connection where nobody waits for the client. Jest fails a test
   // for a rejection that nobody hears, as Node ends a process.
   it('do not end the process where a whole cluster goes away', async () => {
-    const cluster = `${peer.url.replace('?', ',127.0.0.1:1?')}&maxDiscoverAttempts=2&discoveryInterval=20`;
+    const cluster = `${server.url.replace('?', ',127.0.0.1:1?')}&maxDiscoverAttempts=2&discoveryInterval=20`;
     const ours = open(cluster);
     await ours.head();
-    peer.faults.read.push({ kind: 'stall' }, { kind: 'fail', code: status.CANCELLED });
+    server.faults.read.push({ kind: 'stall' }, { kind: 'fail', code: status.CANCELLED });
     const stalled = failureOf(ours.head());
-    await until(() => peer.faults.read.length === 1);
-    peer.gate.turnAway();
+    await until(() => server.faults.read.length === 1);
+    server.network.turnAway();
     // Cancelled by the server, so its second attempt looks for a member of the cluster: in vain, until it gives up.
     const looking = failureOf(ours.head());
-    await until(() => peer.gate.turnedAway > 0);
+    await until(() => server.network.turnedAway > 0);
     // Meanwhile the call on the old connection fails.
-    peer.gate.cut();
+    server.network.cut();
     for (const failure of [stalled, looking]) expect(await failure).toBeInstanceOf(EngineUnavailable);
-    await peer.gate.open();
+    await server.network.open();
     expect(await ours.head()).toBe(START);
   });
 });
@@ -133,8 +134,8 @@ describe('7. streams that were deleted', () => {
     const events = [exampleEvents(2), exampleEvents(2)] as const;
     await store.append(soft, NO_STREAM, events[0]);
     const { position } = await store.append(hard, NO_STREAM, events[1]);
-    peer.log.softDelete(soft);
-    peer.log.tombstone(hard);
+    server.log.softDelete(soft);
+    server.log.tombstone(hard);
     const feed = await store.readFeed({ limit: 100 });
     expect(feed.map(({ eventId }) => eventId)).toEqual([...events[0], ...events[1]].map(({ eventId }) => eventId));
     expect(await store.head()).toBe(position);
@@ -142,7 +143,7 @@ describe('7. streams that were deleted', () => {
 
   it('name no store where the one with its name is among them', async () => {
     await store.identity();
-    peer.log.tombstone(SYSTEM_STREAM);
+    server.log.tombstone(SYSTEM_STREAM);
     expect(await failureOf(store.identity())).toBeInstanceOf(StreamRemoved);
   });
 });
@@ -152,12 +153,12 @@ describe('the feed among other events', () => {
     const streams = [exampleStream(), exampleStream('domain'), exampleStream()];
     const appended: string[] = [];
     for (const stream of streams) {
-      peer.log.noise(300);
+      server.log.noise(300);
       const events = exampleEvents(3);
       await store.append(stream, NO_STREAM, events);
       appended.push(...events.map(({ eventId }) => eventId));
     }
-    peer.log.noise(300);
+    server.log.noise(300);
     const all = await store.readFeed({ limit: 100 });
     expect(all.map(({ eventId }) => eventId)).toEqual(appended);
     for (const [index, { position: after }] of all.entries())
@@ -171,25 +172,25 @@ describe('the feed among other events', () => {
   it('has a head, which is looked for only in what is new', async () => {
     expect(await store.head()).toBe(START);
     const { position } = await store.append(exampleStream(), NO_STREAM, exampleEvents(1));
-    peer.log.noise(3_000);
+    server.log.noise(3_000);
     expect(await store.head()).toBe(position);
-    peer.eventsRead = 0;
+    server.eventsRead = 0;
     expect(await store.head()).toBe(position);
-    peer.log.noise(5);
+    server.log.noise(5);
     expect(await store.head()).toBe(position);
-    expect(peer.eventsRead).toBeLessThan(20);
+    expect(server.eventsRead).toBeLessThan(20);
     const next = await store.append(exampleStream(), NO_STREAM, exampleEvents(1));
     expect(await store.head()).toBe(next.position);
   });
 
   it('has the head of an older copy where one was put back', async () => {
     const first = await store.append(exampleStream(), NO_STREAM, exampleEvents(1));
-    const length = peer.log.records.length;
+    const length = server.log.records.length;
     await store.append(exampleStream(), NO_STREAM, exampleEvents(1));
-    peer.log.noise(100);
+    server.log.noise(100);
     await store.head();
-    peer.log.cutTo(length);
-    peer.log.noise(3);
+    server.log.cutTo(length);
+    server.log.noise(3);
     expect(await store.head()).toBe(first.position);
   });
 
@@ -203,7 +204,7 @@ describe('the feed among other events', () => {
   it('holds what others put there, which is no event of ours', async () => {
     const stream = exampleStream();
     const data = Buffer.from([0, 255, 1]);
-    peer.log.append(stream, 'any', [
+    server.log.append(stream, 'any', [
       { id: randomUUID(), type: 'SecretAdded', json: false, data, metadata: data },
       { ...systemRecord('SecretAdded', 'no JSON'), json: true },
     ]);
@@ -215,8 +216,8 @@ describe('the feed among other events', () => {
 
 describe('the identity', () => {
   it('is begun once, by an event with a chain of its own, whoever asks how often', async () => {
-    const stores = Array.from({ length: 8 }, () => open());
-    const names = await Promise.all(stores.flatMap((each) => [each.identity(), each.identity()]));
+    const clients = Array.from({ length: 8 }, () => open());
+    const names = await Promise.all(clients.flatMap((each) => [each.identity(), each.identity()]));
     const [event, ...more] = await store.readStream(SYSTEM_STREAM);
     expect(more).toEqual([]);
     expect(new Set(names)).toEqual(new Set([event?.eventId]));

@@ -1,37 +1,33 @@
 import { status } from '@grpc/grpc-js';
-import { EngineUnavailable, NO_STREAM, type Position, START, SystemClock } from '@rekey/ports';
+import { EngineUnavailable, NO_STREAM, type Position, START } from '@rekey/ports';
 import { exampleEvents, exampleStream } from '@rekey/ports/conformance';
-import { EventStoreDbEventStore } from './eventstoredb-event-store';
-import { Peer } from './peer.testing';
-import { failureOf, until } from './waiting.testing';
+import { failureOf, until } from './conditions.testing';
+import type { EventStoreDbEventStore } from './eventstoredb-event-store';
+import { FakeServer } from './fake-server.testing';
+import { OpenedStores } from './opened-stores.testing';
 
 // A server that holds very many events of others: a read of the log would bring them all.
 
-const clock = new SystemClock();
 const MANY = 10_000;
 /** What a look may cost, however many there are. */
 const FEW = 400;
 
-let peer: Peer;
+let server: FakeServer;
 let store: EventStoreDbEventStore;
-const opened: EventStoreDbEventStore[] = [];
+const stores = new OpenedStores();
 
-const open = (more = {}): EventStoreDbEventStore => {
-  const client = new EventStoreDbEventStore({ connectionString: peer.url, clock, ...more });
-  opened.push(client);
-  return client;
-};
+const open = (options = {}): EventStoreDbEventStore => stores.open(server.url, options);
 
 beforeEach(async () => {
-  peer = await Peer.start();
+  server = await FakeServer.start();
   store = open();
 });
 afterEach(async () => {
   try {
-    await until(() => peer.subscribers.size === 0);
+    await until(() => server.subscriptions.active.size === 0);
   } finally {
-    await Promise.all(opened.splice(0).map((each) => each.close()));
-    await peer.stop();
+    await stores.closeAll();
+    await server.stop();
   }
 });
 
@@ -47,23 +43,23 @@ const idsAfter = async (after: Position, limit = 100): Promise<string[]> =>
 
 /** How many events of the log a piece of work has brought by reads, and how many subscriptions it has begun. */
 const costOf = async (work: () => Promise<unknown>): Promise<{ events: number; subscriptions: number }> => {
-  peer.eventsRead = 0;
-  const before = peer.calls.subscribe;
+  server.eventsRead = 0;
+  const before = server.calls.subscribe;
   await work();
-  return { events: peer.eventsRead, subscriptions: peer.calls.subscribe - before };
+  return { events: server.eventsRead, subscriptions: server.calls.subscribe - before };
 };
 
 describe('the feed behind very many events of others', () => {
   it('is read at the cost of its own, and not searched for again where nothing was', async () => {
-    peer.log.noise(MANY);
+    server.log.noise(MANY);
     const { ids, position } = await write(30);
-    peer.log.noise(MANY);
+    server.log.noise(MANY);
     const whole = await costOf(async () => expect(await idsAfter(START)).toEqual(ids));
     expect(whole.events).toBeLessThan(FEW);
     const first = await costOf(async () => expect(await idsAfter(position, 1)).toEqual([]));
     expect(first.events).toBeLessThan(FEW);
     for (let round = 0; round < 5; round++) {
-      peer.log.noise(10);
+      server.log.noise(10);
       const again = await costOf(async () => expect(await idsAfter(position, 1)).toEqual([]));
       expect(again).toEqual({ events: expect.any(Number), subscriptions: 0 });
       expect(again.events).toBeLessThan(20);
@@ -73,7 +69,7 @@ describe('the feed behind very many events of others', () => {
   it('is read at the cost of its own where it is thinly spread', async () => {
     const written: string[] = [];
     for (let round = 0; round < 60; round++) {
-      peer.log.noise(50);
+      server.log.noise(50);
       written.push(...(await write(1)).ids);
     }
     const cost = await costOf(async () => expect(await idsAfter(START)).toEqual(written));
@@ -84,7 +80,7 @@ describe('the feed behind very many events of others', () => {
   it('is read with what is between where that is not much', async () => {
     const written: string[] = [];
     for (let round = 0; round < 60; round++) {
-      peer.log.noise(4);
+      server.log.noise(4);
       written.push(...(await write(1)).ids);
     }
     const cost = await costOf(async () => expect(await idsAfter(START)).toEqual(written));
@@ -92,7 +88,7 @@ describe('the feed behind very many events of others', () => {
   });
 
   it('is searched for once where there is none at all', async () => {
-    peer.log.noise(MANY);
+    server.log.noise(MANY);
     for (const subscriptions of [1, 0, 0]) {
       const cost = await costOf(async () => expect(await idsAfter(START)).toEqual([]));
       expect(cost.subscriptions).toBe(subscriptions);
@@ -101,15 +97,15 @@ describe('the feed behind very many events of others', () => {
   });
 
   it('holds what was appended before it was asked for, whoever has appended it', async () => {
-    peer.log.noise(MANY);
+    server.log.noise(MANY);
     let { position: after } = await write(1);
     for (let round = 0; round < 12; round++) {
       // Once in a while more than a page, so that every way of reading comes by.
-      peer.log.noise([0, 3, 500][round % 3] ?? 0);
+      server.log.noise([0, 3, 500][round % 3] ?? 0);
       expect(await idsAfter(after)).toEqual([]);
-      peer.log.noise([700, 0, 5][round % 3] ?? 0);
+      server.log.noise([700, 0, 5][round % 3] ?? 0);
       const { ids, position } = await write(1 + (round % 2));
-      peer.log.noise([0, 400][round % 2] ?? 0);
+      server.log.noise([0, 400][round % 2] ?? 0);
       expect(await idsAfter(after)).toEqual(ids);
       expect(await store.head()).toBe(position);
       after = position;
@@ -119,10 +115,10 @@ describe('the feed behind very many events of others', () => {
   it.each([1, 7, 63, 64, 200, 201])('has pages of %s, none with an event too many or too few', async (limit) => {
     const written: string[] = [];
     for (const size of [1, 100, 40, 60]) {
-      peer.log.noise(600);
+      server.log.noise(600);
       written.push(...(await write(size)).ids);
     }
-    peer.log.noise(600);
+    server.log.noise(600);
     const read: string[] = [];
     for (let after = START; ;) {
       const page = await store.readFeed({ after, limit });
@@ -136,7 +132,7 @@ describe('the feed behind very many events of others', () => {
 
   it('is no more to be had from a place that is none when the end is known', async () => {
     const { position } = await write(1);
-    peer.log.noise(MANY);
+    server.log.noise(MANY);
     expect(await idsAfter(position)).toEqual([]);
     const between = String(BigInt(position.slice(0, 20)) + 1n).padStart(20, '0');
     for (const after of ['7'.repeat(40), between + between])
@@ -146,13 +142,13 @@ describe('the feed behind very many events of others', () => {
 
   it('is that of an older copy where one was put back', async () => {
     const first = await write(1);
-    const length = peer.log.records.length;
-    peer.log.noise(500);
+    const length = server.log.records.length;
+    server.log.noise(500);
     const gone = await write(1);
-    peer.log.noise(MANY);
+    server.log.noise(MANY);
     for (const { position } of [first, gone]) await idsAfter(position);
-    peer.log.cutTo(length);
-    peer.log.noise(5);
+    server.log.cutTo(length);
+    server.log.noise(5);
     expect(await idsAfter(first.position)).toEqual([]);
     expect(await failureOf(idsAfter(gone.position))).toBeInstanceOf(EngineUnavailable);
     const { ids } = await write(2);
@@ -160,15 +156,15 @@ describe('the feed behind very many events of others', () => {
   });
 
   it('is asked of the leader', async () => {
-    peer.log.noise(MANY);
-    const leader = await Peer.start({ log: peer.log });
-    peer.leader = leader;
+    server.log.noise(MANY);
+    const leader = await FakeServer.start({ log: server.log });
+    server.leader = leader;
     try {
       expect(await idsAfter(START)).toEqual([]);
       expect(await open().head()).toBe(START);
-      expect([peer.calls.subscribe, leader.calls.subscribe]).toEqual([0, 2]);
+      expect([server.calls.subscribe, leader.calls.subscribe]).toEqual([0, 2]);
     } finally {
-      await Promise.all(opened.splice(0).map((each) => each.close()));
+      await stores.closeAll();
       await leader.stop();
     }
   });
@@ -176,67 +172,67 @@ describe('the feed behind very many events of others', () => {
 
 describe('a search by the server', () => {
   it('is given up where it says nothing for too long, however often it is asked, and ended', async () => {
-    peer.log.noise(MANY);
+    server.log.noise(MANY);
     const hasty = open({ callTimeoutMs: 300 });
-    peer.faults.subscribe.push({ kind: 'stall' }, { kind: 'slow', everyMs: 5_000 });
+    server.faults.subscribe.push({ kind: 'stall' }, { kind: 'slow', everyMs: 5_000 });
     for (let round = 0; round < 2; round++)
       expect(await failureOf(hasty.readFeed({ limit: 1 }))).toBeInstanceOf(EngineUnavailable);
-    await until(() => peer.subscribers.size === 0);
+    await until(() => server.subscriptions.active.size === 0);
     expect(await hasty.readFeed({ limit: 1 })).toEqual([]);
   });
 
   it('is waited for as long as it goes on', async () => {
-    peer.log.noise(2 * MANY);
+    server.log.noise(2 * MANY);
     const hasty = open({ callTimeoutMs: 400 });
-    peer.faults.subscribe.push({ kind: 'slow', everyMs: 150 });
+    server.faults.subscribe.push({ kind: 'slow', everyMs: 150 });
     const begun = performance.now();
     expect(await hasty.readFeed({ limit: 1 })).toEqual([]);
     expect(performance.now() - begun).toBeGreaterThan(600);
   });
 
   it('goes on where it was dropped, as long as that leads further', async () => {
-    peer.log.noise(MANY);
+    server.log.noise(MANY);
     const { ids } = await write(50);
-    for (const after of [1, 20, 3]) peer.faults.subscribe.push({ kind: 'drop', after });
+    for (const after of [1, 20, 3]) server.faults.subscribe.push({ kind: 'drop', after });
     expect(await idsAfter(START)).toEqual(ids);
-    expect(peer.calls.subscribe).toBe(4);
-    peer.faults.subscribe.push({ kind: 'drop', after: 5 }, { kind: 'drop', after: 0 });
+    expect(server.calls.subscribe).toBe(4);
+    server.faults.subscribe.push({ kind: 'drop', after: 5 }, { kind: 'drop', after: 0 });
     expect(await failureOf(idsAfter(START))).toBeInstanceOf(EngineUnavailable);
   });
 
   it.each([status.CANCELLED, status.UNAVAILABLE])('is begun again once: code %s', async (code) => {
-    peer.log.noise(MANY);
-    peer.faults.subscribe.push({ kind: 'fail', code });
+    server.log.noise(MANY);
+    server.faults.subscribe.push({ kind: 'fail', code });
     expect(await idsAfter(START)).toEqual([]);
   });
 
   it('ends with its page, however much of the feed there is', async () => {
-    peer.log.noise(MANY);
+    server.log.noise(MANY);
     const { ids } = await write(500);
     expect(await idsAfter(START, 10)).toEqual(ids.slice(0, 10));
-    await until(() => peer.subscribers.size === 0);
+    await until(() => server.subscriptions.active.size === 0);
   });
 });
 
 describe('the head before very many events of others', () => {
   it('is found at the cost of its own, whether it is known what it was or not', async () => {
     const { position } = await write(20);
-    peer.log.noise(MANY);
+    server.log.noise(MANY);
     const first = await costOf(async () => expect(await store.head()).toBe(position));
     expect(first.events).toBeLessThan(2_000);
-    peer.log.noise(MANY);
+    server.log.noise(MANY);
     const second = await costOf(async () => expect(await store.head()).toBe(position));
     expect(second.events).toBeLessThan(FEW);
-    peer.log.noise(MANY);
+    server.log.noise(MANY);
     const next = await write(3);
-    peer.log.noise(MANY);
+    server.log.noise(MANY);
     const third = await costOf(async () => expect(await store.head()).toBe(next.position));
     expect(third.events).toBeLessThan(FEW);
   });
 
   it('is searched for once by all who ask at a time, and is no older than their question', async () => {
     await write(5);
-    peer.log.noise(MANY);
+    server.log.noise(MANY);
     const asked = Array.from({ length: 10 }, () => store.head());
     const { position } = await write(1);
     const cost = await costOf(async () => {
@@ -244,10 +240,10 @@ describe('the head before very many events of others', () => {
       expect(await store.head()).toBe(position);
     });
     expect(cost.events).toBeLessThan(10 * FEW);
-    peer.log.noise(MANY);
+    server.log.noise(MANY);
     const late = open();
     const early = late.head();
-    await until(() => peer.subscribers.size > 0 || early.then(() => true));
+    await until(() => server.subscriptions.active.size > 0 || early.then(() => true));
     const { position: last } = await write(1);
     const heads = await Promise.all(Array.from({ length: 5 }, () => late.head()));
     expect(new Set(heads)).toEqual(new Set([last]));
@@ -255,20 +251,20 @@ describe('the head before very many events of others', () => {
 
   it('is found backwards where the feed is long, or the server drops who comes from its start', async () => {
     const { position } = await write(2_000);
-    peer.log.noise(1_000);
-    peer.faults.subscribe.push({ kind: 'stall' });
+    server.log.noise(1_000);
+    server.faults.subscribe.push({ kind: 'stall' });
     const cost = await costOf(async () => expect(await store.head()).toBe(position));
     expect(cost.events).toBeLessThan(1_000 + FEW);
-    peer.faults.subscribe.push({ kind: 'drop', after: 0 }, { kind: 'drop', after: 0 });
+    server.faults.subscribe.push({ kind: 'drop', after: 0 }, { kind: 'drop', after: 0 });
     expect(await open().head()).toBe(position);
   });
 
   it('is told as away where both ways fail', async () => {
-    peer.log.noise(MANY);
+    server.log.noise(MANY);
     // The two small pages are answered, and nothing behind them.
-    for (let call = 0; call < 2; call++) peer.faults.read.push({ kind: 'slow', everyMs: 0 });
-    peer.faults.read.push({ kind: 'fail', code: status.UNKNOWN });
-    peer.faults.subscribe.push({ kind: 'fail', code: status.UNKNOWN });
+    for (let call = 0; call < 2; call++) server.faults.read.push({ kind: 'slow', everyMs: 0 });
+    server.faults.read.push({ kind: 'fail', code: status.UNKNOWN });
+    server.faults.subscribe.push({ kind: 'fail', code: status.UNKNOWN });
     expect(await failureOf(store.head())).toBeInstanceOf(EngineUnavailable);
     expect(await store.head()).toBe(START);
   });

@@ -2,30 +2,30 @@ import { status } from '@grpc/grpc-js';
 import { type EventBatch, NO_STREAM, type NewEvent, type Position, START, SystemClock } from '@rekey/ports';
 import { exampleEvents, exampleStream } from '@rekey/ports/conformance';
 import { EventStoreDbEventStore } from './eventstoredb-event-store';
-import { type Break, Peer, type PeerOptions } from './peer.testing';
-import { until } from './waiting.testing';
+import { type Break, FakeServer, type FakeServerOptions } from './fake-server.testing';
+import { until } from './conditions.testing';
 
 const clock = new SystemClock();
 
-let peer: Peer;
+let server: FakeServer;
 let store: EventStoreDbEventStore;
 
-const start = async (options: PeerOptions = {}): Promise<void> => {
-  peer = await Peer.start(options);
-  store = new EventStoreDbEventStore({ connectionString: peer.url, clock, callTimeoutMs: 500 });
+const start = async (options: FakeServerOptions = {}): Promise<void> => {
+  server = await FakeServer.start(options);
+  store = new EventStoreDbEventStore({ connectionString: server.url, clock, callTimeoutMs: 500 });
 };
 
 beforeEach(() => start());
 afterEach(async () => {
   await store.close();
-  await peer.stop();
+  await server.stop();
 });
 
 /** Events of the feed in the server's log, by one append each so many. */
 const write = (sizes: readonly number[], stream = exampleStream()): string[] =>
   sizes.flatMap((size) => {
     const events = exampleEvents(size);
-    peer.log.append(stream, 'any', events.map(proposed));
+    server.log.append(stream, 'any', events.map(proposed));
     return events.map(({ eventId }) => eventId);
   });
 
@@ -81,12 +81,12 @@ describe('3. a subscriber that is too slow for live events', () => {
     await until(() => consumer.isCaughtUp);
     consumer.isStuck = true;
     const meanwhile = write([1, 500, 20]);
-    await until(() => peer.dropped === 1);
+    await until(() => server.subscriptions.dropped === 1);
     consumer.release();
     await until(() => consumer.ids.length >= before.length + meanwhile.length && consumer.isCaughtUp);
     await consumer.end();
     expect(consumer.ids).toEqual([...before, ...meanwhile]);
-    expect(peer.calls.subscribe).toBe(2);
+    expect(server.calls.subscribe).toBe(2);
   });
 
   it('goes through any number of drops', async () => {
@@ -96,7 +96,7 @@ describe('3. a subscriber that is too slow for live events', () => {
       await until(() => consumer.isCaughtUp);
       consumer.isStuck = true;
       written.push(...write([1, 60]));
-      await until(() => peer.dropped === round);
+      await until(() => server.subscriptions.dropped === round);
       written.push(...write([40, 1, 1]));
       consumer.release();
       await until(() => consumer.ids.length >= written.length);
@@ -111,7 +111,7 @@ describe('3. a subscriber that is too slow for live events', () => {
     await until(() => consumer.isCaughtUp);
     consumer.isStuck = true;
     const written = write([1, 100]);
-    await until(() => peer.dropped === 1);
+    await until(() => server.subscriptions.dropped === 1);
     consumer.release();
     await until(() => consumer.ids.length === written.length && consumer.isCaughtUp);
     await consumer.end();
@@ -125,7 +125,7 @@ describe('3. a subscriber that is too slow for live events', () => {
 
   it('follows a server that turns it back to catching up instead', async () => {
     await store.close();
-    await peer.stop();
+    await server.stop();
     await start({ fallsBehind: true });
     const consumer = new Consumer(10);
     await until(() => consumer.isCaughtUp);
@@ -135,7 +135,7 @@ describe('3. a subscriber that is too slow for live events', () => {
     await until(() => consumer.ids.length === written.length && consumer.isCaughtUp);
     await consumer.end();
     expect(consumer.ids).toEqual(written);
-    expect(peer.calls.subscribe).toBe(1);
+    expect(server.calls.subscribe).toBe(1);
     const last = consumer.batches.findLast(({ events }) => events.length > 0);
     expect(consumer.batches.filter(({ caughtUp }) => !caughtUp).length).toBeGreaterThan(1);
     expect(last?.events.at(-1)?.eventId).toBe(written.at(-1));
@@ -154,7 +154,7 @@ describe('3. a subscriber that is too slow for live events', () => {
     await until(() => consumer.ids.length === written.length);
     await consumer.end();
     expect(consumer.ids).toEqual(written);
-    expect(peer.calls.subscribe).toBe(1);
+    expect(server.calls.subscribe).toBe(1);
   });
 });
 
@@ -170,7 +170,7 @@ describe('the word that all has been seen', () => {
     const written = write([count]);
     const consumer = new Consumer(batchSize);
     consumer.isStuck = true;
-    await until(() => consumer.batches.length === 1 && peer.caughtUp === 1);
+    await until(() => consumer.batches.length === 1 && server.subscriptions.caughtUp === 1);
     // What the server said before it answered this has arrived, and the consumer has the first batch in hand.
     await store.head();
     consumer.release();
@@ -183,10 +183,10 @@ describe('the word that all has been seen', () => {
   });
 
   it('comes once where nothing is to be seen', async () => {
-    peer.log.noise(500);
+    server.log.noise(500);
     const consumer = new Consumer();
     await until(() => consumer.isCaughtUp);
-    peer.log.noise(100);
+    server.log.noise(100);
     const written = write([1]);
     await until(() => consumer.ids.length === 1);
     await consumer.end();
@@ -211,12 +211,12 @@ describe('4. a subscription to a server that comes and goes', () => {
 
   it.each(faults)('begins again where it cannot begin: %s', async (_, fault) => {
     const written = write([5]);
-    peer.faults.subscribe.push(fault, fault);
+    server.faults.subscribe.push(fault, fault);
     const consumer = new Consumer();
     await until(() => consumer.isCaughtUp);
     await consumer.end();
     expect(consumer.ids).toEqual(written);
-    expect(peer.calls.subscribe).toBe(3);
+    expect(server.calls.subscribe).toBe(3);
   });
 
   it('goes on behind what was processed when its connection breaks, while it waits or while a batch is in hand', async () => {
@@ -228,7 +228,7 @@ describe('4. a subscription to a server that comes and goes', () => {
       const batches = consumer.batches.length;
       written.push(...write([9]));
       await until(() => consumer.batches.length > batches);
-      peer.gate.cut();
+      server.network.cut();
       written.push(...write([3]));
       consumer.release();
     }
@@ -241,16 +241,16 @@ describe('4. a subscription to a server that comes and goes', () => {
     const written = write([2]);
     const consumer = new Consumer();
     await until(() => consumer.isCaughtUp);
-    await peer.gate.shut();
+    await server.network.shut();
     written.push(...write([2]));
-    await peer.gate.open();
+    await server.network.open();
     await until(() => consumer.ids.length === written.length);
     await consumer.end();
     expect(consumer.ids).toEqual(written);
   });
 
   it('ends at once by its signal, and when the store is closed, while the server is gone', async () => {
-    await peer.gate.shut();
+    await server.network.shut();
     const [consumer, other] = [new Consumer(), new Consumer()];
     await new Promise(setImmediate);
     await consumer.end();
@@ -276,10 +276,10 @@ describe('the end of a subscription', () => {
   it('is told to the server where a consumer breaks off, live or catching up', async () => {
     write([3]);
     await following((consumed) => consumed === 3);
-    await until(() => peer.calls.subscribe === 1 && peer.subscribers.size === 0);
+    await until(() => server.calls.subscribe === 1 && server.subscriptions.active.size === 0);
     write([2_000]);
     await following(() => true);
-    await until(() => peer.calls.subscribe === 2 && peer.subscribers.size === 0);
+    await until(() => server.calls.subscribe === 2 && server.subscriptions.active.size === 0);
   });
 
   it('is told to the server where a consumer fails', async () => {
@@ -288,18 +288,18 @@ describe('the end of a subscription', () => {
       throw new Error('of the consumer');
     });
     await expect(failing).rejects.toThrow('of the consumer');
-    await until(() => peer.subscribers.size === 0);
+    await until(() => server.subscriptions.active.size === 0);
   });
 
   it('is told to the server where it ends by its signal, and where the store is closed', async () => {
     const [consumer, other] = [new Consumer(), new Consumer()];
     await until(() => consumer.isCaughtUp && other.isCaughtUp);
-    expect(peer.subscribers.size).toBe(2);
+    expect(server.subscriptions.active.size).toBe(2);
     await consumer.end();
-    await until(() => peer.subscribers.size === 1);
+    await until(() => server.subscriptions.active.size === 1);
     await store.close();
     await other.done;
-    await until(() => peer.subscribers.size === 0);
+    await until(() => server.subscriptions.active.size === 0);
   });
 
   it('comes with an error where the place is none', async () => {
@@ -314,8 +314,8 @@ describe('7. streams that were deleted', () => {
     const written = [...write([2], soft), ...write([2], hard)];
     const consumer = new Consumer();
     await until(() => consumer.isCaughtUp);
-    peer.log.softDelete(soft);
-    peer.log.tombstone(hard);
+    server.log.softDelete(soft);
+    server.log.tombstone(hard);
     written.push(...write([1]));
     await until(() => consumer.ids.length >= written.length);
     await consumer.end();

@@ -1,42 +1,35 @@
-import { EngineUnavailable, NO_STREAM, START, SystemClock } from '@rekey/ports';
+import { EngineUnavailable, NO_STREAM, START } from '@rekey/ports';
 import { exampleEvents, exampleStream } from '@rekey/ports/conformance';
-import { execFileSync } from 'node:child_process';
+import { Authority } from '@rekey/testing';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { EventStoreDbEventStore } from './eventstoredb-event-store';
-import { Peer } from './peer.testing';
-import { failureOf } from './waiting.testing';
+import { failureOf } from './conditions.testing';
+import type { EventStoreDbEventStore } from './eventstoredb-event-store';
+import { FakeServer } from './fake-server.testing';
+import { OpenedStores } from './opened-stores.testing';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'rekey-eventstoredb-tls-'));
-const certFile = path.join(folder, 'cert.pem');
-const clock = new SystemClock();
+const authority = new Authority(folder, 'authority');
+const stores = new OpenedStores();
 
-let peer: Peer;
-const opened: EventStoreDbEventStore[] = [];
+let server: FakeServer;
 
-const open = (user: string, more = `&tlsCAFile=${encodeURIComponent(certFile)}`): EventStoreDbEventStore => {
-  const connectionString = `esdb://${user}@localhost:${peer.gate.port}?tls=true${more}`;
-  const store = new EventStoreDbEventStore({ connectionString, clock, appendPatienceMs: 1_000 });
-  opened.push(store);
-  return store;
-};
+const open = (user: string, settings = `&tlsCAFile=${encodeURIComponent(authority.cert)}`): EventStoreDbEventStore =>
+  stores.open(`esdb://${user}@localhost:${server.network.port}?tls=true${settings}`, { appendRetryMs: 1_000 });
 
 beforeAll(async () => {
-  const keyFile = path.join(folder, 'key.pem');
-  const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1'];
-  const subject = ['-subj', '/CN=peer', '-addext', 'subjectAltName=DNS:localhost'];
-  execFileSync('openssl', ['req', ...kind, '-keyout', keyFile, '-out', certFile, ...subject], { stdio: 'ignore' });
-  const tls = { cert: readFileSync(certFile), key: readFileSync(keyFile), user: 'rekey:pass word:@' };
-  peer = await Peer.start({ tls });
+  const { cert, key } = authority.issue('server', 'localhost');
+  const tls = { cert: readFileSync(cert), key: readFileSync(key), user: 'rekey:pass word:@' };
+  server = await FakeServer.start({ tls });
 });
-afterEach(() => Promise.all(opened.splice(0).map((store) => store.close())));
+afterEach(() => stores.closeAll());
 afterAll(async () => {
-  await peer.stop();
+  await server.stop();
   rmSync(folder, { recursive: true });
 });
 
-it('signs in with the user of the connection string, for appends, reads and subscriptions', async () => {
+it('authenticates appends, reads and subscriptions with the user of the connection string', async () => {
   const store = open('rekey:pass%20word%3A%40');
   const stream = exampleStream();
   const { position } = await store.append(stream, NO_STREAM, exampleEvents(2));
@@ -50,22 +43,22 @@ it('signs in with the user of the connection string, for appends, reads and subs
   expect(seen).toEqual([stream, stream]);
 });
 
-it('is unavailable with another password, and says so at once', async () => {
+it('fails at once as unavailable if the password is wrong', async () => {
   const store = open('rekey:other');
-  const before = peer.appends.length;
+  const before = server.appends.length;
   const append = await failureOf(store.append(exampleStream(), 0, exampleEvents(1)));
   const read = await failureOf(store.head());
   for (const error of [append, read]) {
     expect(error).toBeInstanceOf(EngineUnavailable);
     expect((error as Error).cause).toMatchObject({ type: 'access-denied' });
   }
-  expect(peer.appends).toHaveLength(before);
+  expect(server.appends).toHaveLength(before);
 });
 
-it('trusts no server that its authority does not know', async () => {
+it('refuses a server whose certificate the configured authority has not issued', async () => {
   const store = open('rekey:pass%20word%3A%40', '');
-  const before = peer.calls.append;
+  const before = server.calls.append;
   expect(await failureOf(store.append(exampleStream(), 0, exampleEvents(1)))).toBeInstanceOf(EngineUnavailable);
   expect(await failureOf(store.head())).toBeInstanceOf(EngineUnavailable);
-  expect(peer.calls.append).toBe(before);
+  expect(server.calls.append).toBe(before);
 });

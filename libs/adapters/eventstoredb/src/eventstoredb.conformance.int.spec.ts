@@ -3,7 +3,7 @@ import { collectBatches, eventStoreConformance, exampleEvents, exampleStream } f
 import { describeOn } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
 import { EventStoreDbEventStore } from './eventstoredb-event-store';
-import { Peer } from './peer.testing';
+import { FakeServer } from './fake-server.testing';
 
 const clock = new SystemClock();
 
@@ -23,38 +23,38 @@ const clientsOf = (connectionString: string, streamPrefix = '') => {
   return { another, reopen, close };
 };
 
-eventStoreConformance('EventStoreDbEventStore on the scripted peer', async () => {
-  const peer = await Peer.start();
-  const clients = clientsOf(peer.url);
+eventStoreConformance('EventStoreDbEventStore on the scripted server', async () => {
+  const server = await FakeServer.start();
+  const clients = clientsOf(server.url);
   const store = await clients.another();
   return {
     ...clients,
     store,
     close: async () => {
       await clients.close();
-      await peer.stop();
+      await server.stop();
     },
   };
 });
 
 describe('where several systems share a server', () => {
-  let peer: Peer;
+  let server: FakeServer;
   const others: ReturnType<typeof clientsOf>[] = [];
   beforeAll(async () => {
-    peer = await Peer.start();
+    server = await FakeServer.start();
   });
-  afterAll(() => peer.stop());
+  afterAll(() => server.stop());
   afterEach(async () => {
     for (const clients of others.splice(0)) await clients.close();
   });
   const open = async (prefix: string): Promise<EventStore> => {
-    const clients = clientsOf(peer.url, prefix);
+    const clients = clientsOf(server.url, prefix);
     others.push(clients);
     return clients.another();
   };
 
   eventStoreConformance('EventStoreDbEventStore with a prefix', async () => {
-    const clients = clientsOf(peer.url, `test_${randomUUID().slice(0, 8)}.`);
+    const clients = clientsOf(server.url, `test_${randomUUID().slice(0, 8)}.`);
     return { ...clients, store: await clients.another() };
   });
 

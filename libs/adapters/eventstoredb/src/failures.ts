@@ -10,48 +10,51 @@ import {
 import { RekeyError } from '@rekey/contracts';
 import { EngineUnavailable } from '@rekey/ports';
 
-/** How the store is called where it is away. */
-export const ENGINE = 'event store';
+/** Name of the engine in `EngineUnavailable`. */
+export const ENGINE = 'event store (EventStoreDB)';
 
-/** What an append may hold, as the server counts: type (two bytes a character), data and metadata of all its events. */
+/** Size limit of an append, counted as the server does: type (two bytes per character), data and metadata of all events. */
 export const APPEND_BYTES_MAX = 1_048_576;
 
 /**
- * Events of the stream were deleted in EventStoreDB behind Rekey's back. What would be appended now could not begin at
- * the revision that its hash names, so nothing is.
+ * The stream was deleted in EventStoreDB, not by Rekey. Nothing can be appended: the next event would not be at the
+ * revision that its hash includes.
  */
 export class StreamRemoved extends Error {
   constructor(
     readonly stream: string,
     options?: ErrorOptions,
   ) {
-    super('The stream was deleted in the event store; nothing more is appended to it.', options);
+    super(
+      `The stream ${stream} was deleted in EventStoreDB, so nothing can be appended to it. Restore it from a backup.`,
+      options,
+    );
     this.name = 'StreamRemoved';
   }
 }
 
-/** The server did not answer, or not go on answering, within our own time. */
+/** The server did not answer, or stopped answering, within the time limit. */
 export class TimedOut extends Error {
   constructor(afterMs: number) {
-    super(`No answer within ${afterMs} ms.`);
+    super(`No answer from the server within ${afterMs} ms.`);
     this.name = 'TimedOut';
   }
 }
 
 export const tooLarge = (bytes: number, max: number): RekeyError =>
-  new RekeyError('payload_too_large', `One append holds at most ${max} bytes.`, { bytes, max });
+  new RekeyError('payload_too_large', `The events of one append may have at most ${max} bytes.`, { bytes, max });
 
-/** Whether a read says that there is no such stream, be it never begun, soft-deleted or tombstoned. */
-export const saysNoStream = (error: unknown): boolean =>
+/** Whether a read failed because the stream does not exist: never created, soft-deleted or tombstoned. */
+export const isNoStream = (error: unknown): boolean =>
   error instanceof StreamNotFoundError || error instanceof StreamDeletedError;
 
-/** Whether the same call may well succeed when it is made again at once: the client has turned to another connection. */
-export const isWorthAnotherCall = (error: unknown): boolean =>
+/** Whether the call may succeed if it is repeated at once, because the client has since changed its connection. */
+export const isRetryable = (error: unknown): boolean =>
   error instanceof UnavailableError || error instanceof CancelledError || error instanceof NotLeaderError;
 
 /**
- * What a failed append certainly means, as the error to throw; undefined where nobody knows whether it was done, or
- * where it may be done next time. A wrong revision is another matter.
+ * Returns the error to throw for an append that was definitely refused; undefined if its outcome is unknown or a retry may
+ * succeed. Wrong revisions are handled by the caller.
  */
 export const refusalOf = (stream: string, bytes: number, error: unknown): Error | undefined => {
   if (error instanceof StreamDeletedError) return new StreamRemoved(stream, { cause: error });

@@ -5,102 +5,105 @@ import type {
   RecordedEvent,
 } from '@eventstore/db-client';
 import { EngineUnavailable, FEED_PREFIXES, type Position, START } from '@rekey/ports';
-import { AllStreams, type End, isSame } from './all-streams';
+import { AllStreams, isSameEvent, type LastEvent } from './all-streams';
+import { type CallTimeout, readEach } from './client-calls';
 import type { Connection } from './connection';
-import { ENGINE, isWorthAnotherCall, saysNoStream } from './failures';
+import { ENGINE, isNoStream, isRetryable } from './failures';
+import { type LogPlace, LogRange, placeOf } from './log-range';
 import { logPositionOf, textOf } from './positions';
-import { type Patience, readThrough } from './reading';
-import { type Place, Stretch, placeOf } from './stretch';
 
-/** Events of the log that one call asks for at least when it looks for some of the feed among others. */
+/** Bounds on the number of events of a page that is read to find events of the feed among others. */
 const PAGE_MIN = 64;
 const PAGE_MAX = 4_096;
-/** Share of the feed in a page from which on to read all of the log is cheaper than to have it picked out. */
+/** If at least this share of a page belongs to the feed, reading the whole log is cheaper than a filtered read. */
 const SHARE_MIN = 1 / 8;
-/** Events of the log that are looked at for the head first, call by call: mostly the very last one is it. */
+/** Sizes of the first pages read backwards to find the head, which is usually the last event of the log. */
 const HEAD_PAGES = [8, 64] as const;
-/** What a deletion leaves as the first revision that is still readable is more than any stream holds. */
+/** A soft deletion sets the first readable revision to at least this, which no stream reaches. */
 const BEYOND_ALL = 2 ** 53;
 const LAST = { direction: 'backwards', fromRevision: 'end', maxCount: 1 } as const;
 
-/** The head as it was found last, and how far the log was looked at for it: behind the head up to there, all is of others. */
-interface LookedAt {
+/** The head found last, and the last event of the log at that time: between the two is no event of the feed. */
+interface KnownHead {
   readonly head: Position;
-  readonly end: AllStreamRecordedEvent;
+  readonly last: AllStreamRecordedEvent;
 }
 
-/** A look backwards from the end of the log: the head as soon as it is found, and what has been come to. */
-interface Look {
-  readonly known: LookedAt | undefined;
+/** State of a search for the head, backwards from the end of the log. */
+interface HeadSearch {
+  readonly known: KnownHead | undefined;
+  /** Where the next page starts. */
   from: LogPosition | 'end';
-  end?: End;
+  /** The last event of the log when the search began. */
+  last?: LastEvent;
+  /** Set once the head is found. */
   head?: Position;
 }
 
 /**
- * What is read of EventStoreDB: of streams, and of the log that holds all of them. Everything is asked of the leader,
- * for a follower may lag behind what was acknowledged, and throws `EngineUnavailable`. Streams are called here as Rekey
- * calls them; on the server a prefix stands before their names.
+ * Reads of single streams and of the log of all streams. All reads go to the leader, because a follower may be behind
+ * acknowledged appends. They throw `EngineUnavailable`. Parameters are Rekey's stream names; on the server a prefix
+ * precedes them.
  */
 export class Log {
-  /** What the names of the feed's streams begin with on the server. */
+  /** Prefixes of the feed's streams on the server. */
   readonly feedPrefixes: string[];
   private readonly all: AllStreams;
-  private lookedAt: LookedAt | undefined;
-  /** The search for the head where nothing is known yet, which all share. */
+  private known: KnownHead | undefined;
+  /** A running search of the whole log for the head, which all callers share. */
   private searching: Promise<Position> | undefined;
 
   constructor(
     private readonly connection: Connection,
-    private readonly patience: Patience,
+    private readonly timeout: CallTimeout,
     private readonly prefix: string,
   ) {
     this.feedPrefixes = FEED_PREFIXES.map((begin) => this.nameOf(begin));
-    this.all = new AllStreams(connection, patience, this.feedPrefixes);
+    this.all = new AllStreams(connection, timeout, this.feedPrefixes);
   }
 
-  /** How the server calls a stream. */
+  /** Returns a stream's name on the server. */
   nameOf(stream: string): string {
     return this.prefix + stream;
   }
 
-  /** How Rekey calls a stream of its own that the server calls so. */
+  /** Returns Rekey's name of a stream on the server. */
   streamOf(name: string): string {
     return name.slice(this.prefix.length);
   }
 
-  /** Events of the server's own, such as the trace of a deletion, may stand in any stream. */
+  /** Excludes system events, which any stream may contain, such as the marker of a deletion. */
   readonly isOfFeed = ({ streamId, type }: Pick<RecordedEvent, 'streamId' | 'type'>): boolean =>
     this.feedPrefixes.some((begin) => streamId.startsWith(begin)) && !type.startsWith('$');
 
-  /** Events of a stream, from a revision on; none where there is no stream, or no longer. */
+  /** Returns events of a stream from a revision on; none if the stream does not exist or was deleted. */
   stream(stream: string, fromRevision: number, maxCount: number): Promise<RecordedEvent[]> {
-    return this.reading(() => this.streamOnce(this.nameOf(stream), { fromRevision: BigInt(fromRevision), maxCount }));
+    return this.retryOnce(() => this.streamOnce(this.nameOf(stream), { fromRevision: BigInt(fromRevision), maxCount }));
   }
 
   async last(stream: string): Promise<RecordedEvent | undefined> {
     return this.lastNamed(this.nameOf(stream));
   }
 
-  /** Whether a stream was deleted in a way that lets it be begun again, then at the revision behind its last. */
+  /** Whether a stream is soft-deleted. An append to it would succeed and continue after its last revision. */
   async isSoftDeleted(stream: string): Promise<boolean> {
     const event = await this.lastNamed(`$$${this.nameOf(stream)}`);
     const { $tb: firstReadable } = (event?.data ?? {}) as { $tb?: unknown };
     return typeof firstReadable === 'number' && firstReadable >= BEYOND_ALL;
   }
 
-  /** At most `limit` events of the feed behind a place. Throws `RangeError` where the text is no place. */
+  /** Returns up to `limit` events of the feed after a position. Throws `RangeError` if the position is malformed. */
   feed(after: Position, limit: number): Promise<RecordedEvent[]> {
     const place = { text: after, position: logPositionOf(after) };
-    return this.reading(() => this.feedOnce(place, limit));
+    return this.retryOnce(() => this.feedOnce(place, limit));
   }
 
   head(): Promise<Position> {
-    return this.reading(() => this.headOnce());
+    return this.retryOnce(() => this.headOnce());
   }
 
   private async lastNamed(name: string): Promise<RecordedEvent | undefined> {
-    const [event] = await this.reading(() => this.streamOnce(name, LAST));
+    const [event] = await this.retryOnce(() => this.streamOnce(name, LAST));
     return event;
   }
 
@@ -112,93 +115,94 @@ export class Log {
       return true;
     };
     try {
-      await readThrough(read, take, this.patience);
+      await readEach(read, take, this.timeout);
     } catch (error) {
-      if (saysNoStream(error)) return [];
+      if (isNoStream(error)) return [];
       throw error;
     }
     return events;
   }
 
   /**
-   * The client sends no filter with a read of the log. So what is of others is passed over here as long as a good part of
-   * it is of the feed, and by the server from where that is not so. What was looked at once is not looked at again.
+   * The client cannot filter a read of the log. Events of other streams are therefore skipped here while the feed makes up
+   * a good part of the log, and by a filtered subscription otherwise. A range known to hold no event of the feed is not
+   * read again.
    */
-  private async feedOnce(after: Place, limit: number): Promise<RecordedEvent[]> {
-    const { lookedAt: known } = this;
-    const isKnown = known?.head === after.text && (await this.isStill(known));
-    const stretch = new Stretch(isKnown ? placeOf(known.end) : after, limit, this.isOfFeed);
-    if (isKnown || after.text === START) stretch.head = after.text;
+  private async feedOnce(after: LogPlace, limit: number): Promise<RecordedEvent[]> {
+    const { known } = this;
+    const isKnown = known?.head === after.text && (await this.isStillValid(known));
+    const range = new LogRange(isKnown ? placeOf(known.last) : after, limit, this.isOfFeed);
+    if (isKnown || after.text === START) range.head = after.text;
     for (;;) {
-      const { place: begin, count } = stretch;
-      // One more, as a read begins with the very event that it is to begin after; of what is new, a little first.
+      const { end: begin, count } = range;
+      // One more than needed, because a read includes the event at its start. After the known head, a small page first.
       const wanted = isKnown && count === 0 ? 0 : limit - count + 1;
       const maxCount = Math.min(Math.max(wanted, PAGE_MIN), PAGE_MAX);
       let seen = 0;
-      await this.all.page({ direction: 'forwards', fromPosition: begin.position, maxCount }, (event) => {
+      await this.all.readPage({ direction: 'forwards', fromPosition: begin.position, maxCount }, (event) => {
         seen++;
-        return stretch.take(event);
+        return range.add(event);
       });
-      if (stretch.isFull) return stretch.events;
-      if (seen < maxCount || stretch.place === begin) break;
-      if (stretch.count - count >= SHARE_MIN * seen) continue;
-      await this.all.pick(stretch, await this.all.end());
-      if (stretch.isFull) return stretch.events;
+      if (range.isFull) return range.events;
+      if (seen < maxCount || range.end === begin) break;
+      if (range.count - count >= SHARE_MIN * seen) continue;
+      await this.all.readFiltered(range, await this.all.lastEvent());
+      if (range.isFull) return range.events;
       break;
     }
-    this.note(stretch.head, stretch.last);
-    return stretch.events;
+    this.remember(range.head, range.last);
+    return range.events;
   }
 
-  /** Looks backwards from the end; where all that is there is of others, further back only once. */
+  /** Reads two small pages backwards from the end, and then searches from what is known. */
   private async headOnce(): Promise<Position> {
-    const { lookedAt: known } = this;
-    const look: Look = { from: 'end', known };
+    const { known } = this;
+    const search: HeadSearch = { from: 'end', known };
     for (const maxCount of HEAD_PAGES) {
-      await this.lookBack(look, maxCount);
-      if (look.head === undefined) continue;
-      this.note(look.head, look.end);
-      return look.head;
+      await this.searchBack(search, maxCount);
+      if (search.head === undefined) continue;
+      this.remember(search.head, search.last);
+      return search.head;
     }
-    if (known && (await this.isStill(known))) return this.headBehind(placeOf(known.end), known.head, look.end);
+    if (known && (await this.isStillValid(known))) return this.headAfter(placeOf(known.last), known.head, search.last);
     if (this.searching) {
-      // What is found there may be older than this question, but leaves next to nothing to look at.
+      // The result of that search may be older than this call, but it leaves little to read.
       await this.searching;
       return this.headOnce();
     }
-    this.searching = this.search(look).finally(() => (this.searching = undefined));
+    this.searching = this.searchAll(search).finally(() => (this.searching = undefined));
     return this.searching;
   }
 
-  /** One call's worth of looking backwards. */
-  private async lookBack(look: Look, maxCount: number, signal?: AbortSignal): Promise<void> {
+  /** Searches one page backwards. */
+  private async searchBack(search: HeadSearch, maxCount: number, signal?: AbortSignal): Promise<void> {
     let seen = 0;
-    await this.all.page({ direction: 'backwards', fromPosition: look.from, maxCount }, (event) => {
+    await this.all.readPage({ direction: 'backwards', fromPosition: search.from, maxCount }, (event) => {
       seen++;
-      look.end ??= event;
-      look.from = event.position;
-      if (this.isOfFeed(event)) look.head = textOf(event.position);
-      else if (look.known && isSame(event, look.known.end)) look.head = look.known.head;
-      return look.head === undefined && !signal?.aborted;
+      search.last ??= event;
+      search.from = event.position;
+      if (this.isOfFeed(event)) search.head = textOf(event.position);
+      else if (search.known && isSameEvent(event, search.known.last)) search.head = search.known.head;
+      return search.head === undefined && !signal?.aborted;
     });
-    if (seen < maxCount && !signal?.aborted) look.head ??= START;
+    if (seen < maxCount && !signal?.aborted) search.head ??= START;
   }
 
   /**
-   * Nothing is known yet. Goes on backwards and comes from the start at a time, as either may be the shorter way: there
-   * may be few events behind the last one of the feed, or few events of the feed.
+   * Searches backwards from the end and, filtered, forwards from the start at the same time. Either can be the shorter
+   * way: few events may follow the head, or the feed may have few events.
    */
-  private async search(look: Look): Promise<Position> {
+  private async searchAll(search: HeadSearch): Promise<Position> {
     const over = new AbortController();
     const backwards = async (): Promise<Position> => {
-      while (look.head === undefined && !over.signal.aborted) await this.lookBack(look, PAGE_MAX, over.signal);
-      this.note(look.head, look.end);
-      return look.head ?? START;
+      while (search.head === undefined && !over.signal.aborted) await this.searchBack(search, PAGE_MAX, over.signal);
+      this.remember(search.head, search.last);
+      return search.head ?? START;
     };
     try {
       return await Promise.any([
         backwards(),
-        this.headBehind({ text: START, position: 'start' }, START, look.end, over.signal),
+        this.headAfter({ text: START, position: 'start' }, START, search.last, over.signal),
       ]);
     } catch (error) {
       throw (error as AggregateError).errors[0];
@@ -207,35 +211,35 @@ export class Log {
     }
   }
 
-  /** The head, of which is known what it was at a place: the server passes over what others have appended since. */
-  private async headBehind(place: Place, head: Position, end: End, signal?: AbortSignal): Promise<Position> {
-    const stretch = new Stretch(place, 1, this.isOfFeed);
-    stretch.head = head;
+  /** Finds the head with a filtered read from a place where the head is known. */
+  private async headAfter(place: LogPlace, head: Position, last: LastEvent, signal?: AbortSignal): Promise<Position> {
+    const range = new LogRange(place, 1, this.isOfFeed);
+    range.head = head;
     const take = (event: AllStreamRecordedEvent): boolean => {
-      stretch.take(event);
-      stretch.events.length = 0;
+      range.add(event);
+      range.events.length = 0;
       return true;
     };
-    await this.all.pick(stretch, end, take, signal);
-    this.note(stretch.head, stretch.last);
-    return stretch.head;
+    await this.all.readFiltered(range, last, take, signal);
+    this.remember(range.head, range.last);
+    return range.head;
   }
 
-  /** Where not, the log is another one, put back from a copy: what is known is forgotten. */
-  private async isStill({ end }: LookedAt): Promise<boolean> {
-    const isStill = await this.all.holds(end);
-    if (!isStill) this.lookedAt = undefined;
-    return isStill;
+  /** Checks that the log was not replaced, for example by an older copy; if it was, forgets the known head. */
+  private async isStillValid({ last }: KnownHead): Promise<boolean> {
+    const isValid = await this.all.contains(last);
+    if (!isValid) this.known = undefined;
+    return isValid;
   }
 
-  private note(head: Position | undefined, end: End): void {
-    if (head !== undefined && end) this.lookedAt = { head, end };
+  private remember(head: Position | undefined, last: LastEvent): void {
+    if (head !== undefined && last) this.known = { head, last };
   }
 
-  /** Made again once where the first call only found that the connection or the leader is another now. */
-  private async reading<T>(read: () => Promise<T>): Promise<T> {
+  /** Repeats a read once if it failed only because the connection or the leader has changed. */
+  private async retryOnce<T>(read: () => Promise<T>): Promise<T> {
     try {
-      return await read().catch((error) => (isWorthAnotherCall(error) ? read() : Promise.reject(error)));
+      return await read().catch((error) => (isRetryable(error) ? read() : Promise.reject(error)));
     } catch (error) {
       throw new EngineUnavailable(ENGINE, { cause: error });
     }

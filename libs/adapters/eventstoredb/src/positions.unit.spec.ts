@@ -6,7 +6,7 @@ const U64_MAX = 2n ** 64n - 1n;
 const place = fc.record({ commit: fc.bigInt(0n, U64_MAX), prepare: fc.bigInt(0n, U64_MAX) });
 
 describe('a position as text', () => {
-  it('is 40 digits, and reads back as the place in the log', () => {
+  it('has 40 digits and parses back to the same log position', () => {
     fc.assert(
       fc.property(place, (position) => {
         expect(textOf(position)).toMatch(/^\d{40}$/);
@@ -15,7 +15,7 @@ describe('a position as text', () => {
     );
   });
 
-  it('sorts like the log: by commit position, then by prepare position, and all after the start', () => {
+  it('sorts by commit position, then by prepare position, and after the start', () => {
     fc.assert(
       fc.property(place, place, (left, right) => {
         const isBefore = left.commit < right.commit || (left.commit === right.commit && left.prepare < right.prepare);
@@ -25,7 +25,7 @@ describe('a position as text', () => {
     );
   });
 
-  it('begins at the start where it is empty, and is refused where it is not of this form', () => {
+  it('is the start if empty, and is refused if malformed', () => {
     expect(logPositionOf(START)).toBe('start');
     for (const text of ['0', '1'.repeat(20), 'x'.repeat(40), '1'.repeat(41), ` ${'1'.repeat(39)}`])
       expect(() => logPositionOf(text)).toThrow(RangeError);

@@ -4,9 +4,9 @@ import { Empty, StreamIdentifier, UUID } from '@eventstore/db-client/generated/s
 import type { AppendReq, ReadReq } from '@eventstore/db-client/generated/streams_pb';
 import { AppendResp, ReadResp } from '@eventstore/db-client/generated/streams_pb';
 import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
-import type { Expected, LogRecord, Proposed } from './peer-log.testing';
+import type { Expected, LogRecord, Proposed } from './fake-log.testing';
 
-// What goes over the wire, as the generated classes of the client's package have it.
+// The gRPC messages, built with the generated classes of the client's package.
 
 export const nameOf = (identifier: StreamIdentifier | undefined): string =>
   Buffer.from(identifier?.getStreamName_asU8() ?? []).toString('utf8');
@@ -62,7 +62,7 @@ export const eventResp = (record: LogRecord): ReadResp => {
 };
 
 export const confirmation = (): ReadResp =>
-  new ReadResp().setConfirmation(new ReadResp.SubscriptionConfirmation().setSubscriptionId('peer'));
+  new ReadResp().setConfirmation(new ReadResp.SubscriptionConfirmation().setSubscriptionId('fake'));
 
 export const checkpoint = (position: bigint): ReadResp => {
   const place = new ReadResp.Checkpoint().setCommitPosition(String(position)).setPreparePosition(String(position));
@@ -78,7 +78,7 @@ export const streamNotFound = (name: string): ReadResp => {
   return new ReadResp().setStreamNotFound(new ReadResp.StreamNotFound().setStreamIdentifier(identifier));
 };
 
-/** Which streams a subscription asked for. */
+/** Returns the filter of a subscription. */
 export const wantedBy = (options: ReadReq.Options): ((record: LogRecord) => boolean) => {
   const prefixes = options.getFilter()?.getStreamIdentifier()?.getPrefixList();
   return prefixes ? ({ stream }) => prefixes.some((prefix) => stream.startsWith(prefix)) : () => true;
@@ -87,7 +87,7 @@ export const wantedBy = (options: ReadReq.Options): ((record: LogRecord) => bool
 export const failure = (code: status, exception: Readonly<Record<string, string>> = {}): ServiceError => {
   const metadata = new Metadata();
   for (const [key, value] of Object.entries(exception)) metadata.set(key, value);
-  return Object.assign(new Error('As told.'), { code, details: 'As told.', metadata });
+  return Object.assign(new Error('Scripted fault.'), { code, details: 'Scripted fault.', metadata });
 };
 
 export const streamDeleted = (name: string): ServiceError =>
@@ -106,7 +106,7 @@ export const notLeader = (port: number): ServiceError =>
     'leader-endpoint-port': String(port),
   });
 
-/** As a server of the measured version says: a client that is not kept from it appends in batches. */
+/** What a server of version 23.10.6 reports: a client that gives no credentials then uses batch appends. */
 export const supportedMethods = (): SupportedMethods => {
   const batchAppend = new SupportedMethod()
     .setServiceName('event_store.client.streams.streams')

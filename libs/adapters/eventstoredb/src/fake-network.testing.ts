@@ -1,21 +1,21 @@
 import { type AddressInfo, type Server, type Socket, connect, createServer } from 'node:net';
 
 /**
- * The wire to a server: a port of its own that passes bytes on, and can be shut, cut or held as networks, crashes and
- * stopped processes do.
+ * The network in front of a server: a port that forwards bytes, and that a test can shut, cut or freeze as failing
+ * networks, crashed servers and stopped processes do.
  */
-export class Gate {
+export class FakeNetwork {
   private server: Server | undefined;
   private readonly pairs = new Set<readonly [Socket, Socket]>();
-  private isHeld = false;
+  private isFrozen = false;
   private isTurningAway = false;
   port = 0;
-  /** Connections that were broken as soon as they stood. */
+  /** Number of connections that were broken as soon as they were established. */
   turnedAway = 0;
 
   constructor(private readonly target: number) {}
 
-  /** Takes connections, at the port that it had before. */
+  /** Accepts connections, on the same port as before. */
   async open(): Promise<void> {
     this.isTurningAway = false;
     if (this.server) return;
@@ -33,7 +33,7 @@ export class Gate {
     for (const pair of [...this.pairs]) for (const socket of pair) socket.destroy();
   }
 
-  /** Breaks new connections from now on; those that there are stand. */
+  /** Breaks new connections; established ones stay. */
   turnAway(): void {
     this.isTurningAway = true;
   }
@@ -47,14 +47,14 @@ export class Gate {
     await closed;
   }
 
-  /** Passes nothing on and breaks nothing, as a stopped process. */
-  hold(): void {
-    this.isHeld = true;
+  /** Forwards nothing and breaks nothing, as if the server process were stopped. */
+  freeze(): void {
+    this.isFrozen = true;
     for (const pair of this.pairs) for (const socket of pair) socket.pause();
   }
 
-  letGo(): void {
-    this.isHeld = false;
+  unfreeze(): void {
+    this.isFrozen = false;
     for (const pair of this.pairs) for (const socket of pair) socket.resume();
   }
 
@@ -75,7 +75,7 @@ export class Gate {
         to.destroy();
         this.pairs.delete(pair);
       });
-      if (this.isHeld) from.pause();
+      if (this.isFrozen) from.pause();
     }
   }
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-/** Where a tombstone stands in its stream, and what a deletion makes the first readable revision. */
+/** Revision of a tombstone, and the first readable revision of a soft-deleted stream. */
 const BEYOND_ALL = 9_223_372_036_854_775_807n;
 
 export interface Proposed {
@@ -14,7 +14,7 @@ export interface Proposed {
 export interface LogRecord extends Proposed {
   readonly stream: string;
   readonly revision: bigint;
-  /** Commit and prepare position alike, as for all that is written without an explicit transaction. */
+  /** Commit and prepare position, which are equal for events written without an explicit transaction. */
   readonly position: bigint;
 }
 
@@ -27,7 +27,7 @@ export type Outcome =
 
 interface Stream {
   readonly events: LogRecord[];
-  /** First revision that a read shows. */
+  /** First revision that a read returns. */
   readableFrom: bigint;
   tombstoned: boolean;
 }
@@ -42,8 +42,8 @@ export const systemRecord = (type: string, data: unknown = {}): Proposed => ({
   metadata: new Uint8Array(),
 });
 
-/** The log of an EventStoreDB in memory: what was measured of one, without time, disk or cluster. */
-export class PeerLog {
+/** An EventStoreDB log in memory, which behaves as a real server was measured to. */
+export class FakeLog {
   readonly records: LogRecord[] = [];
   private readonly streams = new Map<string, Stream>();
   private readonly followers = new Set<() => void>();
@@ -59,7 +59,7 @@ export class PeerLog {
     if (stream.tombstoned) return { kind: 'deleted' };
     const last = BigInt(stream.events.length) - 1n;
     const isSoftDeleted = stream.readableFrom === BEYOND_ALL;
-    // An empty append is told to have succeeded, with a revision that means nothing.
+    // A server answers an empty append with success and a meaningless revision.
     if (events.length === 0) return { kind: 'done', revision: 0n, position: this.end };
     const repeated = this.repeated(stream, expected, events);
     if (repeated) return { kind: 'done', revision: repeated.revision, position: repeated.position };
@@ -69,13 +69,13 @@ export class PeerLog {
       (expected === 'no_stream' && (last < 0n || isSoftDeleted)) ||
       expected === last;
     if (!fits) return { kind: 'wrong', actual: last < 0n ? undefined : last };
-    const begun = this.write(name, events);
+    const written = this.write(name, events);
     if (isSoftDeleted) this.hideBefore(name, BigInt(stream.events.length - events.length));
     for (const follower of [...this.followers]) follower();
-    return { kind: 'done', revision: begun.revision, position: begun.position };
+    return { kind: 'done', revision: written.revision, position: written.position };
   }
 
-  /** The readable events of a stream; undefined where there are none, `deleted` where there never will be. */
+  /** Returns the readable events of a stream; undefined if there are none, `deleted` if the stream is tombstoned. */
   read(name: string): readonly LogRecord[] | 'deleted' | undefined {
     const stream = this.streams.get(name);
     if (stream?.tombstoned) return 'deleted';
@@ -83,7 +83,7 @@ export class PeerLog {
     return events.length > 0 ? events : undefined;
   }
 
-  /** The last revision and whether it can be read, as an operator's tools would leave it. */
+  /** Soft-deletes a stream, as an operator might. */
   softDelete(name: string): void {
     this.hideBefore(name, BEYOND_ALL);
   }
@@ -96,20 +96,20 @@ export class PeerLog {
     for (const follower of [...this.followers]) follower();
   }
 
-  /** So many events of the server's own, as statistics and projections leave them. */
+  /** Appends system events, such as the server's statistics. */
   noise(count: number): void {
     for (let number = 0; number < count; number++)
       this.write('$stats-127.0.0.1:2113', [systemRecord('$statsCollected')]);
     for (const follower of [...this.followers]) follower();
   }
 
-  /** Forgets the end of the log, as one that was put back from an older copy has. */
+  /** Truncates the log, as if the server had been restored from an older copy. */
   cutTo(length: number): void {
     const gone = this.records.splice(length);
     for (const { stream } of gone) this.stream(stream).events.pop();
   }
 
-  /** Where in the log the record at a position is; undefined where none stands there. */
+  /** Returns the index of the record at a position; undefined if there is none. */
   indexOf(position: bigint): number | undefined {
     let [from, to] = [0, this.records.length];
     while (from < to) {
@@ -122,7 +122,7 @@ export class PeerLog {
     return undefined;
   }
 
-  /** Calls back after every append; the answer ends it. */
+  /** Calls `changed` after every append. Returns a function that stops it. */
   follow(changed: () => void): () => void {
     this.followers.add(changed);
     return () => void this.followers.delete(changed);
@@ -142,7 +142,7 @@ export class PeerLog {
   private write(name: string, events: readonly Proposed[]): LogRecord {
     const stream = this.stream(name);
     for (const event of events) {
-      // Positions are places in a file: they have gaps.
+      // Positions are file offsets, so they have gaps.
       this.end += BigInt(64 + event.data.length + event.metadata.length);
       const record = { ...event, stream: name, revision: BigInt(stream.events.length), position: this.end };
       stream.events.push(record);
