@@ -104,7 +104,7 @@ describe('the walk of the README', () => {
       'SecretExpired Trial',
       'ExpiryNoticeSent Trial',
     ]);
-    expect(walked.stdout).toMatch(/^Nothing was altered, moved or taken out: \d+ events in \d+ streams\.$/m);
+    expect(walked.stdout).toMatch(/^The history is intact: checked \d+ events in \d+ streams\.$/m);
   });
 
   it('shows no value, neither to the reader nor in the log', () => {

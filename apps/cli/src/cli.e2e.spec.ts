@@ -2,19 +2,19 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Server, Workplace, type Outcome, type RunOptions } from './testing';
+import { Server, Sandbox, type Outcome, type RunOptions } from './cli.testing';
 
 const PATIENCE_MS = 60_000;
 const OF = ['--client-id', 'billing'];
 
-const place = new Workplace();
+const sandbox = new Sandbox();
 const values: string[] = [];
 let server: Server;
 let managerToken: string;
 
-/** In the folder of the server, so that its admin token is found without a word. */
+/** Runs in the folder of the server, so that the CLI finds the admin token by default. */
 const rekey = (args: readonly string[], { env = {}, ...options }: RunOptions = {}): Promise<Outcome> =>
-  place.run(args, { ...options, env: { REKEY_URL: server.url, REKEY_DOMAIN: 'acme', ...env } });
+  sandbox.run(args, { ...options, env: { REKEY_URL: server.url, REKEY_DOMAIN: 'acme', ...env } });
 
 const done = async (args: readonly string[], options?: RunOptions): Promise<string> => {
   const { code, stdout, stderr } = await rekey(args, options);
@@ -36,7 +36,7 @@ const until = async (what: string, holds: () => Promise<boolean>): Promise<void>
 };
 
 beforeAll(async () => {
-  const made = await place.run([
+  const made = await sandbox.run([
     'token',
     'new',
     '--name',
@@ -48,17 +48,17 @@ beforeAll(async () => {
     '--value-only',
   ]);
   managerToken = made.stdout.trim();
-  // What people are told to put into the configuration is what works there.
-  writeFileSync(path.join(place.folder, 'rekey.yml'), made.stderr.slice(made.stderr.indexOf('access:')));
-  server = await Server.start(place.folder);
+  // The printed entry must work unchanged in rekey.yml.
+  writeFileSync(path.join(sandbox.folder, 'rekey.yml'), made.stderr.slice(made.stderr.indexOf('access:')));
+  server = await Server.start(sandbox.folder);
   await until('readiness', async () => (await rekey(['health'])).code === 0);
 });
 afterAll(async () => {
   await server.stop();
-  place.remove();
+  sandbox.remove();
 });
 
-it('walks the whole way of a secret', async () => {
+it('adds, renews, suspends, resumes and revokes a secret', async () => {
   await done(['domain', 'create', 'Acme', '--id', 'acme', '--contact', 'security@acme.example']);
   await done(['policy', 'set', '--expire-after', '90d', '--max-lifetime', '1y']);
   await done(['app', 'register', 'Billing', ...OF]);
@@ -88,7 +88,7 @@ it('walks the whole way of a secret', async () => {
   ]);
 });
 
-it('takes over a secret that clients have already', async () => {
+it('imports a secret that clients already use', async () => {
   const own = `own ${randomUUID()} value`;
   values.push(own);
   const app = ['--client-id', 'legacy'];
@@ -98,26 +98,26 @@ it('takes over a secret that clients have already', async () => {
   expect((await rekey(['check', ...app], { input: `${own}x` })).code).toBe(4);
 });
 
-it('refuses what leaves the bounds, with the field', async () => {
+it('names the field when a lifetime is out of bounds', async () => {
   const { code, stderr } = await rekey(['secret', 'add', 'Forever', ...OF, '--never']);
   expect([code, stderr]).toEqual([1, expect.stringContaining('lifetime_out_of_bounds, field expiresAt')]);
 });
 
-it('does a write once under one idempotency key', async () => {
+it('applies a write once per idempotency key', async () => {
   const add = ['secret', 'add', 'Once', ...OF, '--idempotency-key', 'once-1'];
   expect(await value(add)).toBe(await value(add));
   const { stderr } = await rekey(['secret', 'add', 'Twice', ...OF, '--idempotency-key', 'once-1']);
   expect(stderr).toContain('idempotency_key_reused');
 });
 
-it('changes only what has not changed since', async () => {
+it('refuses an update when the revision does not match', async () => {
   const revision = /^Revision +(\d+)$/m.exec(await done(['secret', 'get', 'Once', ...OF]))?.[1] ?? '';
   await done(['secret', 'update', 'Once', ...OF, '--allow', '203.0.113.0/24', '--if-match', revision]);
   const late = await rekey(['secret', 'update', 'Once', ...OF, '--allow-any', '--if-match', revision]);
   expect([late.code, late.stderr]).toEqual([1, expect.stringContaining('revision_conflict')]);
 });
 
-it('shows the notice of a secret that expires, which can be acknowledged', async () => {
+it('lists and acknowledges the notice of an expired secret', async () => {
   const short = await value(['secret', 'add', 'Short', ...OF, '--expires-in', '1s']);
   const notices = async (): Promise<{ id: string; threshold: number; state: string }[]> =>
     JSON.parse(await done(['notifications', 'list', '--unacknowledged', '--json'])).items;
@@ -128,12 +128,12 @@ it('shows the notice of a secret that expires, which can be acknowledged', async
   expect((await notices()).map((notice) => notice.id)).not.toContain(id);
 });
 
-it('tells the history, and proves it with and without the server', async () => {
+it('shows the history and verifies it with and without the server', async () => {
   const shown = await done(['history', ...OF, '--all']);
   for (const type of ['ApplicationRegistered', 'SecretAdded', 'SecretRenewed', 'OverlapEnded', 'SecretRevoked'])
     expect(shown).toContain(type);
   await done(['verify']);
-  const file = path.join(place.folder, 'export.ndjson');
+  const file = path.join(sandbox.folder, 'export.ndjson');
   writeFileSync(file, await done(['history', '--ndjson']));
   const offline = { env: { REKEY_URL: 'http://127.0.0.1:9', REKEY_TOKEN: '' } };
   await done(['verify', '--file', file], offline);
@@ -142,14 +142,14 @@ it('tells the history, and proves it with and without the server', async () => {
   expect((await rekey(['verify', '--file', '-'], { ...offline, input: '{"no":"event"}\n' })).code).toBe(1);
 });
 
-it('shows an application as it was', async () => {
+it('shows an application as of an earlier time', async () => {
   const events = JSON.parse(await done(['history', ...OF, '--json', '--type', 'SecretRenewed'])).items;
   const asOf: string = events[0].metadata.occurredAt;
   const then = await done(['app', 'get', ...OF, '--as-of', asOf]);
   expect(then).toMatch(/CI +active +2 +\S+ +version 2, version 1/);
 });
 
-it('lets a token that it made do what its roles say', async () => {
+it('creates a token that is limited to its roles and domains', async () => {
   const env = { REKEY_TOKEN: managerToken };
   await done(['app', 'update', ...OF, '--name', 'Billing EU'], { env });
   for (const [args, code] of [
@@ -164,7 +164,7 @@ it('lets a token that it made do what its roles say', async () => {
   expect([stranger.code, stranger.stderr]).toEqual([1, expect.stringContaining('unauthenticated')]);
 });
 
-it('backs the store up and restores it while the server runs', async () => {
+it('backs up and restores the store while the server runs', async () => {
   const before = await value(['secret', 'add', 'Before', ...OF]);
   await done(['backup', 'store.backup']);
   const after = await value(['secret', 'add', 'After', ...OF]);
@@ -179,12 +179,12 @@ it('backs the store up and restores it while the server runs', async () => {
   await done(['verify']);
 });
 
-it('leaves no value and no token in what the server writes', () => {
+it('does not log a secret value or a token', () => {
   expect(values.length).toBeGreaterThan(5);
   for (const secret of [
     ...values,
     managerToken,
-    readFileSync(path.join(place.folder, 'data/admin-token'), 'utf8').trim(),
+    readFileSync(path.join(sandbox.folder, 'data/admin-token'), 'utf8').trim(),
   ])
     expect(server.output).not.toContain(secret);
 });

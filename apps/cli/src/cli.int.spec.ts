@@ -4,7 +4,7 @@ import { applicationIdOf, composeSecret } from '@rekey/domain';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { z } from 'zod';
-import { StandIn, Workplace, buildCli, problem, type Outcome, type RunOptions } from './testing';
+import { FakeServer, Sandbox, buildCli, problem, type Outcome, type RunOptions } from './cli.testing';
 
 const APPLICATION = applicationIdOf('acme', 'billing');
 const SECRET = '0a8f1f0e-3b0e-5d3c-8f5e-1f2f3f4f5f6f';
@@ -41,8 +41,8 @@ const secret: Omit<z.infer<typeof secretWithValueAnswer>, 'secret'> = {
 };
 const receipt: z.infer<typeof receiptAnswer> = { position: '00042', effectiveAt: '2026-01-01T00:00:00.000Z' };
 
-const place = new Workplace();
-const server = new StandIn();
+const sandbox = new Sandbox();
+const server = new FakeServer();
 let url: string;
 
 beforeAll(async () => {
@@ -52,12 +52,12 @@ beforeAll(async () => {
 beforeEach(() => server.forget());
 afterAll(async () => {
   await server.stop();
-  place.remove();
+  sandbox.remove();
 });
 
-/** Runs the command line against the stand-in. Whatever happens, it shows no stack. */
+/** Runs the CLI against the fake server. No failure may print a stack. */
 const rekey = async (args: readonly string[], options: RunOptions = {}): Promise<Outcome> => {
-  const outcome = await place.run(args, {
+  const outcome = await sandbox.run(args, {
     ...options,
     env: { REKEY_URL: url, REKEY_TOKEN: 'rka_test', ...options.env },
   });
@@ -65,8 +65,8 @@ const rekey = async (args: readonly string[], options: RunOptions = {}): Promise
   return outcome;
 };
 
-describe('reading', () => {
-  it('shows a table to people', async () => {
+describe('reads', () => {
+  it('prints a table', async () => {
     server.on('GET', '/api/v1/domains', { status: 200, body: { items: [domain] } });
     const { code, stdout, stderr } = await rekey(['domain', 'list', '-q', 'ac', '--limit', '7']);
     expect(stdout.split('\n')[0]).toMatch(/^DOMAIN +NAME +STATUS +POLICY +APPLICATIONS +CREATED$/);
@@ -78,13 +78,13 @@ describe('reading', () => {
     });
   });
 
-  it('gives scripts the very body', async () => {
+  it('prints the unchanged body with --json', async () => {
     const text = '{"items": [ {"id":"acme","extra":1} ]}';
     server.on('GET', '/api/v1/domains', { status: 200, text });
     expect(await rekey(['domain', 'list', '--json'])).toEqual({ code: 0, stdout: `${text}\n`, stderr: '' });
   });
 
-  it('tells that there are more, and goes through all pages where asked', async () => {
+  it('notes that more pages follow, and fetches all of them with --all', async () => {
     const pages = (): void =>
       void server.on('GET', '/api/v1/domains', ({ query }) => ({
         status: 200,
@@ -97,7 +97,7 @@ describe('reading', () => {
     expect(JSON.parse(all.stdout).items.map(({ id }: { id: string }) => id)).toEqual(['acme', 'globex']);
   });
 
-  it('goes on after a page that is empty because much was looked through', async () => {
+  it('continues after an empty page that has a next cursor', async () => {
     server.on(
       'GET',
       '/api/v1/history',
@@ -108,19 +108,19 @@ describe('reading', () => {
     expect(server.seen.map(({ query }) => query['after'])).toEqual([undefined, 'p2']);
   });
 
-  it('says so where there is nothing', async () => {
+  it('prints "None." for an empty list', async () => {
     server.on('GET', '/api/v1/domains', { status: 200, body: { items: [] } });
     expect((await rekey(['domain', 'list'])).stdout).toBe('None.\n');
   });
 
-  it('shows exact instants, and how far they are', async () => {
+  it('shows exact times with their distance', async () => {
     server.on('GET', ONE, { status: 200, body: secret, headers: { etag: '"7"' } });
     const { stdout } = await rekey(['secret', 'get', SECRET, ...OF]);
     expect(stdout).toMatch(/^Expires +9000-01-01T00:00:00\.000Z \(in \d+ years\), by request$/m);
     expect(stdout).toMatch(/^Revision +7$/m);
   });
 
-  it('finds a secret by its description, but not a revoked one', async () => {
+  it('finds an unrevoked secret by its description', async () => {
     const revoked = { ...secret, id: '11111111-3b0e-5d3c-8f5e-1f2f3f4f5f6f', status: 'revoked' };
     server.on('GET', SECRETS, { status: 200, body: { items: [revoked, secret] } });
     server.on('GET', ONE, { status: 200, body: secret });
@@ -130,13 +130,13 @@ describe('reading', () => {
     expect([missing.code, missing.stdout]).toEqual([1, '']);
   });
 
-  it('says what does not fit where the server is of another version', async () => {
+  it('names the field that does not match in an unexpected answer', async () => {
     server.on('GET', '/api/v1/domains/acme', { status: 200, body: { ...domain, name: 3 } });
     const { code, stderr } = await rekey(['domain', 'get', 'acme']);
     expect([code, stderr]).toEqual([1, expect.stringContaining('(name)')]);
   });
 
-  it('writes an inventory as CSV, page after page under one heading', async () => {
+  it('prints all pages of an inventory as CSV with one header line', async () => {
     server.on('GET', '/api/v1/secrets', ({ query, headers }) => {
       expect(headers.accept).toBe('text/csv');
       const link = { link: '</api/v1/secrets?status=expired&after=p2>; rel="next"' };
@@ -147,7 +147,7 @@ describe('reading', () => {
     expect(server.seen[0]?.query).toEqual({ status: 'expired', limit: '200' });
   });
 
-  it('takes distances for instants in filters', async () => {
+  it('accepts durations in time filters', async () => {
     server.on('GET', '/api/v1/secrets', { status: 200, body: { items: [] } });
     await rekey(['secret', 'inventory', '--expires-before', '30d', '--unused-since', '90d']);
     const { expiresBefore = '', unusedSince = '' } = server.seen[0]?.query ?? {};
@@ -155,8 +155,8 @@ describe('reading', () => {
   });
 });
 
-describe('writing', () => {
-  it('sends what was said, as the contract has it, under a key of its own', async () => {
+describe('writes', () => {
+  it('sends a body that matches the contract, with its own idempotency key', async () => {
     server.on('POST', SECRETS, { status: 201, body: { ...secret, secret: VALUE } });
     const args = ['CI', ...OF, '--expires-in', '3months', '--not-before', '2030-01-01', '--allow', '10.0.0.0/8'];
     await rekey(['secret', 'add', ...args]);
@@ -184,15 +184,15 @@ describe('writing', () => {
     expect(renewSecretBody.parse(server.seen[0]?.body)).toEqual(expected);
   });
 
-  it('shows a new value once, with a warning beside it', async () => {
+  it('shows a new value once, with a warning on standard error', async () => {
     server.on('POST', SECRETS, { status: 201, body: { ...secret, secret: VALUE } });
     const { stdout, stderr } = await rekey(['secret', 'add', 'CI', ...OF]);
     expect(stdout.split(VALUE)).toHaveLength(2);
-    expect(stderr).toContain('this once');
+    expect(stderr).toContain('Store this value now; it cannot be shown again.');
     expect(stderr).not.toContain(VALUE);
   });
 
-  it('shows the value alone where that is asked for', async () => {
+  it('prints only the value with --value-only', async () => {
     server.on('POST', SECRETS, { status: 201, body: { ...secret, secret: VALUE } });
     expect(await rekey(['secret', 'add', 'CI', ...OF, '--value-only'])).toEqual({
       code: 0,
@@ -201,14 +201,14 @@ describe('writing', () => {
     });
   });
 
-  it('shows nothing where a value would stand, when the value is no longer to be had', async () => {
+  it('fails and prints nothing when the server no longer has the value', async () => {
     server.on('POST', `${ONE}/renew`, { status: 200, body: { ...secret, secret: null, replayed: true } });
     const { code, stdout, stderr } = await rekey(['secret', 'renew', SECRET, ...OF, '--value-only']);
     expect([code, stdout]).toEqual([1, '']);
-    expect(stderr).toContain('no longer kept');
+    expect(stderr).toContain('it cannot be shown again');
   });
 
-  it('registers with a first secret, and imports one without showing it', async () => {
+  it('registers with a first secret and with an imported one that it does not show', async () => {
     const registered = {
       id: APPLICATION,
       domainId: 'acme',
@@ -231,7 +231,7 @@ describe('writing', () => {
     expect((await rekey([...register, '--value-only'])).code).toBe(2);
   });
 
-  it('sends a write again under the same key until an answer says something', async () => {
+  it('retries a write with the same idempotency key', async () => {
     const busy = problem(503, 'unavailable', 'A store is away.');
     server.on(
       'POST',
@@ -245,7 +245,7 @@ describe('writing', () => {
     expect(server.seen).toHaveLength(3);
   });
 
-  it('gives up after a few times, and says how to be sure', async () => {
+  it('gives up after four attempts and says how to retry safely', async () => {
     server.on('POST', SECRETS, { ...problem(504, 'timeout', 'No outcome yet.'), headers: { 'retry-after': '0' } });
     const { code, stderr } = await rekey(['secret', 'add', 'CI', ...OF]);
     expect(code).toBe(3);
@@ -253,14 +253,14 @@ describe('writing', () => {
     expect(stderr).toContain(`--idempotency-key ${String(server.seen[0]?.headers['idempotency-key'])}`);
   });
 
-  it('revokes with a reason, and tells from when on', async () => {
+  it('revokes with a reason and shows when it takes effect', async () => {
     server.on('POST', `${ONE}/revoke`, { status: 200, body: receipt });
     const { code, stdout } = await rekey(['secret', 'revoke', SECRET, ...OF, '--reason', 'keyCompromise', '--force']);
     expect([code, stdout]).toEqual([0, expect.stringContaining('2026-01-01T00:00:00.000Z')]);
     expect(server.seen[0]?.body).toEqual({ reason: 'keyCompromise', force: true });
   });
 
-  it('waits until a revocation is in effect, and never says so before', async () => {
+  it('waits until a revocation is in effect, or exits with 5', async () => {
     const later = { status: 202, body: { position: '42', effective: false }, headers: { 'rekey-command-id': 'c-1' } };
     server.on('POST', `${ONE}/revoke`, later, { status: 200, body: receipt });
     expect((await rekey(['secret', 'revoke', SECRET, ...OF])).code).toBe(0);
@@ -271,7 +271,7 @@ describe('writing', () => {
     expect(stderr).toContain('rekey command c-1');
   });
 
-  it('changes of a policy what was said, and nothing that somebody has changed meanwhile', async () => {
+  it('changes only the given parts of a policy, at the revision it has read', async () => {
     server.on('GET', '/api/v1/domains/acme', { status: 200, body: domain, headers: { etag: '"3"' } });
     server.on('PUT', '/api/v1/domains/acme/policy', ({ body }) => ({
       status: 200,
@@ -287,7 +287,7 @@ describe('writing', () => {
     });
   });
 
-  it('previews a policy without a write', async () => {
+  it('previews a policy without an idempotency key', async () => {
     const item = {
       applicationId: APPLICATION,
       secretId: SECRET,
@@ -300,22 +300,22 @@ describe('writing', () => {
     const route = `/api/v1/domains/acme/applications/${APPLICATION}/policy`;
     server.on('PUT', route, ({ body }) => ({ status: 200, body: { policy: body, affected } }));
     const { stdout } = await rekey(['policy', 'set', ...OF, '--expire-after', '90d', '--preview']);
-    expect(stdout).toMatch(/Nothing is changed/);
+    expect(stdout).toMatch(/nothing was changed/);
     expect(stdout).toMatch(/CI +never +2030-01-01T00:00:00.000Z +application/);
     expect(server.seen[0]).toMatchObject({ query: { preview: 'true' } });
     expect(server.seen[0]?.headers['idempotency-key']).toBeUndefined();
   });
 
-  it('deletes only where that was confirmed', async () => {
+  it('deletes only after a confirmation', async () => {
     server.on('DELETE', '/api/v1/domains/acme', { status: 204 });
     const refused = await rekey(['domain', 'delete', 'acme']);
     expect([refused.code, server.seen.length]).toEqual([2, 0]);
-    expect((await rekey(['domain', 'delete', 'acme', '--yes'])).stdout).toBe('Domain acme is deleted.\n');
+    expect((await rekey(['domain', 'delete', 'acme', '--yes'])).stdout).toBe('Deleted domain acme.\n');
     expect((await rekey(['domain', 'delete', 'acme', '--yes', '--json'])).stdout).toBe('');
   });
 });
 
-describe('the check', () => {
+describe('check', () => {
   const route = '/api/v1/domains/acme/authenticate';
   const valid = {
     valid: true,
@@ -326,10 +326,10 @@ describe('the check', () => {
     version: 1,
   };
 
-  it('says 0 for valid credentials, which it takes from standard input or a file', async () => {
+  it('exits with 0 for valid credentials from standard input or a file', async () => {
     server.on('POST', route, { status: 200, body: valid });
     expect((await rekey(['check', ...OF], { input: `${VALUE}\n` })).code).toBe(0);
-    writeFileSync(path.join(place.folder, 'value'), `${VALUE}\r\n`);
+    writeFileSync(path.join(sandbox.folder, 'value'), `${VALUE}\r\n`);
     await rekey(['check', ...OF, '--secret-file', 'value', '--remote-address', '203.0.113.7']);
     expect(server.seen.map(({ body }) => body)).toEqual([
       { clientId: 'billing', clientSecret: VALUE },
@@ -338,7 +338,7 @@ describe('the check', () => {
     expect(server.seen[0]?.headers['idempotency-key']).toBeUndefined();
   });
 
-  it('says 4 for refused ones, and 1 where the caller itself is not known', async () => {
+  it('exits with 4 for invalid credentials and with 1 for an unauthenticated caller', async () => {
     server.on('POST', route, problem(401, 'invalid_client_credentials', 'Not valid.'));
     const refused = await rekey(['check', ...OF], { input: VALUE });
     expect([refused.code, refused.stdout]).toEqual([4, '']);
@@ -346,7 +346,7 @@ describe('the check', () => {
     expect((await rekey(['check', ...OF], { input: VALUE })).code).toBe(1);
   });
 
-  it('never says 4 where nobody has judged', async () => {
+  it('exits with 3 when the server did not check the credentials', async () => {
     server.on('POST', route, { ...problem(503, 'unavailable', 'Not now.'), headers: { 'retry-after': '0' } });
     expect((await rekey(['check', ...OF], { input: VALUE })).code).toBe(3);
     server.on('POST', route, { ...problem(429, 'rate_limited', 'Too many.'), headers: { 'retry-after': '7' } });
@@ -354,7 +354,7 @@ describe('the check', () => {
     expect([limited.code, limited.stderr]).toEqual([3, expect.stringContaining('in 7 seconds')]);
   });
 
-  it('takes no secret from the command line, and repeats none that is there', async () => {
+  it('refuses a secret on the command line and does not print it', async () => {
     for (const wrong of [[VALUE], ['--secret', VALUE], [`--secret=${VALUE}`], ['--client-secret=hunter2']]) {
       const { code, stdout, stderr } = await rekey(['check', ...OF, ...wrong]);
       expect([code, server.seen.length]).toEqual([2, 0]);
@@ -363,13 +363,13 @@ describe('the check', () => {
     }
   });
 
-  it('wants a secret', async () => {
+  it('refuses an empty secret', async () => {
     expect((await rekey(['check', ...OF], { input: '\n' })).code).toBe(2);
     expect(server.seen).toHaveLength(0);
   });
 });
 
-describe('the history', () => {
+describe('history and verify', () => {
   const event = {
     stream: 'domain-acme',
     revision: 0,
@@ -380,7 +380,7 @@ describe('the history', () => {
     metadata: { occurredAt: '2026-01-01T00:00:00.000Z', actor: { type: 'token', id: 'admin' } },
   };
 
-  it('is asked for everything, one domain, or one application', async () => {
+  it('request everything, one domain or one application', async () => {
     const body = { items: [event] };
     server.on('GET', '/api/v1/history', { status: 200, body });
     server.on('GET', `/api/v1/domains/acme/applications/${APPLICATION}/history`, { status: 200, body });
@@ -395,7 +395,7 @@ describe('the history', () => {
     ]);
   });
 
-  it('ends quietly when its reader has seen enough', async () => {
+  it('end with 0 when the reader closes the pipe', async () => {
     const text = `${JSON.stringify(event)}\n`.repeat(20_000);
     server.on('GET', '/api/v1/history', { status: 200, text });
     const { code, stdout, stderr } = await rekey(['history', '--ndjson'], { stopReading: true });
@@ -403,19 +403,19 @@ describe('the history', () => {
     expect(stdout.length).toBeLessThan(text.length);
   });
 
-  it('streams as NDJSON, as it comes', async () => {
+  it('stream NDJSON unchanged', async () => {
     const text = `${JSON.stringify(event)}\n`.repeat(3);
     server.on('GET', '/api/v1/history', { status: 200, text, headers: { 'content-type': 'application/x-ndjson' } });
     expect((await rekey(['history', '--ndjson'])).stdout).toBe(text);
     expect(server.seen[0]?.headers.accept).toBe('application/x-ndjson');
   });
 
-  it('does not pass a broken stream off as a whole one', async () => {
+  it('exit with 3 when the stream breaks', async () => {
     server.on('GET', '/api/v1/history', { status: 200, text: '{"a":1}\n', broken: true });
     expect((await rekey(['history', '--ndjson'])).code).toBe(3);
   });
 
-  it('of one application names secrets by their descriptions, and no stream', async () => {
+  it('show descriptions of secrets and no stream columns for one application', async () => {
     const about = (type: string, data: object) => ({ ...event, stream: `application-${APPLICATION}`, type, data });
     const other = SECRET.replace(/^./, 'f');
     const items = [
@@ -431,7 +431,7 @@ describe('the history', () => {
     expect(stdout).not.toContain('application-');
   });
 
-  it('is verified, with an exit code of its own where it is broken', async () => {
+  it('exit with 6 when the history was altered', async () => {
     server.on('POST', '/api/v1/history/verify', { status: 200, body: { streams: 2, events: 9, broken: [] } });
     const whole = await rekey(['verify']);
     expect([whole.code, whole.stdout]).toEqual([0, expect.stringContaining('9 events in 2 streams')]);
@@ -443,7 +443,7 @@ describe('the history', () => {
   });
 });
 
-describe('notices', () => {
+describe('notifications', () => {
   const notice = {
     id: `${SECRET}.1.5.ui`,
     domainId: 'acme',
@@ -458,7 +458,7 @@ describe('notices', () => {
     description: 'Nightly',
   };
 
-  it('are listed, acknowledged and sent again', async () => {
+  it('lists, acknowledges and resends notices', async () => {
     server.on('GET', '/api/v1/notifications', { status: 200, body: { items: [notice] } });
     server.on('POST', `/api/v1/notifications/${notice.id}/acknowledge`, {
       status: 200,
@@ -473,8 +473,8 @@ describe('notices', () => {
   });
 });
 
-describe('what goes wrong', () => {
-  it('is told with code, field and correlation id, and as it came for scripts', async () => {
+describe('a failure', () => {
+  it('shows code, field and correlation id, or the problem document with --json', async () => {
     const refusal = problem(400, 'invalid_request', 'Too long.', { field: 'name' });
     server.on('POST', '/api/v1/domains', refusal);
     const words = await rekey(['domain', 'create', 'Acme']);
@@ -487,12 +487,12 @@ describe('what goes wrong', () => {
     expect(JSON.parse(stderr)).toEqual(refusal.body);
   });
 
-  it('is 3 where nobody listens', async () => {
+  it('exits with 3 when the connection is refused', async () => {
     const { code, stderr } = await rekey(['domain', 'list'], { env: { REKEY_URL: 'http://127.0.0.1:9' } });
-    expect([code, stderr]).toEqual([3, expect.stringContaining('cannot be reached')]);
+    expect([code, stderr]).toEqual([3, expect.stringContaining('Cannot reach Rekey')]);
   });
 
-  it('is 3 where no answer comes in time', async () => {
+  it('exits with 3 on a timeout', async () => {
     server.on('GET', '/health/ready', { status: 200, text: 'x', headers: { 'content-length': '100' } });
     const { code, stderr } = await rekey(['health', '--timeout', '1s']);
     expect([code, stderr]).toEqual([3, expect.stringContaining('within 1 s')]);
@@ -500,10 +500,10 @@ describe('what goes wrong', () => {
 
   it.each([
     [{ status: 200, text: '<html>' }, 1, 'not a list'],
-    [{ status: 404, text: '<html>' }, 1, 'not an answer of Rekey'],
-    [{ status: 502, text: 'bad gateway' }, 3, 'not an answer of Rekey'],
-    [{ status: 301, headers: { location: 'https://other.example/' } }, 1, 'points to https://other.example/'],
-  ])('is another server that answers %j', async (reply, expected, words) => {
+    [{ status: 404, text: '<html>' }, 1, 'This is not a Rekey answer'],
+    [{ status: 502, text: 'bad gateway' }, 3, 'This is not a Rekey answer'],
+    [{ status: 301, headers: { location: 'https://other.example/' } }, 1, 'redirects to https://other.example/'],
+  ])('reports an answer that is not from Rekey: %j', async (reply, expected, words) => {
     server.on('GET', '/api/v1/domains', reply);
     const { code, stderr } = await rekey(['domain', 'list']);
     expect([code, stderr]).toEqual([expected, expect.stringContaining(words)]);
@@ -528,14 +528,14 @@ describe('what goes wrong', () => {
     [['notifications', 'ack', '..']],
     [['domain', 'list', '--limit', '201']],
     [['domain', 'list', '--timeout', '1y']],
-  ])('is 2, and nothing is sent, for %j', async (args) => {
+  ])('exits with 2 and sends nothing for %j', async (args) => {
     const { code, stdout, stderr } = await rekey(args);
     expect([code, stdout, server.seen]).toEqual([2, '', []]);
     expect(stderr).not.toBe('');
   });
 
-  it('is a token file that everybody can read', async () => {
-    const file = path.join(place.folder, 'token');
+  it('refuses a token file that everyone can read', async () => {
+    const file = path.join(sandbox.folder, 'token');
     writeFileSync(file, 'rka_file\n');
     chmodSync(file, 0o644);
     const { code, stderr } = await rekey(['domain', 'list', '--token-file', file]);
@@ -546,7 +546,7 @@ describe('what goes wrong', () => {
 });
 
 describe('health', () => {
-  it('is told with its probes, without a token', async () => {
+  it('shows the probes and sends no token', async () => {
     const probes = { store: { ready: true }, views: { ready: false, cause: 'being built' } };
     server.on('GET', '/health/ready', { status: 503, body: { status: 'not ready', probes } });
     const { code, stdout } = await rekey(['health'], { env: { REKEY_TOKEN: '' } });
@@ -573,15 +573,15 @@ describe('projections', () => {
   });
   const list = (...items: object[]) => ({ status: 200, body: { items } });
 
-  it('shows how every build stands', async () => {
+  it('lists every build', async () => {
     server.on('GET', at, list(standing('secrets.v1.000001a', true, 'projector@one'), standing(build, false)));
     const lines = (await rekey(['projections', 'list'])).stdout.split('\n');
-    expect(lines[0]).toMatch(/^VIEW +VERSION +BUILD +ANSWERS +READY +CHECKPOINT +LAG +PARKED +OWNER$/);
+    expect(lines[0]).toMatch(/^VIEW +VERSION +BUILD +ACTIVE +READY +CHECKPOINT +LAG +PARKED +OWNER$/);
     expect(lines[1]).toMatch(/^secrets +1 +secrets\.v1\.000001a +yes +yes +00042 +1\.3 s +2 +projector@one$/);
     expect(lines[2]).toMatch(/^secrets +1 +secrets\.v1\.000002b +no +no +00042 +1\.3 s +2 +-$/);
   });
 
-  it('begins a build, and waits until it answers where that is asked for', async () => {
+  it('starts a build and with --wait waits until it is active', async () => {
     server.on('POST', `${at}/secrets/rebuild`, { status: 202, body: { view: 'secrets', build } });
     expect(await rekey(['projections', 'rebuild', 'secrets'])).toMatchObject({
       code: 0,
@@ -589,21 +589,21 @@ describe('projections', () => {
     });
     server.on('GET', at, list(standing(build, false)), list(standing(build, true)));
     expect((await rekey(['projections', 'rebuild', 'secrets', '--wait'])).stdout).toBe(
-      `${build} answers for secrets.\n`,
+      `${build} is now the active build of secrets.\n`,
     );
     expect(server.seen.filter(({ method }) => method === 'GET')).toHaveLength(2);
-    // A younger one that was begun since will do as well; none at all will not.
+    // A later build counts as well; without one the command fails.
     server.on('GET', at, list(standing('secrets.v1.000003c', true)));
     expect((await rekey(['projections', 'rebuild', 'secrets', '--wait'])).code).toBe(0);
     server.on('GET', at, list(standing('secrets.v1.000001a', true)));
     expect(await rekey(['projections', 'rebuild', 'secrets', '--wait'])).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('is gone'),
+      stderr: expect.stringContaining('was removed'),
     });
     expect((await rekey(['projections', 'rebuild', 'usage'])).code).toBe(2);
   });
 
-  it('shows what failed, and what was asked of it', async () => {
+  it('lists failed events and their replays', async () => {
     const failed = {
       view: 'secrets',
       build,
@@ -624,21 +624,21 @@ describe('projections', () => {
     const lines = (await rekey(['projections', 'failed', '--view', 'secrets'])).stdout.split('\n');
     expect(lines[0]).toMatch(/^VIEW +STREAM +REVISION +EVENT +CAUSE +WAITING +REPLAY +BUILD$/);
     expect(lines[1]).toMatch(/^secrets +application-x +4 +SecretAdded +unknown type +3 +- +secrets\.v1\.000002b$/);
-    expect(lines[2]).toContain('asked by token:ops at 2026-01-01T00:00:00.000Z');
-    expect(lines[3]).toContain('0 events taken in, 3 waiting (unknown type), asked by token:ops');
+    expect(lines[2]).toContain('requested by token:ops at 2026-01-01T00:00:00.000Z');
+    expect(lines[3]).toContain('0 events applied, 3 waiting (unknown type), requested by token:ops');
     expect(server.seen[0]?.query).toEqual({ view: 'secrets' });
   });
 
-  it('tells by its exit code what came of a replay', async () => {
+  it('returns the result of a replay as its exit code', async () => {
     const run = async (status: number, result?: object) => {
       const body = { view: 'secrets', stream: 'application-x', builds: [{ build, result }] };
       server.on('POST', `${at}/secrets/replay`, { status, body });
       return rekey(['projections', 'replay', 'secrets', 'application-x']);
     };
     const whole = await run(200, { events: 3, waiting: 0 });
-    expect([whole.code, whole.stdout]).toEqual([0, expect.stringContaining('3 events taken in, 0 waiting')]);
+    expect([whole.code, whole.stdout]).toEqual([0, expect.stringContaining('3 events applied, 0 waiting')]);
     expect(server.seen[0]?.body).toEqual({ stream: 'application-x' });
     expect((await run(200, { events: 1, waiting: 2, cause: 'unknown type' })).code).toBe(1);
-    expect(await run(202)).toMatchObject({ code: 5, stdout: expect.stringContaining('noted') });
+    expect(await run(202)).toMatchObject({ code: 5, stdout: expect.stringContaining('requested') });
   });
 });

@@ -4,11 +4,11 @@ import { EXIT, Failure, usage } from './failure';
 import { plain } from './output';
 
 export interface ClientOptions {
-  /** Without a slash at its end. */
+  /** Without a trailing slash. */
   readonly url: string;
   readonly token: () => string;
   readonly timeoutMs: number;
-  /** The `Idempotency-Key` of this invocation's one write; made where nobody gives one. */
+  /** `Idempotency-Key` of the write of this invocation. Default: random. */
   readonly idempotencyKey?: string | undefined;
   readonly ifMatch?: string | undefined;
   readonly version: string;
@@ -16,23 +16,23 @@ export interface ClientOptions {
 
 export interface Call {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  /** Made by `path`. */
+  /** Built with `path`. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
   readonly body?: unknown;
   readonly accept?: string;
-  /** Takes `Idempotency-Key` and `If-Match`. */
+  /** Sends `Idempotency-Key` and `If-Match`. */
   readonly write?: boolean;
   readonly ifMatch?: string | undefined;
-  /** Asks again until what was to stop is seen to have stopped: a repeat of an accepted write does nothing but wait. */
-  readonly settle?: boolean;
-  /** Without a token, and answered however it comes: the health probes. */
-  readonly open?: boolean;
+  /** Repeats the request while the answer is 202: the repeat of an accepted write only waits until it is in effect. */
+  readonly untilEffective?: boolean;
+  /** Sends no token and returns any status: the health probes. */
+  readonly public?: boolean;
 }
 
 export interface Answer {
   readonly status: number;
-  /** The body exactly as it came. */
+  /** The body, unchanged. */
   readonly text: string;
   readonly body: unknown;
   readonly etag: string | undefined;
@@ -42,33 +42,33 @@ export interface Answer {
 const ATTEMPTS = 4;
 const PAUSE_MS = 300;
 const PAUSE_MAX_MS = 5_000;
-/** Answers that say nothing about the matter itself. */
-const PASSING = [429, 502, 503, 504];
-/** Nothing was sent: asking again at once would only find the same. */
-const NOT_THERE = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ERR_INVALID_URL'];
+/** Temporary errors: the request may succeed later. */
+const TEMPORARY = [429, 502, 503, 504];
+/** The server was not reached: a retry within seconds does not help. */
+const NOT_REACHED = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ERR_INVALID_URL'];
 const REASONS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'nobody listens there',
-  ENOTFOUND: 'no such host name',
-  EAI_AGAIN: 'the host name cannot be looked up now',
-  ECONNRESET: 'the connection broke',
-  UND_ERR_SOCKET: 'the connection broke',
-  EHOSTUNREACH: 'no way to that host',
-  ENETUNREACH: 'no way to that network',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed; name a CA file in NODE_EXTRA_CA_CERTS',
-  SELF_SIGNED_CERT_IN_CHAIN: 'its certificate authority is not known; name a CA file in NODE_EXTRA_CA_CERTS',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its certificate authority is not known; name a CA file in NODE_EXTRA_CA_CERTS',
+  ECONNREFUSED: 'connection refused',
+  ENOTFOUND: 'unknown host',
+  EAI_AGAIN: 'the host name cannot be resolved',
+  ECONNRESET: 'connection closed',
+  UND_ERR_SOCKET: 'connection closed',
+  EHOSTUNREACH: 'no route to the host',
+  ENETUNREACH: 'network unreachable',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed; set NODE_EXTRA_CA_CERTS to a CA file',
+  SELF_SIGNED_CERT_IN_CHAIN: 'its certificate authority is unknown; set NODE_EXTRA_CA_CERTS to a CA file',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its certificate authority is unknown; set NODE_EXTRA_CA_CERTS to a CA file',
   CERT_HAS_EXPIRED: 'its certificate has expired',
 };
 
-/** A path of the API: what is put in stays one segment, whatever it holds. */
+/** Builds an API path. Each value is percent-encoded, so it stays one segment. */
 export const path = (texts: TemplateStringsArray, ...segments: readonly string[]): string =>
   texts.reduce((whole, text, index) => {
     const segment = segments[index - 1] ?? '';
-    if (/^\.{0,2}$/.test(segment)) throw usage(`"${segment}" is no id.`);
+    if (/^\.{0,2}$/.test(segment)) throw usage(`"${segment}" is not a valid id.`);
     return whole + encodeURIComponent(segment) + text;
   });
 
-/** Talks to the native API. */
+/** HTTP client of the Rekey API. */
 export class Client {
   private readonly key: string;
 
@@ -77,28 +77,28 @@ export class Client {
   }
 
   /**
-   * Sends one call and answers what was accepted. A write is sent again, a few times and under the same key, where no
-   * answer came or one that says nothing (503, 504), so that it is done once. Throws `Failure`.
+   * Sends a request and returns the answer if it was accepted. Retries a few times when no answer came, or 503 or 504; a
+   * write keeps its idempotency key, so it takes effect once. Throws `Failure`.
    */
   async send(call: Call): Promise<Answer> {
     for (let attempt = 1; ; attempt++) {
-      const last = attempt === ATTEMPTS || call.open === true;
+      const last = attempt === ATTEMPTS || call.public === true;
       let pause = PAUSE_MS * 2 ** (attempt - 1);
       try {
         const answer = await this.read(call);
-        const settled = !(call.settle && answer.status === 202);
-        const passing = answer.status === 503 || answer.status === 504;
-        if (last || (settled && !passing)) return this.accepted(call, answer);
-        const asked = Number(answer.headers.get('retry-after') ?? 'NaN') * 1000;
-        if (asked >= 0) pause = Math.min(asked, PAUSE_MAX_MS);
+        const notEffective = call.untilEffective === true && answer.status === 202;
+        const temporary = answer.status === 503 || answer.status === 504;
+        if (last || (!notEffective && !temporary)) return this.accepted(call, answer);
+        const requested = Number(answer.headers.get('retry-after') ?? 'NaN') * 1000;
+        if (requested >= 0) pause = Math.min(requested, PAUSE_MAX_MS);
       } catch (error) {
-        if (error instanceof Failure || last || NOT_THERE.includes(codeOf(error))) throw this.unreached(call, error);
+        if (error instanceof Failure || last || NOT_REACHED.includes(codeOf(error))) throw this.unreached(call, error);
       }
       await sleep(pause);
     }
   }
 
-  /** Sends a call whose answer is too long to hold, and answers it as it comes. Throws `Failure`. */
+  /** Sends a request and returns the answer as a stream, for answers too large for memory. Throws `Failure`. */
   async stream(call: Call): Promise<{ readonly headers: Headers; readonly chunks: AsyncIterable<Uint8Array> }> {
     try {
       const response = await this.fetch(call, undefined);
@@ -141,7 +141,7 @@ export class Client {
       headers: {
         accept: call.accept ?? 'application/json',
         'user-agent': `rekey-cli/${version}`,
-        ...(!call.open && { authorization: `Bearer ${token()}` }),
+        ...(!call.public && { authorization: `Bearer ${token()}` }),
         ...(call.body !== undefined && { 'content-type': 'application/json' }),
         ...(call.write && { 'idempotency-key': this.key }),
         ...(call.write && ifMatch !== undefined && { 'if-match': ifMatch }),
@@ -151,24 +151,25 @@ export class Client {
   }
 
   private accepted(call: Call, answer: Answer): Answer {
-    if ((answer.status >= 200 && answer.status < 300) || call.open) return answer;
+    if ((answer.status >= 200 && answer.status < 300) || call.public) return answer;
     throw this.refusal(call, answer);
   }
 
   private refusal(call: Call, { status, text, body, headers }: Answer): Failure {
-    const exit = PASSING.includes(status) ? EXIT.unreachable : EXIT.refused;
+    const exit = TEMPORARY.includes(status) ? EXIT.unreachable : EXIT.refused;
     const problem = problemIn(body);
     if (!problem) {
       const location = headers.get('location');
-      const moved = status >= 300 && status < 400 && location ? `, and points to ${plain(location)}` : '';
-      const words = `${this.options.url} answered ${status}${moved}: that is not an answer of Rekey's. Is the address right?`;
-      return new Failure(exit, words);
+      const moved = status >= 300 && status < 400 && location ? ` and redirects to ${plain(location)}` : '';
+      const message = `${this.options.url} answered ${status}${moved}. This is not a Rekey answer; check the server address.`;
+      return new Failure(exit, message);
     }
     const { code, detail, correlationId, field } = problem;
     const lines = [`${detail} (${code}${field === undefined ? '' : `, field ${field}`})`];
-    if (code === 'unauthenticated') lines.push('The token that rekey showed is not one that this server takes.');
+    if (code === 'unauthenticated')
+      lines.push('The server does not accept this token. Check --token-file, REKEY_TOKEN_FILE or REKEY_TOKEN.');
     if (code === 'rate_limited') lines.push(`Try again in ${headers.get('retry-after') ?? 'some'} seconds.`);
-    if (call.write && (status === 503 || status === 504)) lines.push(this.again());
+    if (call.write && (status === 503 || status === 504)) lines.push(this.retryHint());
     if (correlationId !== undefined) lines.push(`Correlation id: ${correlationId}`);
     const credentials = code === 'invalid_client_credentials';
     return new Failure(credentials ? EXIT.credentials : exit, lines.map(plain).join('\n'), text);
@@ -178,18 +179,19 @@ export class Client {
     if (error instanceof Failure) return error;
     const code = codeOf(error);
     const timeout = error instanceof Error && error.name === 'TimeoutError';
-    // Anything else is a fault of ours, and not the network's.
+    // Any other error is a bug in the CLI, not a network error.
     if (!timeout && !(error instanceof TypeError && error.cause !== undefined)) return error;
     const why = timeout ? `no answer within ${this.options.timeoutMs / 1000} s` : (REASONS[code] ?? code.toLowerCase());
-    const lines = [`Rekey cannot be reached at ${this.options.url}: ${why}.`];
-    if (NOT_THERE.includes(code)) lines.push('Is it running (npm start), and is the address right (--url, REKEY_URL)?');
-    else if (call.write) lines.push(this.again());
+    const lines = [`Cannot reach Rekey at ${this.options.url}: ${why}.`];
+    if (NOT_REACHED.includes(code))
+      lines.push('Check that the server is running (npm start) and that the address is right (--url, REKEY_URL).');
+    else if (call.write) lines.push(this.retryHint());
     return new Failure(EXIT.unreachable, lines.join('\n'));
   }
 
-  /** What to do where nobody knows whether a write was done. */
-  private again(): string {
-    return `Whether it was done is not known. To be sure that it is done once, repeat it with --idempotency-key ${this.key}`;
+  /** How to retry a write whose outcome is unknown. */
+  private retryHint(): string {
+    return `The outcome is unknown. To retry safely, repeat the command with --idempotency-key ${this.key}`;
   }
 }
 
@@ -218,7 +220,7 @@ const problemIn = (body: unknown) => {
   return { code, detail, field: text('field'), correlationId: text('correlationId') };
 };
 
-/** The system's name for what went wrong, which fetch hides in the cause, or in the first of several causes. */
+/** Returns the error code of the system. `fetch` puts it in the cause, or in the first of several causes. */
 const codeOf = (error: unknown): string => {
   let place: unknown = error;
   for (let depth = 0; depth < 4 && place instanceof Error; depth++) {

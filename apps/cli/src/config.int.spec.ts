@@ -18,10 +18,10 @@ const nothing: Environment = { settingsFolder: path.join(folder, 'none'), colour
 const settings = (flags: Flags, environment: Partial<Environment> = {}) =>
   settingsOf(flags, { ...nothing, ...environment });
 
-describe('the address', () => {
+describe('the server address', () => {
   const file = write('address.yml', 'url: http://file.example\ndomain: acme\n');
 
-  it('is the flag, else the environment, else the settings file, else this machine', () => {
+  it('comes from the flag, the environment, the settings file or the default, in this order', () => {
     const url = 'http://env.example';
     expect(settings({ url: 'https://flag.example/', config: file }, { url }).url).toBe('https://flag.example');
     expect(settings({ config: file }, { url }).url).toBe('http://env.example');
@@ -29,7 +29,7 @@ describe('the address', () => {
     expect(settings({}).url).toBe('http://127.0.0.1:8080');
   });
 
-  it('keeps a path before ours', () => {
+  it('keeps its path', () => {
     expect(settings({ url: 'https://host.example/rekey/' }).url).toBe('https://host.example/rekey');
   });
 
@@ -38,7 +38,7 @@ describe('the address', () => {
     (url) => expect(() => settings({ url })).toThrow(expect.objectContaining({ exit: 2 })),
   );
 
-  it('has a domain beside it, which the environment can replace', () => {
+  it('has a default domain, which the environment overrides', () => {
     expect(settings({ config: file }).domain).toBe('acme');
     expect(settings({ config: file }, { domain: 'globex' }).domain).toBe('globex');
   });
@@ -48,7 +48,7 @@ describe('the token', () => {
   const [a, b, c] = [write('a', 'token-a\n'), write('b', 'token-b'), write('c', 'token-c')];
   const file = write('token.yml', 'tokenFile: c\n');
 
-  it('is looked for in flags, environment and settings file, in this order', () => {
+  it('comes from the flags, the environment or the settings file, in this order', () => {
     const environment = { token: 'token-env', tokenFile: b };
     expect(settings({ token: 'token-flag', tokenFile: a, config: file }, environment).token()).toBe('token-flag');
     expect(settings({ tokenFile: a, config: file }, environment).token()).toBe('token-a');
@@ -59,14 +59,14 @@ describe('the token', () => {
     expect(c).toContain(folder);
   });
 
-  it('is not taken from a file that everybody can read', () => {
+  it('is not read from a file that everyone can read', () => {
     const open = write('open', 'token', 0o644);
     expect(() => settings({ tokenFile: open }).token()).toThrow(`chmod 600 ${open}`);
     expect(() => settings({ config: write('open.yml', 'token: token', 0o644) })).toThrow('chmod 600');
     expect(settings({ config: write('open2.yml', 'url: http://file.example', 0o644) }).url).toBe('http://file.example');
   });
 
-  it('is no text with line ends, and not empty; the message does not hold it', () => {
+  it('is refused when empty or with spaces, without being shown', () => {
     for (const content of ['', 'two words', 'two\nlines']) {
       const attempt = () => settings({ tokenFile: write('odd', content) }).token();
       expect(attempt).toThrow(expect.objectContaining({ exit: 2 }));
@@ -75,16 +75,16 @@ describe('the token', () => {
     expect(() => settings({ tokenFile: path.join(folder, 'missing') }).token()).toThrow('ENOENT');
   });
 
-  it("is the local server's only where the server is local", () => {
-    const place = path.join(folder, 'place');
+  it('is read from data/admin-token only for a local server', () => {
+    const sandbox = path.join(folder, 'place');
     write(path.join('place', LOCAL_TOKEN_FILE), 'token-local');
     const before = process.cwd();
-    process.chdir(place);
+    process.chdir(sandbox);
     try {
       for (const url of ['http://127.0.0.1:8080', 'http://localhost:1', 'http://[::1]:8080'])
         expect(settings({ url }).token()).toBe('token-local');
       for (const url of ['http://localhost.example', 'https://rekey.example', 'http://127.0.0.1.example'])
-        expect(() => settings({ url }).token()).toThrow('No token');
+        expect(() => settings({ url }).token()).toThrow('No access token');
     } finally {
       process.chdir(before);
     }
@@ -92,21 +92,21 @@ describe('the token', () => {
 });
 
 describe('the settings file', () => {
-  it('is found in its usual place, and need not be there', () => {
+  it('is optional at its default path', () => {
     write(path.join('usual', 'rekey', 'cli.yml'), 'url: http://usual.example');
     expect(settings({}, { settingsFolder: path.join(folder, 'usual') }).url).toBe('http://usual.example');
   });
 
   it.each([
-    ['an unknown key', 'uri: http://host', 'uri is not right'],
-    ['a wrong value', 'url: 3', 'url is not right'],
+    ['an unknown key', 'uri: http://host', 'unknown key uri'],
+    ['a wrong value', 'url: 3', 'invalid value of url'],
     ['no keys', '- a', 'keys and values'],
     ['no YAML', 'a: [', 'not valid YAML'],
   ])('is refused with %s', (_what, content, message) => {
     expect(() => settings({ config: write('wrong.yml', content) })).toThrow(message);
   });
 
-  it('must be there where it is named', () => {
+  it('must exist when it is named', () => {
     expect(() => settings({ config: path.join(folder, 'missing.yml') })).toThrow('ENOENT');
   });
 
@@ -116,7 +116,7 @@ describe('the settings file', () => {
 });
 
 describe('the environment', () => {
-  it('is read where it is not empty', () => {
+  it('ignores empty variables', () => {
     const env = { REKEY_URL: 'http://a', REKEY_TOKEN: '', REKEY_DOMAIN: 'acme', XDG_CONFIG_HOME: '/x', NO_COLOR: '1' };
     expect(readEnvironment(env)).toEqual({
       url: 'http://a',
@@ -132,5 +132,5 @@ describe('the environment', () => {
 });
 
 describe('the version', () => {
-  it("is the package's", () => expect(readVersion()).toMatch(/^\d+\.\d+\.\d+/));
+  it('is that of package.json', () => expect(readVersion()).toMatch(/^\d+\.\d+\.\d+/));
 });

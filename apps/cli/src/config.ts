@@ -6,18 +6,18 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { EXIT, Failure, usage } from './failure';
 
-/** What the environment says to the command line. */
+/** Environment variables that the CLI reads. */
 export interface Environment {
   readonly url?: string | undefined;
   readonly token?: string | undefined;
   readonly tokenFile?: string | undefined;
   readonly domain?: string | undefined;
-  /** Folder of the user's settings: `XDG_CONFIG_HOME`, else `~/.config`. */
+  /** `XDG_CONFIG_HOME`, or `~/.config`. */
   readonly settingsFolder: string;
   readonly colour: boolean;
 }
 
-/** The version of this program; the bundle lies as deep in the tree as its source does. */
+/** Returns the version from package.json. A bundle is as many folders below it as this source file. */
 export const readVersion = (): string => {
   const { version } = JSON.parse(readFileSync(path.join(__dirname, '../../../package.json'), 'utf8')) as {
     version: string;
@@ -26,13 +26,13 @@ export const readVersion = (): string => {
 };
 
 const DEFAULT_URL = 'http://127.0.0.1:8080';
-/** Where standalone keeps the token that it makes at its first start. */
+/** Admin token that a standalone server creates on its first start. */
 export const LOCAL_TOKEN_FILE = path.join('data', 'admin-token');
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 const BEARER_TOKEN = /^[A-Za-z0-9._~+/-]+=*$/;
 const OTHERS_MAY_READ = 0o004;
 
-/** An empty variable counts as one that is not set. */
+/** Reads the environment. An empty variable counts as unset. */
 export const readEnvironment = (env: NodeJS.ProcessEnv = process.env): Environment => ({
   url: env['REKEY_URL'] || undefined,
   token: env['REKEY_TOKEN'] || undefined,
@@ -42,7 +42,7 @@ export const readEnvironment = (env: NodeJS.ProcessEnv = process.env): Environme
   colour: !env['NO_COLOR'] && env['TERM'] !== 'dumb',
 });
 
-/** What the flags say. */
+/** Command line flags that select the server and the token. */
 export interface Flags {
   readonly url?: string;
   readonly token?: string;
@@ -53,7 +53,7 @@ export interface Flags {
 export interface Settings {
   readonly url: string;
   readonly domain?: string | undefined;
-  /** Reads the token when it is needed first. Throws `Failure` where there is none, or everybody could read it. */
+  /** Reads the token. Throws a usage `Failure` if there is none or its file is readable by everyone. */
   readonly token: () => string;
 }
 
@@ -65,7 +65,7 @@ const fileSchema = z.strictObject({
 });
 type File = z.infer<typeof fileSchema> & { readonly path: string };
 
-/** Puts together what counts: flags before the environment, the environment before the file, the file before defaults. */
+/** Returns the settings: flags take precedence over the environment, then the settings file, then the defaults. */
 export const settingsOf = (flags: Flags, environment: Environment): Settings => {
   const file = readSettings(flags.config, path.join(environment.settingsFolder, 'rekey', 'cli.yml'));
   const url = checkedUrl(flags.url ?? environment.url ?? file.url ?? DEFAULT_URL);
@@ -84,7 +84,7 @@ const readSettings = (given: string | undefined, usual: string): File => {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (given === undefined && (code === 'ENOENT' || code === 'ENOTDIR')) return { path: name };
-    throw usage(`The settings file ${name} cannot be read (${code ?? 'unknown cause'}).`);
+    throw usage(`Cannot read the settings file ${name} (${code ?? 'unknown cause'}).`);
   }
   let content: unknown;
   try {
@@ -98,20 +98,23 @@ const readSettings = (given: string | undefined, usual: string): File => {
     return { ...parsed.data, path: name };
   }
   const [issue] = parsed.error.issues;
-  const key = issue?.code === 'unrecognized_keys' ? issue.keys[0] : issue?.path.join('.');
-  throw usage(
-    `The settings file ${name}: ${key ? `${key} is not right` : 'it must hold keys and values'}. ` +
-      'It takes url, token, tokenFile and domain.',
-  );
+  const key = issue?.path.join('.');
+  const problem =
+    issue?.code === 'unrecognized_keys'
+      ? `unknown key ${issue.keys[0]}`
+      : key
+        ? `invalid value of ${key}`
+        : 'expected keys and values';
+  throw usage(`The settings file ${name} is not valid: ${problem}. Its keys are url, token, tokenFile and domain.`);
 };
 
-/** An address to which paths can be added: http or https, without credentials, query or a slash at its end. */
+/** Returns the URL without a trailing slash. Throws unless it is http or https without credentials, query or fragment. */
 const checkedUrl = (text: string): string => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || !/^https?:$/.test(url.protocol))
-    throw usage('The address must be an http or https URL, for example http://127.0.0.1:8080 (--url or REKEY_URL).');
+    throw usage('The server address must be an http or https URL, e.g. http://127.0.0.1:8080 (--url or REKEY_URL).');
   if (url.username || url.password || url.search || url.hash)
-    throw usage('The address must hold no credentials, query or fragment (--url or REKEY_URL).');
+    throw usage('The server address must not contain credentials, a query or a fragment (--url or REKEY_URL).');
   return url.origin + url.pathname.replace(/\/+$/, '');
 };
 
@@ -122,12 +125,12 @@ const findToken = (flags: Flags, environment: Environment, file: File, url: stri
   if (environment.tokenFile !== undefined) return tokenIn(environment.tokenFile);
   if (file.token !== undefined) return file.token;
   if (file.tokenFile !== undefined) return tokenIn(path.resolve(path.dirname(file.path), file.tokenFile));
-  // The token of the server on this machine is for nobody else.
+  // Never send the local admin token to another machine.
   const local = LOOPBACK.test(new URL(url).hostname) ? tokenIn(LOCAL_TOKEN_FILE, true) : undefined;
   if (local !== undefined) return local;
   throw usage(
-    'No token to show to Rekey. Name the file that holds it by --token-file or REKEY_TOKEN_FILE, or give it in ' +
-      `REKEY_TOKEN. A server that was started by \`npm start\` keeps an admin token in ${LOCAL_TOKEN_FILE}.`,
+    'No access token. Name its file with --token-file or REKEY_TOKEN_FILE, or set REKEY_TOKEN. A server started ' +
+      `with \`npm start\` keeps an admin token in ${LOCAL_TOKEN_FILE}.`,
   );
 };
 
@@ -139,7 +142,7 @@ function tokenIn(file: string, optional = false): string | undefined {
     text = readFileSync(file, 'utf8').trim();
   } catch (error) {
     if (optional) return undefined;
-    throw usage(`The token file ${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown cause'}).`);
+    throw usage(`Cannot read the token file ${file} (${(error as NodeJS.ErrnoException).code ?? 'unknown cause'}).`);
   }
   refuseOpenFile(file);
   return text;
@@ -149,11 +152,13 @@ const refuseOpenFile = (file: string): void => {
   if (process.platform === 'win32' || (statSync(file).mode & OTHERS_MAY_READ) === 0) return;
   throw new Failure(
     EXIT.usage,
-    `${file} holds a token, and everybody on this machine can read it. Take that away: chmod 600 ${file}`,
+    `${file} contains a token and is readable by everyone on this machine. Run: chmod 600 ${file}`,
   );
 };
 
 const checkedToken = (token: string): string => {
   if (BEARER_TOKEN.test(token)) return token;
-  throw usage('The token is empty, or holds characters that no token has (RFC 6750); is it the right file?');
+  throw usage(
+    'The token is empty or contains characters that are not allowed in a token (RFC 6750). Is it the right file?',
+  );
 };

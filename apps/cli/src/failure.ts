@@ -1,29 +1,29 @@
-/** Exit codes, for scripts; docs/cli.md explains them. */
+/** Exit codes; documented in docs/cli.md. */
 export const EXIT = {
   ok: 0,
-  /** The server, or this machine, refused: asking again in the same way gives the same. */
+  /** The server or this machine refused the request; the same request fails again. */
   refused: 1,
-  /** The command line itself is wrong; nothing was sent. */
+  /** The command line is wrong; nothing was sent. */
   usage: 2,
-  /** No answer, or one that says nothing about the matter (429, 503, 504): worth another try. */
+  /** No answer, or a temporary error (429, 502, 503, 504): worth a retry. */
   unreachable: 3,
-  /** `rekey check`: these credentials do not authenticate. */
+  /** `rekey check`: the credentials are not valid. */
   credentials: 4,
-  /** Accepted, but what was to stop has not been seen to stop everywhere yet. */
+  /** Accepted, but not in effect everywhere yet. */
   pending: 5,
   /** `rekey verify`: the history was altered. */
   broken: 6,
-  /** Ctrl-C at a question. */
+  /** Ctrl-C at a prompt. */
   interrupted: 130,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
-/** Why a command ends without what was asked of it: words for people, a code for scripts; never a secret. */
+/** A command failed: a message for people and an exit code for scripts. Never contains a secret. */
 export class Failure extends Error {
   constructor(
     readonly exit: ExitCode,
     message: string,
-    /** The server's problem document as it came, which `--json` prints in place of the words. */
+    /** The server's problem document (RFC 9457), unchanged; `--json` prints it instead of the message. */
     readonly problem?: string,
   ) {
     super(message);
@@ -31,11 +31,11 @@ export class Failure extends Error {
   }
 }
 
-/** The command line is wrong in one place. */
+/** Returns a failure for a wrong command line. */
 export const usage = (message: string): Failure => new Failure(EXIT.usage, message);
 
 const VALUE = /\b(rk[ya]_)[0-9A-Za-z_]+/g;
 const OPTION_VALUE = /(unknown option '--?[\w-]+)=[^']*'/g;
 
-/** An error's text without what somebody may have typed by mistake: a secret has no business in a terminal's log. */
+/** Returns an error text without tokens and secret values that were typed into the command line by mistake. */
 export const withoutSecrets = (text: string): string => text.replace(VALUE, '$1…').replace(OPTION_VALUE, "$1'");

@@ -14,24 +14,24 @@ const io: Io = {
   now: () => new Date().toISOString(),
 };
 
-/** Says why, in words or for `--json` as the server said it, and answers the exit code. Never a stack. */
-const failed = (error: unknown): number => {
-  // Commander has said what there is to say.
+/** Prints the error, with `--json` as the problem document of the server, and returns the exit code. Never a stack. */
+const reportError = (error: unknown): number => {
+  // Commander has already printed the message.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const problem = error instanceof Failure && process.argv.includes('--json') ? error.problem : undefined;
-  const words = wordsOf(error);
-  io.stderr.write(problem === undefined ? `rekey: ${withoutSecrets(words)}\n` : `${problem}\n`);
+  const message = messageOf(error);
+  io.stderr.write(problem === undefined ? `rekey: ${withoutSecrets(message)}\n` : `${problem}\n`);
   return error instanceof Failure ? error.exit : EXIT.refused;
 };
 
-const wordsOf = (error: unknown): string => {
+const messageOf = (error: unknown): string => {
   const known = publicErrorOf(error);
   if (!known) return error instanceof Error ? error.message : String(error);
   const field = known.details?.['field'];
   return `${known.message} (${known.code}${field === undefined ? '' : `, ${String(field)}`})`;
 };
 
-// Whoever reads our output may have seen enough: `rekey history --ndjson | head`.
+// A closed pipe is not an error: `rekey history --ndjson | head`.
 process.stdout.on('error', (error: NodeJS.ErrnoException) =>
   process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.refused),
 );
@@ -39,5 +39,5 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) =>
 programOf(io)
   .parseAsync(process.argv)
   .catch((error: unknown) => {
-    process.exitCode = failed(error);
+    process.exitCode = reportError(error);
   });

@@ -4,7 +4,7 @@ import { usage } from './failure';
 import { applicationId, clientId, domainId, duration, instant, wholeNumber } from './input';
 import type { Session } from './session';
 
-// Options that several commands share, and what they mean.
+// Options that several commands share.
 
 export interface DomainOptions {
   readonly domain?: string;
@@ -16,18 +16,18 @@ export interface ApplicationOptions extends DomainOptions {
 }
 
 export const inDomain = (command: Command): Command =>
-  command.option('-d, --domain <id>', 'the domain; else REKEY_DOMAIN, or the settings file', domainId);
+  command.option('-d, --domain <id>', 'Domain id (default: REKEY_DOMAIN, then the settings file).', domainId);
 
-/** `--client-id` finds an application without its id: the id follows from domain and client id. */
+/** Adds `--client-id`. It needs no lookup: the application id is derived from domain and client id. */
 export const byClientId = (command: Command): Command =>
-  command.option('--client-id <id>', 'the application, by its client id', clientId);
+  command.option('--client-id <id>', 'Client id of the application.', clientId);
 
 export const ofApplication = (command: Command): Command =>
   byClientId(inDomain(command)).addOption(
-    new Option('--app <id>', 'the application, by its id').argParser(applicationId).conflicts('clientId'),
+    new Option('--app <id>', 'Id of the application.').argParser(applicationId).conflicts('clientId'),
   );
 
-/** The path of an application: its domain and its own id. */
+/** Returns the domain and the application that the options or the argument name. Throws a usage `Failure`. */
 export const applicationIn = (
   session: Session,
   options: ApplicationOptions,
@@ -36,30 +36,30 @@ export const applicationIn = (
   const domain = session.domain(options);
   const given = argument ?? options.app;
   if (given !== undefined && options.clientId !== undefined)
-    throw usage('Name the application by its id or by --client-id, not by both.');
+    throw usage('Pass the application id or --client-id, not both.');
   if (given !== undefined) return { domain, application: given };
   if (options.clientId !== undefined) return { domain, application: applicationIdOf(domain, options.clientId) };
-  throw usage('Which application? Name it by --client-id, or by its id.');
+  throw usage('Missing application: pass --client-id or the application id.');
 };
 
 export const paged = (command: Command): Command =>
   command
-    .option('--limit <n>', 'at most so many (50 by default, 200 at most)', wholeNumber(1, 200))
-    .option('--after <cursor>', 'go on after a page before')
-    .option('--all', 'all pages');
+    .option('--limit <n>', 'Maximum number of items, up to 200 (default: 50).', wholeNumber(1, 200))
+    .option('--after <cursor>', 'Continue after this cursor.')
+    .option('--all', 'Fetch all pages.');
 
 export const writes = (command: Command): Command =>
-  command.option('--idempotency-key <key>', 'repeat a write of before: it is done once', (key) => {
+  command.option('--idempotency-key <key>', 'Reuse this key to retry a request safely.', (key) => {
     if (/^[\x21-\x7e]{1,255}$/.test(key)) return key;
-    throw new InvalidArgumentError('A key has 1 to 255 visible ASCII characters.');
+    throw new InvalidArgumentError('Expected a key: 1 to 255 visible ASCII characters.');
   });
 
-/** A write that can be made to depend on what its caller has seen. */
+/** Adds the options of a write that can be limited to a known revision. */
 export const conditional = (command: Command): Command =>
-  writes(command).option('--if-match <revision>', 'only if nobody has changed it since this revision', (text) => {
+  writes(command).option('--if-match <revision>', 'Fail unless this is still the current revision.', (text) => {
     const digits = /^"?(\d{1,15})"?$/.exec(text)?.[1];
     if (digits !== undefined) return `"${digits}"`;
-    throw new InvalidArgumentError('A revision is a whole number; `get` shows it.');
+    throw new InvalidArgumentError('Expected a whole number, as shown by `get`.');
   });
 
 export interface ExpiryOptions {
@@ -71,16 +71,16 @@ export interface ExpiryOptions {
 export const expiring = (command: Command): Command =>
   command
     .addOption(
-      new Option('--expires-in <duration>', 'how long it lives: 90d, 3months, 1y')
+      new Option('--expires-in <duration>', 'Lifetime, e.g. 90d, 3months, 1y.')
         .argParser(duration)
         .conflicts(['expiresAt', 'never']),
     )
     .addOption(
-      new Option('--expires-at <instant>', 'when it expires: 2027-01-31T00:00:00Z')
+      new Option('--expires-at <instant>', 'Expiry time, e.g. 2027-01-31T00:00:00Z.')
         .argParser(instant)
         .conflicts(['expiresIn', 'never']),
     )
-    .addOption(new Option('--never', 'it does not expire').conflicts(['expiresIn', 'expiresAt']));
+    .addOption(new Option('--never', 'No expiry.').conflicts(['expiresIn', 'expiresAt']));
 
 export const statedExpiry = ({ expiresIn, expiresAt, never }: ExpiryOptions): object => ({
   ...(expiresIn && { expiresIn }),
@@ -88,13 +88,13 @@ export const statedExpiry = ({ expiresIn, expiresAt, never }: ExpiryOptions): ob
   ...(never && { expiresAt: null }),
 });
 
-/** A body without what nobody said. */
-export const given = (body: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+/** Returns the body without undefined fields. */
+export const defined = (body: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
 
-/** A change must change something. */
-export const changes = (body: Readonly<Record<string, unknown>>, how: string): Record<string, unknown> => {
-  const change = given(body);
-  if (Object.keys(change).length === 0) throw usage(`Nothing to change. Say what, for example ${how}.`);
+/** Returns the body without undefined fields. Throws a usage `Failure` if none is left. */
+export const requireChange = (body: Readonly<Record<string, unknown>>, example: string): Record<string, unknown> => {
+  const change = defined(body);
+  if (Object.keys(change).length === 0) throw usage(`Nothing to change. Pass an option, e.g. ${example}.`);
   return change;
 };

@@ -10,7 +10,7 @@ const UNITS = [
   ['second', 1_000, 0],
 ] as const;
 
-/** How far an instant is from now, rounded: `in 5 days`, `2 hours ago`. */
+/** Returns the rounded distance of an instant from now: `in 5 days`, `2 hours ago`. */
 export const distance = (instant: Instant, now: Instant): string => {
   const ahead = Date.parse(instant) - Date.parse(now);
   const apart = Math.abs(ahead);
@@ -20,14 +20,15 @@ export const distance = (instant: Instant, now: Instant): string => {
   return ahead > 0 ? `in ${counted(amount, name)}` : `${counted(amount, name)} ago`;
 };
 
-/** The exact instant, and its distance for people. */
+/** Returns the exact instant with its distance: `2027-01-31T00:00:00.000Z (in 5 days)`. */
 export const when = (instant: Instant, now: Instant): string => `${instant} (${distance(instant, now)})`;
 
 /** `1 event`, `2 events` */
 export const counted = (amount: number, name: string): string => `${amount} ${name}${amount === 1 ? '' : 's'}`;
 
 /** `3 months`, `1 day`. */
-export const words = ({ amount, unit }: Duration): string => `${amount} ${amount === 1 ? unit.slice(0, -1) : unit}`;
+export const durationText = ({ amount, unit }: Duration): string =>
+  `${amount} ${amount === 1 ? unit.slice(0, -1) : unit}`;
 
 /** Control characters (C0, C1), line and paragraph separators, and Unicode's direction marks. */
 const CONTROL_CHARACTERS = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
@@ -73,17 +74,17 @@ const STATUS_COLOURS: Readonly<Record<string, Colour>> = {
   acknowledged: 'grey',
 };
 
-/** What stands in one place of a table: text, or text in a colour. */
+/** Cell of a table: text, or text in a colour. */
 export type Cell = string | { readonly text: string; readonly colour: Colour } | undefined;
 
-/** A status word in its colour. */
+/** Returns a status in its colour. */
 export const status = (word: string): Cell => {
   const colour = STATUS_COLOURS[word];
   return colour ? { text: word, colour } : word;
 };
 
-/** Tables and texts for people; colours only where they are wanted, and nothing of others' that steers the terminal. */
-export class Paper {
+/** Formats tables and records for people. Control characters in the data are replaced. */
+export class Formatter {
   constructor(private readonly colour: boolean) {}
 
   write(cell: Cell): string {
@@ -93,12 +94,12 @@ export class Paper {
     return this.colour && text !== '' ? `\u001b[${COLOURS[cell.colour]}m${text}\u001b[0m` : text;
   }
 
-  /** Columns without lines around them, so that a row can be cut, searched and pasted. */
+  /** Returns a table without borders, so that rows can be piped to other tools. */
   table(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
     return this.columns([head.map((text) => ({ text, colour: 'bold' as const })), ...rows]);
   }
 
-  /** Names and values, one a line; what is not there is left out. */
+  /** Returns names and values, one per line. Undefined values are left out. */
   record(entries: readonly (readonly [name: string, value: Cell])[]): string {
     const known = entries.filter(([, value]) => value !== undefined);
     return this.columns(known.map(([name, value]) => [{ text: name, colour: 'bold' as const }, value]));

@@ -1,4 +1,4 @@
-import { Paper, distance, plain, status, when, words } from './output';
+import { Formatter, distance, plain, status, when, durationText } from './output';
 
 const NOW = '2026-03-01T12:00:00.000Z';
 const at = (ms: number): string => new Date(Date.parse(NOW) + ms).toISOString();
@@ -26,22 +26,22 @@ describe('a distance', () => {
     [-1 * SECOND, '1 second ago'],
   ])('of %d ms is "%s"', (ms, expected) => expect(distance(at(ms), NOW)).toBe(expected));
 
-  it('stands beside the exact instant', () => {
+  it('follows the exact instant', () => {
     expect(when(at(5 * DAY), NOW)).toBe('2026-03-06T12:00:00.000Z (in 5 days)');
   });
 });
 
-describe('words', () => {
-  it('name a duration', () => {
-    expect(words({ amount: 1, unit: 'days' })).toBe('1 day');
-    expect(words({ amount: 3, unit: 'months' })).toBe('3 months');
+describe('durationText', () => {
+  it('formats a duration', () => {
+    expect(durationText({ amount: 1, unit: 'days' })).toBe('1 day');
+    expect(durationText({ amount: 3, unit: 'months' })).toBe('3 months');
   });
 });
 
-describe('paper', () => {
-  const [grey, coloured] = [new Paper(false), new Paper(true)];
+describe('Formatter', () => {
+  const [grey, coloured] = [new Formatter(false), new Formatter(true)];
 
-  it('sets columns by their widest cell, without spaces at the end', () => {
+  it('aligns columns and trims line ends', () => {
     const text = grey.table(
       ['ID', 'NAME'],
       [
@@ -52,7 +52,7 @@ describe('paper', () => {
     expect(text.split('\n')).toEqual(['ID      NAME', 'a       First', 'longer  -']);
   });
 
-  it('leaves out what is not there', () => {
+  it('leaves out undefined entries', () => {
     expect(
       grey.record([
         ['Name', 'Acme'],
@@ -62,14 +62,14 @@ describe('paper', () => {
     ).toBe('Name  Acme\nId    x');
   });
 
-  it('has colours only where they are wanted', () => {
+  it('uses colours only when enabled', () => {
     expect(grey.write(status('active'))).toBe('active');
     expect(coloured.write(status('active'))).toBe('\u001b[32mactive\u001b[0m');
     expect(coloured.write(status('unheard of'))).toBe('unheard of');
     expect(coloured.table(['A'], [['b']])).toBe('\u001b[1mA\u001b[0m\nb');
   });
 
-  it('lets nobody steer the terminal by a name', () => {
+  it('replaces control characters', () => {
     const evil = '\u001b[2Jhidden\r\nline\u009b1m\u202egpj';
     expect(plain(evil)).toBe('\ufffd[2Jhidden\ufffd\ufffdline\ufffd1m\ufffdgpj');
     expect(grey.table(['NAME'], [[evil]])).toBe(`NAME\n${plain(evil)}`);

@@ -22,24 +22,36 @@ const TIMEOUT_MAX_MS = 24 * 3_600_000;
 const MILLISECONDS: Readonly<Record<string, number>> = { seconds: 1_000, minutes: 60_000, hours: 3_600_000 };
 
 const HELP = `
-Where the server is, and who asks: --url and --token-file, or REKEY_URL and REKEY_TOKEN_FILE (or REKEY_TOKEN), or
-url and tokenFile in ~/.config/rekey/cli.yml. On the machine of \`npm start\`, in its folder, neither is needed.
+Server and token:
+  Set --url and --token-file, or REKEY_URL and REKEY_TOKEN_FILE (or
+  REKEY_TOKEN), or url and tokenFile in ~/.config/rekey/cli.yml. In the folder
+  where \`npm start\` runs, the defaults work.
 
-Exit codes: 0 done; 1 refused; 2 wrong command line; 3 no answer, worth another try; 4 check: not valid;
-5 accepted, not in effect everywhere yet; 6 verify: history broken.`;
+Exit codes:
+  0  success
+  1  refused
+  2  wrong command line
+  3  no answer or a temporary error; retry later
+  4  check: credentials not valid
+  5  accepted, not in effect everywhere yet
+  6  verify: history altered`;
 
-/** All commands. Throws commander's errors in place of ending the process. */
+/** Returns the program with all commands. Parsing throws commander's errors instead of exiting the process. */
 export const programOf = (io: Io): Command => {
   const program = new Command('rekey');
   program
-    .description('Client secrets: many live ones per application, rotation without downtime, expiry by policy.')
-    .version(io.version, '-V, --version')
-    .option('--url <address>', 'where the server is (default: http://127.0.0.1:8080)')
-    .option('--token-file <file>', 'the file that holds your token')
-    .option('--token <token>', 'your token itself; other processes of this machine can read it, a file is better')
-    .option('--config <file>', 'the settings file (default: ~/.config/rekey/cli.yml)')
-    .option('--json', 'print what the server answered, for scripts')
-    .option('--timeout <duration>', 'how long to wait for an answer (default: 30s)', milliseconds)
+    .description(
+      'Manage client secrets: several active secrets per application, rotation without downtime, expiry by policy.',
+    )
+    .version(io.version, '-V, --version', 'Show the version.')
+    .helpOption('-h, --help', 'Show help.')
+    .helpCommand('help [command]', 'Show help for a command.')
+    .option('--url <address>', 'Server address (default: http://127.0.0.1:8080).')
+    .option('--token-file <file>', 'File with your access token.')
+    .option('--token <token>', 'Access token. Other processes on this machine can read it; prefer --token-file.')
+    .option('--config <file>', 'Settings file (default: ~/.config/rekey/cli.yml).')
+    .option('--json', "Print the server's answer as JSON.")
+    .option('--timeout <duration>', 'Time to wait for an answer (default: 30s).', milliseconds)
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
@@ -47,14 +59,14 @@ export const programOf = (io: Io): Command => {
       outputError: (text, write) => write(withoutSecrets(text)),
       getOutHasColors: () => io.stdout.isTTY && io.environment.colour,
     })
-    .showHelpAfterError('(--help says how)')
+    .showHelpAfterError('(run with --help for usage)')
     .allowExcessArguments(false)
     .exitOverride()
     .addHelpText('after', HELP);
 
   addDomainCommands(program, io);
   addApplicationCommands(program, io);
-  const secret = program.command('secret').description("secrets: an application's credentials");
+  const secret = program.command('secret').description('Manage the secrets of applications.');
   addSecretCommands(secret, io);
   addInventoryCommand(secret, io);
   addPolicyCommands(program, io);
@@ -75,5 +87,5 @@ const milliseconds = (text: string): number => {
   const { amount, unit } = duration(text);
   const length = amount * (MILLISECONDS[unit] ?? NaN);
   if (length <= TIMEOUT_MAX_MS) return length;
-  throw new InvalidArgumentError('At most 24h.');
+  throw new InvalidArgumentError('Expected at most 24h.');
 };

@@ -3,7 +3,7 @@ import { CommandTokens, ensureKeys, loadConfig, parseSigningKey, type ServiceSen
 import type { CommandRecord } from '@rekey/ports';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { Workplace, buildCli, type Outcome } from './testing';
+import { Sandbox, buildCli, type Outcome } from './cli.testing';
 
 const APPLICATION = applicationIdOf('acme', 'billing');
 const COMMAND_ID = '0a8f1f0e-3b0e-4d3c-8f5e-1f2f3f4f5f6f';
@@ -13,20 +13,20 @@ const command = {
   data: { domainId: 'acme', applicationId: APPLICATION, secretId: '1a8f1f0e-3b0e-5d3c-8f5e-1f2f3f4f5f6f' },
 };
 
-const place = new Workplace();
-const at = (file: string): string => path.join(place.folder, file);
-/** Runs the command line, which has no server to talk to. */
-const rekey = (...args: readonly string[]): Promise<Outcome> => place.run(args);
+const sandbox = new Sandbox();
+const at = (file: string): string => path.join(sandbox.folder, file);
+/** Runs the CLI without a server. */
+const rekey = (...args: readonly string[]): Promise<Outcome> => sandbox.run(args);
 const write = (file: string, content: string): void => writeFileSync(at(file), content);
 
 beforeAll(buildCli, 60_000);
-afterAll(() => place.remove());
+afterAll(() => sandbox.remove());
 
 describe('rekey keys', () => {
   it.each([
     [[], 'EdDSA'],
     [['--alg', 'ES256'], 'ES256'],
-  ])('makes a key pair with %j, whose private half its owner alone can read', async (args, alg) => {
+  ])('creates a key pair with %j and a private file that only its owner can read', async (args, alg) => {
     const file = `${alg}.json`;
     const { code, stdout, stderr } = await rekey('keys', ...args, '--out', file, '--name', 'billing');
     const { publicKey } = await parseSigningKey(readFileSync(at(file), 'utf8'), file);
@@ -37,7 +37,7 @@ describe('rekey keys', () => {
     expect(stdout + stderr).not.toContain(d);
   });
 
-  it('says what to put into the configuration, which the server takes as it stands', async () => {
+  it('prints a configuration entry that the server accepts unchanged', async () => {
     const args = [
       '--out',
       'c.json',
@@ -63,21 +63,21 @@ describe('rekey keys', () => {
     ]);
   });
 
-  it('gives scripts one document', async () => {
+  it('prints one document with --json', async () => {
     const { stdout, stderr } = await rekey('keys', '--out', 'd.json', '--json');
     expect(JSON.parse(stdout)).toMatchObject({ file: 'd.json', service: { name: 'my-service', roles: ['manager'] } });
     expect(stderr).toBe('');
   });
 
-  it('writes over no file', async () => {
+  it('does not overwrite a file', async () => {
     write('there', 'something');
     const { code, stdout, stderr } = await rekey('keys', '--out', 'there');
     expect([code, stdout, readFileSync(at('there'), 'utf8')]).toEqual([1, '', 'something']);
-    expect(stderr).toContain('there is there already');
+    expect(stderr).toContain('there already exists');
     expect((await rekey('keys', '--out', 'none/key')).stderr).toContain('ENOENT');
   });
 
-  it('makes the keys of an installation, once', async () => {
+  it('creates the keys of an installation once', async () => {
     const { code, stdout } = await rekey('keys', '--folder', 'installation');
     const files = ['signing-key.json', 'sealing-key.json', 'command-seal-key.json', 'index-key', 'admin-token'];
     expect([code, files.filter((file) => !existsSync(at(`installation/${file}`)))]).toEqual([0, []]);
@@ -93,7 +93,7 @@ describe('rekey keys', () => {
     [['--out', 'x', '--value-key']],
     [['--out', 'x', '--alg', 'RS256']],
     [['--out', 'x', '--name', 'ü']],
-  ])('is 2, and makes nothing, for %j', async (args) => {
+  ])('exits with 2 and creates nothing for %j', async (args) => {
     expect((await rekey('keys', ...args)).code).toBe(2);
     expect([existsSync(at('x')), existsSync(at('y'))]).toEqual([false, false]);
   });
@@ -121,7 +121,7 @@ describe('rekey sign', () => {
       Date.now(),
     );
 
-  it('makes a token that is right for the bytes of the file, and for no others', async () => {
+  it('creates a token that is valid only for the bytes of the file', async () => {
     const { code, stdout, stderr } = await sign();
     expect(code).toBe(0);
     expect(stderr).toContain(APPLICATION);
@@ -131,7 +131,7 @@ describe('rekey sign', () => {
     await expect(verify(stdout, { replyTopic: Buffer.from('rekey.replies.a') })).rejects.toThrow('no valid token');
   });
 
-  it('covers where the reply goes', async () => {
+  it('covers the reply topic, partition and correlation id', async () => {
     const { stdout } = await sign(
       '--reply-topic',
       'rekey.replies.a',
@@ -145,7 +145,7 @@ describe('rekey sign', () => {
     await expect(verify(stdout, to)).rejects.toThrow('no valid token');
   });
 
-  it('names for whom the sender acts, and the audience', async () => {
+  it('sets the caller and the audience', async () => {
     const { stdout } = await sign(
       '--sub',
       'user:alice',
@@ -161,7 +161,7 @@ describe('rekey sign', () => {
     await expect(verify(stdout)).rejects.toThrow('no valid token');
   });
 
-  it('gives scripts the key of the record too, which is the domain where there is no application', async () => {
+  it('prints the record key with --json: the domain for a command without application', async () => {
     const other = { id: COMMAND_ID, type: 'DeleteDomain', data: { domainId: 'acme' } };
     write('domain.json', JSON.stringify(other));
     const { stdout } = await rekey('sign', '--key', 'key.json', '--name', 'billing', '--json', 'domain.json');
@@ -172,8 +172,8 @@ describe('rekey sign', () => {
 
   it.each([
     ['no JSON', 'hello', 'not JSON'],
-    ['another type', JSON.stringify({ ...command, type: 'Explode' }), 'type is not right'],
-    ['an unknown field', JSON.stringify({ ...command, extra: 1 }), 'extra is not right'],
+    ['another type', JSON.stringify({ ...command, type: 'Explode' }), 'invalid value of type'],
+    ['an unknown field', JSON.stringify({ ...command, extra: 1 }), 'unknown field extra'],
   ])('refuses %s', async (_what, text, words) => {
     write('wrong.json', text);
     const { code, stdout, stderr } = await rekey('sign', '--key', 'key.json', '--name', 'billing', 'wrong.json');
@@ -181,7 +181,7 @@ describe('rekey sign', () => {
     expect(stderr).toContain(words);
   });
 
-  it('refuses a key that is none, without showing it', async () => {
+  it('refuses an invalid key without showing it', async () => {
     write('none.json', '{"kty":"OKP","d":"hidden"}');
     const { code, stderr } = await rekey('sign', '--key', 'none.json', '--name', 'billing', 'command.json');
     expect(code).toBe(1);
@@ -194,9 +194,9 @@ describe('rekey sign', () => {
     [['--sub', 'user:a']],
     [['--sub', 'service:a', '--roles', 'admin']],
     [['--roles', 'x']],
-  ])('is 2 for %j', async (args) => expect((await sign(...args)).code).toBe(2));
+  ])('exits with 2 for %j', async (args) => expect((await sign(...args)).code).toBe(2));
 
-  it('is 2 where a file is not there', async () => {
+  it('exits with 2 when a file does not exist', async () => {
     const { code, stderr } = await rekey('sign', '--key', 'key.json', '--name', 'billing', 'missing.json');
     expect([code, stderr]).toEqual([2, expect.stringContaining('ENOENT')]);
   });

@@ -5,27 +5,27 @@ import type { z } from 'zod';
 import { Client, type Answer, type Call } from './client';
 import { settingsOf, type Environment, type Flags, type Settings } from './config';
 import { EXIT, Failure, usage } from './failure';
-import { Paper } from './output';
+import { Formatter } from './output';
 
-/** What a process gives the command line. */
+/** Streams, environment and clock of the process. */
 export interface Io {
   readonly stdin: NodeJS.ReadStream;
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
   readonly environment: Environment;
-  /** Of this program. */
+  /** Version of the CLI. */
   readonly version: string;
   readonly now: () => Instant;
 }
 
-/** What every command takes. */
+/** Options of every command. */
 export interface GlobalOptions extends Flags {
   readonly json?: boolean;
   /** Milliseconds. */
   readonly timeout?: number;
 }
 
-/** What every write takes. */
+/** Options of every write. */
 export interface WriteOptions {
   readonly idempotencyKey?: string;
   readonly ifMatch?: string;
@@ -37,9 +37,9 @@ export interface PageOptions {
   readonly all?: boolean;
 }
 
-/** One invocation: its settings, its connection, and the ways to show what came of it. */
+/** One invocation of the CLI: settings, connection and output. */
 export class Session {
-  readonly paper: Paper;
+  readonly formatter: Formatter;
   private connection: Client | undefined;
   private known: Settings | undefined;
 
@@ -47,7 +47,7 @@ export class Session {
     readonly io: Io,
     private readonly options: GlobalOptions & WriteOptions,
   ) {
-    this.paper = new Paper(io.stdout.isTTY && io.environment.colour);
+    this.formatter = new Formatter(io.stdout.isTTY && io.environment.colour);
   }
 
   get json(): boolean {
@@ -65,13 +65,13 @@ export class Session {
     return (this.connection ??= new Client({ url, token, timeoutMs, idempotencyKey, ifMatch, version }));
   }
 
-  /** The domain that is meant: the option, else `REKEY_DOMAIN`, else the settings file. */
+  /** Returns the domain of the option, `REKEY_DOMAIN` or the settings file. Throws a usage `Failure` if none is set. */
   domain({ domain = this.settings.domain }: { readonly domain?: string | undefined }): string {
     if (domain !== undefined) return domain;
-    throw usage('Which domain? Name it by --domain, or once for all by REKEY_DOMAIN.');
+    throw usage('Missing domain: pass --domain or set REKEY_DOMAIN.');
   }
 
-  /** Writes to standard output, waiting for a reader that is slow. */
+  /** Writes to standard output. Waits while a slow reader holds the pipe back. */
   async out(text: string | Uint8Array): Promise<void> {
     if (!this.io.stdout.write(text)) await once(this.io.stdout, 'drain');
   }
@@ -80,32 +80,32 @@ export class Session {
     await this.out(`${text}\n`);
   }
 
-  /** Tells people something beside the result. */
+  /** Writes a message to standard error. */
   note(text: string): void {
     this.io.stderr.write(`${text}\n`);
   }
 
-  /** Shows an answer: its body as it came for scripts, in words for people. */
-  async show<T>(answer: Answer, schema: z.ZodType<T>, words: (body: T) => string): Promise<void> {
-    if (!this.json) return this.line(words(fits(schema, answer.body)));
+  /** Prints an answer: formatted by `format`, or with `--json` its body unchanged. */
+  async show<T>(answer: Answer, schema: z.ZodType<T>, format: (body: T) => string): Promise<void> {
+    if (!this.json) return this.line(format(parseBody(schema, answer.body)));
     if (answer.text !== '') await this.line(answer.text);
   }
 
-  /** Shows a list: one page, or all of them where that is asked for. */
-  async list<T>(call: Call, pages: PageOptions, item: z.ZodType<T>, words: (items: T[]) => string): Promise<void> {
+  /** Prints a list: one page, or every page with `--all`. */
+  async list<T>(call: Call, pages: PageOptions, item: z.ZodType<T>, format: (items: T[]) => string): Promise<void> {
     const raw: unknown[] = [];
     let { after } = pages;
     for (;;) {
       const limit = pages.limit ?? (pages.all ? PAGE_MAX : undefined);
       const answer = await this.client.send({ ...call, query: { ...call.query, after, limit } });
-      const { items, next } = pageIn(answer.body);
+      const { items, next } = parsePage(answer.body);
       if (this.json && !pages.all) return this.line(answer.text);
       raw.push(...items);
-      // A page can be empty where the server has looked through much and found nothing yet.
+      // A page can be empty while more follow: the server limits how much it searches per request.
       if (next === undefined || (!pages.all && raw.length > 0)) {
         if (this.json) return this.line(JSON.stringify({ items: raw }));
-        await this.line(raw.length > 0 ? words(raw.map((each) => fits(item, each))) : 'None.');
-        if (next !== undefined) this.note(`There are more: --after ${next}, or --all.`);
+        await this.line(raw.length > 0 ? format(raw.map((each) => parseBody(item, each))) : 'None.');
+        if (next !== undefined) this.note(`More items: pass --after ${next} or --all.`);
         return;
       }
       after = next;
@@ -116,25 +116,25 @@ export class Session {
 const PAGE_MAX = 200;
 const TIMEOUT_MS = 30_000;
 
-/** Holds what the server said against what is needed of it. Throws `Failure` where it does not fit. */
-export const fits = <T>(schema: z.ZodType<T>, body: unknown): T => {
+/** Returns the body of an answer, validated. Throws `Failure` if it does not match the schema. */
+export const parseBody = <T>(schema: z.ZodType<T>, body: unknown): T => {
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;
-  const field = parsed.error.issues[0]?.path.join('.') || 'all of it';
+  const field = parsed.error.issues[0]?.path.join('.') || 'body';
   throw new Failure(
     EXIT.refused,
-    `The server's answer is not what this version of rekey expects (${field}). --json shows it as it came.`,
+    `Unexpected answer from the server (${field}): it may run another version. --json prints the raw answer.`,
   );
 };
 
-/** A page of a list, as far as it must be known to show it and to ask for the next. */
-export const pageIn = (body: unknown): { readonly items: unknown[]; readonly next: string | undefined } => {
+/** Returns the items of a page and the cursor of the next one. Throws `Failure` if the body is not a page. */
+export const parsePage = (body: unknown): { readonly items: unknown[]; readonly next: string | undefined } => {
   const { items, next } = (body ?? {}) as { items?: unknown; next?: unknown };
   if (Array.isArray(items)) return { items: items as unknown[], next: typeof next === 'string' ? next : undefined };
-  throw new Failure(EXIT.refused, `The server's answer is not a list.`);
+  throw new Failure(EXIT.refused, 'Unexpected answer from the server: not a list.');
 };
 
-/** What a command does with its options and its arguments. */
+/** Implementation of a command. */
 export type Run<Options, Argument> = (
   session: Session,
   options: Options & GlobalOptions,
@@ -142,18 +142,17 @@ export type Run<Options, Argument> = (
   second: string,
 ) => Promise<void>;
 
-/** Other forms of an answer than its body. */
-const FORMS = ['valueOnly', 'csv', 'ndjson'];
+/** Options that choose another output format than `--json`. */
+const OTHER_FORMATS = Object.entries({ valueOnly: '--value-only', csv: '--csv', ndjson: '--ndjson' });
 
-/** Makes a function of ours the action of a command. */
+/** Adapts an implementation to commander's action. */
 export const action =
   <Options = object, Argument = string>(io: Io, run: Run<Options, Argument>) =>
   async (...given: unknown[]): Promise<void> => {
     const command = given.at(-1) as Command;
     const options = command.optsWithGlobals<Options & GlobalOptions & WriteOptions>();
-    const other = FORMS.find((form) => command.getOptionValue(form) === true);
-    if (options.json && other !== undefined)
-      throw usage('--json and the other form that was asked for exclude each other.');
+    const [, other] = OTHER_FORMATS.find(([name]) => command.getOptionValue(name) === true) ?? [];
+    if (options.json && other !== undefined) throw usage(`--json cannot be combined with ${other}.`);
     const [first, second] = command.processedArgs as [Argument, string];
     await run(new Session(io, options), options, first, second);
   };

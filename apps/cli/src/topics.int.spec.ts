@@ -2,23 +2,23 @@ import { describeOn } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { Workplace, buildCli } from './testing';
+import { Sandbox, buildCli } from './cli.testing';
 
-const place = new Workplace();
+const sandbox = new Sandbox();
 const configure = (kafka: object): void =>
-  writeFileSync(path.join(place.folder, 'server.yml'), JSON.stringify({ kafka }));
+  writeFileSync(path.join(sandbox.folder, 'server.yml'), JSON.stringify({ kafka }));
 const topics = (action: string, ...args: readonly string[]) =>
-  place.run(['topics', action, '--server-config', 'server.yml', ...args]);
+  sandbox.run(['topics', action, '--server-config', 'server.yml', ...args]);
 
 beforeAll(buildCli, 60_000);
-afterAll(() => place.remove());
+afterAll(() => sandbox.remove());
 
 describeOn(['kafka'], ({ kafka }) => {
   const topicPrefix = `test-${randomUUID().slice(0, 8)}.`;
 
-  it('makes the topics of the configuration, and tells which there are', async () => {
+  it('creates the topics of the configuration and lists them', async () => {
     configure({ brokers: [kafka], topicPrefix });
-    expect((await topics('list')).stdout).toMatch(new RegExp(`^${topicPrefix}rekey.commands +not there$`, 'm'));
+    expect((await topics('list')).stdout).toMatch(new RegExp(`^${topicPrefix}rekey.commands +missing$`, 'm'));
     const made = await topics('create', '--partitions', '3', '--replication', '1');
     expect([made.code, made.stderr]).toEqual([0, '']);
     expect((await topics('list')).stdout).toBe(made.stdout);
@@ -32,26 +32,26 @@ describeOn(['kafka'], ({ kafka }) => {
     ]);
   });
 
-  it('leaves those that are there as they are', async () => {
+  it('does not change existing topics', async () => {
     configure({ brokers: [kafka], topicPrefix });
     const { code, stdout } = await topics('create', '--partitions', '5');
     expect([code, stdout]).toEqual([0, expect.stringMatching(new RegExp(`^${topicPrefix}rekey.commands +3$`, 'm'))]);
   });
 
-  it('is 1, and says why, where Kafka will not', async () => {
+  it('exits with 1 and the reason when Kafka refuses', async () => {
     configure({ brokers: [kafka], topicPrefix: `test-${randomUUID().slice(0, 8)}.` });
     const { code, stderr } = await topics('create', '--replication', '99', '--timeout', '1s');
-    expect([code, stderr]).toEqual([1, expect.stringMatching(/Kafka at .* did not do it: .*[Rr]eplication/)]);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/Kafka request to .* failed: .*[Rr]eplication/)]);
   });
 });
 
-it('is 3 where no broker answers', async () => {
+it('exits with 3 when no broker answers', async () => {
   configure({ brokers: ['127.0.0.1:9'] });
   const { code, stderr } = await topics('list');
-  expect([code, stderr]).toEqual([3, expect.stringContaining('Kafka at 127.0.0.1:9 did not do it')]);
+  expect([code, stderr]).toEqual([3, expect.stringContaining('Kafka request to 127.0.0.1:9 failed')]);
 });
 
-it('is 2 where the configuration names no broker', async () => {
+it('exits with 2 when no broker is configured', async () => {
   configure({});
   expect((await topics('list')).code).toBe(2);
 });

@@ -3,8 +3,8 @@ import type { Answer } from '../client';
 import { status } from '../output';
 import type { Session } from '../session';
 
-/** What is shown of an application as it was; the history route answers more. */
-const applicationThen = z.object({
+/** Fields that the CLI prints; the answer has more. */
+const applicationAsOf = z.object({
   asOf: z.string(),
   id: z.string(),
   domainId: z.string(),
@@ -24,26 +24,31 @@ const applicationThen = z.object({
   ),
 });
 
-/** Shows an application as it was at an instant: which secrets it had, and which of their values authenticated. */
-export const showThen = (session: Session, answer: Answer): Promise<void> =>
-  session.show(answer, applicationThen, (then) => {
-    const { paper } = session;
-    const head = paper.record([
-      ['As of', then.asOf],
-      ['Application', then.id],
-      ['Client id', then.clientId],
-      ['Name', then.name],
-      ['Domain', then.domainStatus === 'active' ? then.domainId : `${then.domainId}, ${then.domainStatus}`],
-      ['Status', status(then.status)],
+/** Prints an application as of an instant: its secrets, and which of their versions authenticated. */
+export const showAsOf = (session: Session, answer: Answer): Promise<void> =>
+  session.show(answer, applicationAsOf, (application) => {
+    const { formatter } = session;
+    const head = formatter.record([
+      ['As of', application.asOf],
+      ['Application', application.id],
+      ['Client id', application.clientId],
+      ['Name', application.name],
+      [
+        'Domain',
+        application.domainStatus === 'active'
+          ? application.domainId
+          : `${application.domainId}, ${application.domainStatus}`,
+      ],
+      ['Status', status(application.status)],
     ]);
-    if (then.secrets.length === 0) return `${head}\n\nIt had no secrets.`;
-    const rows = then.secrets.map((secret) => [
+    if (application.secrets.length === 0) return `${head}\n\nNo secrets.`;
+    const rows = application.secrets.map((secret) => [
       secret.id,
       secret.description,
       status(secret.status),
       String(secret.version),
       secret.expiresAt ?? 'never',
-      secret.authenticates.map((version) => `version ${version}`).join(', ') || 'nothing',
+      secret.authenticates.map((version) => `version ${version}`).join(', ') || '-',
     ]);
-    return `${head}\n\n${paper.table(['SECRET', 'DESCRIPTION', 'STATUS', 'VERSION', 'EXPIRES', 'AUTHENTICATED'], rows)}`;
+    return `${head}\n\n${formatter.table(['SECRET', 'DESCRIPTION', 'STATUS', 'VERSION', 'EXPIRES', 'AUTHENTICATED'], rows)}`;
   });

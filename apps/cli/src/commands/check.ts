@@ -1,6 +1,6 @@
 import { checkAnswer } from '@rekey/contracts';
 import type { Command } from 'commander';
-import { askSecret } from '../asking';
+import { askSecret } from '../prompts';
 import { path } from '../client';
 import { clientId } from '../input';
 import { inDomain, type DomainOptions } from '../options';
@@ -13,20 +13,20 @@ interface CheckOptions extends DomainOptions {
   readonly remoteAddress?: string;
 }
 
-/** `rekey check`: whether a client id and a secret authenticate now. */
 export const addCheckCommand = (program: Command, io: Io): void => {
   inDomain(program.command('check'))
+    .summary('Check whether a client id and secret authenticate.')
     .description(
-      'check a client id and secret. The secret comes from standard input, a file or a question, never from the ' +
-        'command line, which other processes can read. Exit code 0: valid; 4: refused',
+      'Check whether a client id and secret authenticate. The secret is read from standard input, a file or a prompt, ' +
+        'never from the command line, which other processes can read. Exit codes: 0 valid, 4 not valid.',
     )
-    .requiredOption('--client-id <id>', 'the client id', clientId)
-    .option('--secret-file <file>', 'a file that holds the secret')
-    .option('--remote-address <address>', 'where the client comes from, for secrets that are bound to networks')
+    .requiredOption('--client-id <id>', 'Client id.', clientId)
+    .option('--secret-file <file>', 'File with the secret.')
+    .option('--remote-address <address>', 'IP address of the client, for secrets limited to networks.')
     .action(
       action<CheckOptions>(io, async (session, options) => {
         const domain = session.domain(options);
-        // Nobody should have typed a secret to learn that a token is missing.
+        // Fail on a missing token before prompting for the secret.
         session.settings.token();
         const clientSecret = await askSecret(io, 'secret', options.secretFile);
         const { clientId, remoteAddress } = options;
@@ -36,7 +36,7 @@ export const addCheckCommand = (program: Command, io: Io): void => {
           body: { clientId, clientSecret, ...(remoteAddress !== undefined && { remoteAddress }) },
         });
         await session.show(answer, checkAnswer, (found) =>
-          session.paper.record([
+          session.formatter.record([
             ['Valid', { text: 'yes', colour: 'green' }],
             ['Domain', found.domainId],
             ['Client id', found.clientId],

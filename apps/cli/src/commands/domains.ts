@@ -2,19 +2,19 @@ import { domainAnswer } from '@rekey/contracts';
 import type { Command } from 'commander';
 import { z } from 'zod';
 import { path, type Answer } from '../client';
-import { confirm } from '../asking';
-import { domainId, several } from '../input';
-import { changes, conditional, given, paged, writes } from '../options';
-import { status, when, type Paper } from '../output';
+import { confirm } from '../prompts';
+import { domainId, repeatable } from '../input';
+import { requireChange, conditional, defined, paged, writes } from '../options';
+import { status, when, type Formatter } from '../output';
 import { action, type Io, type PageOptions, type Session } from '../session';
 import { policyWords } from './policies';
-import { pending } from './receipts';
+import { failIfPending } from './receipts';
 
-/** An answer of 202 does not hold all of it yet. */
-const domainShown = domainAnswer.partial();
-type Domain = z.infer<typeof domainShown>;
+/** Partial: the answer 202 lacks some fields. */
+const partialDomain = domainAnswer.partial();
+type Domain = z.infer<typeof partialDomain>;
 
-/** `contacts`, as a change states them. */
+/** Options of `update`, shared by domains and applications. */
 export interface UpdateOptions {
   readonly name?: string;
   readonly contact?: readonly string[];
@@ -23,17 +23,21 @@ export interface UpdateOptions {
   readonly disable?: boolean;
 }
 
-/** Options of `update`, which domains and applications share. */
-export const updating = (command: Command): Command =>
+/** Adds the options of `update`. */
+export const updateOptions = (command: Command): Command =>
   conditional(command)
-    .option('--name <name>', 'a new name')
-    .option('--contact <email>', 'whom to tell of expiries, in place of those before; several times', several)
-    .option('--clear-contacts', 'tell nobody')
-    .option('--disable', 'nothing in it authenticates any more')
-    .option('--enable', 'it authenticates again');
+    .option('--name <name>', 'New display name.')
+    .option(
+      '--contact <email>',
+      'Email address for expiry notices, instead of the current ones. Repeatable.',
+      repeatable,
+    )
+    .option('--clear-contacts', 'Remove all contacts.')
+    .option('--disable', 'Refuse its secrets until it is enabled again.')
+    .option('--enable', 'Accept its secrets again.');
 
 export const updateBody = (options: UpdateOptions): Record<string, unknown> =>
-  changes(
+  requireChange(
     {
       name: options.name,
       contacts: options.clearContacts ? [] : options.contact,
@@ -43,74 +47,79 @@ export const updateBody = (options: UpdateOptions): Record<string, unknown> =>
   );
 
 export const addDomainCommands = (program: Command, io: Io): void => {
-  const domain = program.command('domain').description('domains: the realms that applications belong to');
+  const domain = program.command('domain').description('Manage domains, which group applications.');
 
   writes(domain.command('create'))
-    .description('create a domain')
-    .argument('<name>', 'its name for people')
-    .option('--id <id>', 'its id, in addresses; made from the name where it is not given', domainId)
-    .option('--contact <email>', 'whom to tell of expiries; several times', several)
+    .description('Create a domain.')
+    .argument('<name>', 'Display name.')
+    .option('--id <id>', 'Domain id, used in URLs (default: derived from the name).', domainId)
+    .option('--contact <email>', 'Email address for expiry notices. Repeatable.', repeatable)
     .action(
       action<{ id?: string; contact?: string[] }>(io, async (session, { id, contact }, name) => {
-        const body = given({ id, name, contacts: contact });
+        const body = defined({ id, name, contacts: contact });
         await show(session, await session.client.send({ method: 'POST', path: '/api/v1/domains', body, write: true }));
       }),
     );
 
   paged(domain.command('list'))
-    .description('list the domains that you may see')
-    .option('-q, --search <text>', 'only those whose id or name holds this')
+    .description('List the domains you have access to.')
+    .option('-q, --search <text>', 'Only domains whose id or name contains this text.')
     .action(
       action<PageOptions & { search?: string }>(io, async (session, options) => {
         const call = { method: 'GET', path: '/api/v1/domains', query: { q: options.search } } as const;
-        await session.list(call, options, domainAnswer, (items) => table(session.paper, items));
+        await session.list(call, options, domainAnswer, (items) => table(session.formatter, items));
       }),
     );
 
   domain
     .command('get')
-    .description('show a domain')
-    .argument('<id>', 'its id', domainId)
+    .description('Show a domain.')
+    .argument('<id>', 'Domain id.', domainId)
     .action(
       action(io, async (session, _options, id) => {
         await show(session, await session.client.send({ method: 'GET', path: path`/api/v1/domains/${id}` }));
       }),
     );
 
-  updating(domain.command('update'))
-    .description('rename a domain, change its contacts, disable or enable it')
-    .argument('<id>', 'its id', domainId)
+  updateOptions(domain.command('update'))
+    .description('Rename a domain, change its contacts, or disable or enable it.')
+    .argument('<id>', 'Domain id.', domainId)
     .action(
       action<UpdateOptions>(io, async (session, options, id) => {
         const body = updateBody(options);
         const call = { method: 'PATCH', path: path`/api/v1/domains/${id}`, body, write: true } as const;
-        const answer = await session.client.send({ ...call, settle: options.disable ?? false });
+        const answer = await session.client.send({ ...call, untilEffective: options.disable ?? false });
         await show(session, answer);
-        if (options.disable) pending(answer);
+        if (options.disable) failIfPending(answer);
       }),
     );
 
   conditional(domain.command('delete'))
-    .description('delete a domain for good: nothing in it authenticates, and its id is never used again')
-    .argument('<id>', 'its id', domainId)
-    .option('-y, --yes', 'do not ask')
+    .description('Delete a domain permanently. All its secrets stop working; its id cannot be reused.')
+    .argument('<id>', 'Domain id.', domainId)
+    .option('-y, --yes', 'Skip the confirmation.')
     .action(
       action<{ yes?: boolean }>(io, async (session, { yes }, id) => {
-        await confirm(io, `Domain ${id} goes for good, with all its applications and secrets.`, id, yes);
-        const call = { method: 'DELETE', path: path`/api/v1/domains/${id}`, write: true, settle: true } as const;
+        await confirm(io, `This deletes domain ${id} with all its applications and secrets.`, id, yes);
+        const call = {
+          method: 'DELETE',
+          path: path`/api/v1/domains/${id}`,
+          write: true,
+          untilEffective: true,
+        } as const;
         const answer = await session.client.send(call);
-        await session.show(answer, z.unknown(), () => `Domain ${id} is deleted.`);
-        pending(answer);
+        await session.show(answer, z.unknown(), () => `Deleted domain ${id}.`);
+        failIfPending(answer);
       }),
     );
 };
 
 const show = (session: Session, answer: Answer): Promise<void> =>
-  session.show(answer, domainShown, (found) => record(session, found, answer.etag));
+  session.show(answer, partialDomain, (found) => record(session, found, answer.etag));
 
-const record = ({ paper, io }: Session, domain: Domain, etag: string | undefined): string => {
+const record = ({ formatter, io }: Session, domain: Domain, etag: string | undefined): string => {
   const now = io.now();
-  return paper.record([
+  return formatter.record([
     ['Domain', domain.id],
     ['Name', domain.name],
     ['Status', domain.enabled === undefined ? undefined : status(domain.enabled ? 'enabled' : 'disabled')],
@@ -123,8 +132,8 @@ const record = ({ paper, io }: Session, domain: Domain, etag: string | undefined
   ]);
 };
 
-const table = (paper: Paper, domains: Domain[]): string =>
-  paper.table(
+const table = (formatter: Formatter, domains: Domain[]): string =>
+  formatter.table(
     ['DOMAIN', 'NAME', 'STATUS', 'POLICY', 'APPLICATIONS', 'CREATED'],
     domains.map((domain) => [
       domain.id,

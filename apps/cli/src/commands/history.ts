@@ -6,8 +6,8 @@ import { path, type Call } from '../client';
 import { EXIT, Failure, usage } from '../failure';
 import { instantOrAgo } from '../input';
 import { applicationIn, ofApplication, paged, type ApplicationOptions } from '../options';
-import { counted, type Paper } from '../output';
-import { action, fits, type Io, type PageOptions, type Session } from '../session';
+import { counted, type Formatter } from '../output';
+import { action, parseBody, type Io, type PageOptions, type Session } from '../session';
 
 type HistoryEvent = z.infer<typeof historyEventAnswer>;
 
@@ -32,35 +32,39 @@ export const addHistoryCommands = (program: Command, io: Io): void => {
   const ago = (text: string): string => instantOrAgo(text, io.now());
 
   paged(ofApplication(program.command('history')))
+    .summary('Show or export the event history.')
     .description(
-      'show what happened, and who did it: to everything, with --client-id or --app to one application, with ' +
-        '--domain alone to the domain itself',
+      'Show the event history: of everything, of an application (--client-id or --app), or of a domain without its ' +
+        'applications (--domain).',
     )
-    .option('--stream <name>', 'only of this stream, application-<id> or domain-<id>')
-    .option('--type <event>', 'only events of this type, for example SecretRenewed')
-    .option('--actor <name>', 'only what this caller did')
-    .option('--from <when>', 'from an instant on, or from so long ago: 7d', ago)
-    .option('--until <when>', 'before an instant, or before so long ago', ago)
+    .option('--stream <name>', 'Only this stream: application-<id> or domain-<id>.')
+    .option('--type <event>', 'Only events of this type, e.g. SecretRenewed.')
+    .option('--actor <name>', 'Only events caused by this caller.')
+    .option('--from <when>', 'Only events since this time, or since this long ago, e.g. 7d.', ago)
+    .option('--until <when>', 'Only events before this time, or before this long ago.', ago)
     .addOption(
-      new Option('--ndjson', 'all of it, one JSON document a line; rekey verify --file reads it').conflicts([
-        'limit',
-        'after',
-        'all',
-      ]),
+      new Option(
+        '--ndjson',
+        'Export all events, one JSON document per line, e.g. for `rekey verify --file`.',
+      ).conflicts(['limit', 'after', 'all']),
     )
     .action(action<HistoryOptions>(io, history));
 
   program
     .command('verify')
-    .description('walk the hash chains of the history, at the server or in an export; exit code 6 where one is broken')
-    .option('--stream <name>', 'only this stream')
+    .summary('Verify the hash chains of the history.')
+    .description('Verify the hash chains of the history, on the server or in an export. Exit code 6: altered.')
+    .option('--stream <name>', 'Only this stream.')
     .addOption(
-      new Option('--partial', 'the export was made with --from: take its first events as they are').conflicts('stream'),
+      new Option(
+        '--partial',
+        'The export was made with --from: do not check what precedes its first events.',
+      ).conflicts('stream'),
     )
     .addOption(
       new Option(
         '--file <export>',
-        'an export of `history --ndjson`, - for standard input; without the server',
+        'Verify an export of `history --ndjson` without the server; - reads standard input.',
       ).conflicts('stream'),
     )
     .action(action<VerifyOptions>(io, verify));
@@ -69,35 +73,36 @@ export const addHistoryCommands = (program: Command, io: Io): void => {
 const history = async (session: Session, options: HistoryOptions): Promise<void> => {
   const call = historyCall(session, options);
   if (!options.ndjson)
-    return session.list(call, options, historyEventAnswer, (items) => table(session.paper, items, ofOne(options)));
+    return session.list(call, options, historyEventAnswer, (items) =>
+      table(session.formatter, items, isOneApplication(options)),
+    );
   const { chunks } = await session.client.stream({ ...call, accept: NDJSON });
   for await (const chunk of chunks) await session.out(chunk);
 };
 
-/** Whether it is the history of one application, so that its stream need not be named in each line. */
-const ofOne = ({ app, clientId }: HistoryOptions): boolean => app !== undefined || clientId !== undefined;
+/** Whether the options select one application; its table then omits the stream columns. */
+const isOneApplication = ({ app, clientId }: HistoryOptions): boolean => app !== undefined || clientId !== undefined;
 
 const historyCall = (session: Session, options: HistoryOptions): Call => {
   const { type, actor, from, until, domain } = options;
   const query = { type, actor, from, until };
-  if (!ofOne(options)) {
+  if (!isOneApplication(options)) {
     const stream = options.stream ?? (domain === undefined ? undefined : `domain-${domain}`);
     return { method: 'GET', path: '/api/v1/history', query: { ...query, stream } };
   }
-  if (options.stream !== undefined) throw usage('Name a stream or an application, not both.');
+  if (options.stream !== undefined) throw usage('Pass --stream or an application, not both.');
   const { domain: owner, application } = applicationIn(session, options);
   return { method: 'GET', path: path`/api/v1/domains/${owner}/applications/${application}/history`, query };
 };
 
-/** What a reader of a history looks for first; the rest is for `--json`. */
-const table = (paper: Paper, events: HistoryEvent[], narrow: boolean): string => {
+const table = (formatter: Formatter, events: HistoryEvent[], narrow: boolean): string => {
   const descriptions = new Map<unknown, unknown>();
-  return paper.table(
+  return formatter.table(
     ['AT', 'EVENT', ...(narrow ? [] : ['STREAM', 'REVISION']), 'BY', 'ABOUT'],
     events.map(({ metadata, type, stream, revision, data }) => {
       const { secretId, description } = data;
       if (description !== undefined) descriptions.set(secretId, description);
-      // By its id where it was described before the first of these events.
+      // By id if the event with its description is not on this page.
       const secret = description === undefined ? (descriptions.get(secretId) ?? secretId) : undefined;
       return [
         text(metadata['occurredAt']),
@@ -115,7 +120,7 @@ const text = (value: unknown): string | undefined => (typeof value === 'string' 
 const actorOf = (metadata: HistoryEvent['metadata']): string | undefined =>
   text((metadata['actor'] as { id?: unknown } | undefined)?.id);
 
-const TOLD = [
+const SHOWN_FIELDS = [
   'secret',
   'name',
   'clientId',
@@ -133,7 +138,7 @@ const TOLD = [
 ];
 
 const about = (data: Readonly<Record<string, unknown>>): string =>
-  TOLD.filter((name) => data[name] !== undefined && data[name] !== null)
+  SHOWN_FIELDS.filter((name) => data[name] !== undefined && data[name] !== null)
     .map((name) => `${name}=${isWord(data[name]) ? String(data[name]) : JSON.stringify(data[name])}`)
     .join(' ');
 
@@ -143,24 +148,24 @@ const verify = async (session: Session, options: VerifyOptions): Promise<void> =
   if (options.file !== undefined) return verifyFile(session, options.file, options.partial ?? false);
   const body = options.stream === undefined ? {} : { stream: options.stream };
   const answer = await session.client.send({ method: 'POST', path: '/api/v1/history/verify', body });
-  await session.show(answer, verifyAnswer, (found) => verdict(session.paper, found));
-  conclude(fits(verifyAnswer, answer.body));
+  await session.show(answer, verifyAnswer, (found) => verdict(session.formatter, found));
+  conclude(parseBody(verifyAnswer, answer.body));
 };
 
-/** Needs neither server nor token: whoever has an export can verify it. */
+/** Verifies an export. Needs no server and no token. */
 const verifyFile = async (session: Session, file: string, partial: boolean): Promise<void> => {
   const { verifyExport } = await import('@rekey/audit');
   const input = file === '-' ? session.io.stdin : createReadStream(file);
   const found = await verifyExport(linesOf(input), { partial }).catch((error: unknown) => {
     const { syscall, code } = error as NodeJS.ErrnoException;
-    throw syscall === undefined ? error : usage(`The file ${file} cannot be read (${code ?? 'unknown cause'}).`);
+    throw syscall === undefined ? error : usage(`Cannot read ${file} (${code ?? 'unknown cause'}).`);
   });
   const shown: Verified = { ...found, broken: [...found.broken] };
-  await session.line(session.json ? JSON.stringify(found) : verdict(session.paper, shown));
+  await session.line(session.json ? JSON.stringify(found) : verdict(session.formatter, shown));
   conclude(shown);
 };
 
-/** Lines end with a line feed alone: other characters that some take for a line's end may stand in JSON text. */
+/** Splits at line feeds only: `readline` also splits at U+2028 and U+2029, which may occur in JSON text. */
 const linesOf = async function* (input: AsyncIterable<Buffer | string>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = '';
@@ -175,13 +180,13 @@ const linesOf = async function* (input: AsyncIterable<Buffer | string>): AsyncGe
 
 type Verified = z.infer<typeof verifyAnswer>;
 
-const verdict = (paper: Paper, { streams, events, broken }: Verified): string => {
-  const walked = `${counted(events, 'event')} in ${counted(streams, 'stream')}`;
-  if (broken.length === 0) return `Nothing was altered, moved or taken out: ${walked}.`;
+const verdict = (formatter: Formatter, { streams, events, broken }: Verified): string => {
+  const checked = `${counted(events, 'event')} in ${counted(streams, 'stream')}`;
+  if (broken.length === 0) return `The history is intact: checked ${checked}.`;
   const rows = broken.map((link) => [link.stream, String(link.revision), link.eventId, link.cause]);
-  return `${walked}, and these are not as they were written:\n\n${paper.table(['STREAM', 'REVISION', 'EVENT', 'CAUSE'], rows)}`;
+  return `Checked ${checked}. These events were altered, moved or removed:\n\n${formatter.table(['STREAM', 'REVISION', 'EVENT', 'CAUSE'], rows)}`;
 };
 
 const conclude = ({ broken }: Verified): void => {
-  if (broken.length > 0) throw new Failure(EXIT.broken, 'The history is broken.');
+  if (broken.length > 0) throw new Failure(EXIT.broken, 'The history was altered.');
 };

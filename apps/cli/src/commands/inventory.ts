@@ -4,7 +4,7 @@ import type { Call } from '../client';
 import { domainId, instantOrAgo, instantOrAhead } from '../input';
 import { paged } from '../options';
 import { action, type Io, type PageOptions, type Session } from '../session';
-import { table } from './secrets';
+import { secretTable } from './secret-output';
 
 interface InventoryOptions extends PageOptions {
   readonly domain?: string;
@@ -18,28 +18,31 @@ interface InventoryOptions extends PageOptions {
 
 const SORTS = ['expiresAt', '-expiresAt', 'createdAt', '-createdAt', 'description', '-description'];
 
-/** `rekey secret inventory`: secrets across applications, by what becomes of them. */
 export const addInventoryCommand = (secret: Command, io: Io): void => {
   paged(secret.command('inventory'))
-    .description('list secrets across applications and domains')
-    .option('-d, --domain <id>', 'only of this domain; without it, of all that you may see', domainId)
-    .option('--status <words>', `only these, with commas: ${SECRET_STATUSES.join(', ')}`, statuses)
-    .option('--expires-before <when>', 'that expire before an instant, or within a time from now: 30d', (text) =>
-      instantOrAhead(text, io.now()),
+    .description('List secrets across applications and domains.')
+    .option('-d, --domain <id>', 'Only this domain (default: all you have access to).', domainId)
+    .option('--status <words>', `Only these statuses, comma-separated: ${SECRET_STATUSES.join(', ')}.`, statuses)
+    .option(
+      '--expires-before <when>',
+      'Only secrets that expire before this time, or within this duration, e.g. 30d.',
+      (text) => instantOrAhead(text, io.now()),
     )
-    .option('--unused-since <when>', 'that nobody has used since an instant, or for so long: 90d', (text) =>
+    .option('--unused-since <when>', 'Only secrets unused since this time, or for this long, e.g. 90d.', (text) =>
       instantOrAgo(text, io.now()),
     )
-    .option('-q, --search <text>', 'only those where a name holds this')
-    .addOption(new Option('--sort <field>', 'in which order; - before it: from the other end').choices(SORTS))
-    .option('--csv', 'as CSV, for spreadsheets')
+    .option('-q, --search <text>', 'Only secrets with this text in a name or description.')
+    .addOption(new Option('--sort <field>', 'Sort order; a leading - reverses it.').choices(SORTS))
+    .option('--csv', 'Print CSV.')
     .action(
       action<InventoryOptions>(io, async (session, options) => {
         const { status, expiresBefore, unusedSince, domain, search: q, sort } = options;
         const query = { status, expiresBefore, unusedSince, domain, q, sort };
         const call: Call = { method: 'GET', path: '/api/v1/secrets', query };
         if (options.csv) return csv(session, call, options);
-        await session.list(call, options, secretAnswer, (items) => table(session.paper, items, io.now(), true));
+        await session.list(call, options, secretAnswer, (items) =>
+          secretTable(session.formatter, items, io.now(), true),
+        );
       }),
     );
 };
@@ -47,10 +50,10 @@ export const addInventoryCommand = (secret: Command, io: Io): void => {
 const statuses = (text: string): string => {
   const unknown = text.split(',').find((word) => !(SECRET_STATUSES as readonly string[]).includes(word));
   if (unknown === undefined) return text;
-  throw new InvalidArgumentError(`Any of ${SECRET_STATUSES.join(', ')}, with commas between them.`);
+  throw new InvalidArgumentError(`Expected a comma-separated list of ${SECRET_STATUSES.join(', ')}.`);
 };
 
-/** Pages of CSV, one after the other, under one heading. */
+/** Prints pages of CSV under one header line. */
 const csv = async (session: Session, call: Call, pages: PageOptions): Promise<void> => {
   let after = pages.after;
   for (let first = true; ; first = false) {
@@ -60,11 +63,11 @@ const csv = async (session: Session, call: Call, pages: PageOptions): Promise<vo
     await session.out(first ? text : text.slice(text.indexOf('\n') + 1));
     after = nextIn(headers.get('link'));
     if (after === undefined) return;
-    if (!pages.all) return session.note(`There are more: --after ${after}, or --all.`);
+    if (!pages.all) return session.note(`More items: pass --after ${after} or --all.`);
   }
 };
 
-/** The cursor in an RFC 8288 link to the next page. */
+/** Returns the cursor in a `Link` header with `rel="next"` (RFC 8288). */
 const nextIn = (link: string | null): string | undefined => {
   const target = /<([^>]*)>\s*;\s*rel="?next"?/.exec(link ?? '')?.[1];
   return target === undefined

@@ -3,7 +3,7 @@ import { Option, type Command } from 'commander';
 import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { EXIT, Failure, usage } from '../failure';
-import { callerName, domainId, role, severalOf } from '../input';
+import { callerName, domainId, role, repeatableOf } from '../input';
 import { action, type Io, type Session } from '../session';
 
 type Algorithm = 'EdDSA' | 'ES256';
@@ -20,33 +20,35 @@ interface KeysOptions {
 
 const OWNER_ONLY = 0o600;
 
-/** Keys are made here, and only their public halves go to the configuration of others. */
+/** Adds `rekey keys`. Private keys stay on this machine; only public keys go into the server configuration. */
 export const addKeysCommand = (program: Command, io: Io): void => {
   program
     .command('keys')
-    .description('make a key pair that signs commands over Kafka: the private half in a file, the public one to print')
-    .addOption(new Option('--alg <algorithm>', 'what it signs with').choices(['EdDSA', 'ES256']).default('EdDSA'))
-    .option('--out <file>', 'a file that is not there yet, for the private key')
-    .option('--name <name>', 'the sender; stands in the history', callerName, 'my-service')
-    .addOption(
-      new Option(
-        '--role <role>',
-        `what the sender may do, several times: ${ROLES.join(', ')} (default: manager)`,
-      ).argParser(severalOf(role)),
+    .summary('Create a signing key for commands over Kafka.')
+    .description(
+      'Create a signing key for commands over Kafka. Writes the private key to a file and prints the public key.',
     )
-    .option('--only-domain <id>', 'only in this domain; several times', severalOf(domainId))
+    .addOption(new Option('--alg <algorithm>', 'Signature algorithm.').choices(['EdDSA', 'ES256']).default('EdDSA'))
+    .option('--out <file>', 'New file for the private key.')
+    .option('--name <name>', 'Name of the sender, recorded in the history.', callerName, 'my-service')
+    .addOption(
+      new Option('--role <role>', `Role of the sender: ${ROLES.join(', ')} (default: manager). Repeatable.`).argParser(
+        repeatableOf(role),
+      ),
+    )
+    .option('--only-domain <id>', 'Limit the sender to this domain. Repeatable.', repeatableOf(domainId))
     .addOption(
       new Option(
         '--folder <folder>',
-        "instead: all keys of an installation's own that are missing in this folder",
+        'Instead, create the missing keys of a Rekey installation in this folder.',
       ).conflicts(['out', 'alg', 'name', 'role', 'onlyDomain']),
     )
-    .option('--value-key', 'with --folder: print the public key that senders seal the values to which they bring')
+    .option('--value-key', 'With --folder: print the public key with which senders encrypt secret values.')
     .action(
       action<KeysOptions>(io, async (session, options) => {
         if (options.folder !== undefined) return installationKeys(session, options.folder, options.valueKey ?? false);
-        if (options.valueKey) throw usage('Of which installation? --folder names the folder of its keys.');
-        if (options.out === undefined) throw usage('Where to? --out names the file of the private key.');
+        if (options.valueKey) throw usage('--value-key needs --folder.');
+        if (options.out === undefined) throw usage('Missing file for the private key: pass --out.');
         return senderKey(session, options, options.out);
       }),
     );
@@ -59,15 +61,15 @@ const senderKey = async (session: Session, options: KeysOptions, file: string): 
     writeFileSync(file, `${JSON.stringify(privateKey)}\n`, { flag: 'wx', mode: OWNER_ONLY });
   } catch (error) {
     const { code = 'unknown cause' } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') throw new Failure(EXIT.refused, `${file} is there already; a key is never written over.`);
-    throw new Failure(EXIT.refused, `${file} cannot be written (${code}).`);
+    if (code === 'EEXIST') throw new Failure(EXIT.refused, `${file} already exists; keys are never overwritten.`);
+    throw new Failure(EXIT.refused, `Cannot write ${file} (${code}).`);
   }
   const { name, role: roles = ['manager'], onlyDomain: domains = [] } = options;
   const service = { name, publicJwks: { keys: [publicKey] }, roles, domains, mayActFor: false };
   if (session.json) return session.line(JSON.stringify({ file, publicKey, service }));
   await session.line(JSON.stringify(publicKey));
-  session.note(`\n${file} holds the private key: it belongs to the sender, and to nobody else.`);
-  session.note('Make the public one known to Rekey in rekey.yml, and start its services again:\n');
+  session.note(`\n${file} contains the private key. Give it to the sender only.`);
+  session.note('Add the public key to rekey.yml and restart the services:\n');
   session.note(`access:\n  services:\n    - ${JSON.stringify(service)}`);
 };
 
@@ -80,7 +82,7 @@ const newKey = (alg: Algorithm): string => {
   }
 };
 
-/** What the services of an installation make for themselves at their first start, where it must be there before. */
+/** Creates the keys that an installation would create on its first start, for services on several machines. */
 const installationKeys = async (session: Session, folder: string, wantsValueKey: boolean): Promise<void> => {
   const { ensureKeys } = await import('@rekey/platform');
   const { signing, commandSeal, adminToken } = await ensureKeys(folder);
@@ -90,5 +92,5 @@ const installationKeys = async (session: Session, folder: string, wantsValueKey:
     return session.line(JSON.stringify({ folder, publicKey, valueKey, adminToken: { sha256: adminToken.sha256 } }));
   if (wantsValueKey) return session.line(JSON.stringify(valueKey));
   await session.line(JSON.stringify(publicKey));
-  session.note(`\n${folder} holds all keys of an installation, and this is the public half of its signing key.`);
+  session.note(`\n${folder} contains all keys of the installation. The key above is its public signing key.`);
 };

@@ -4,13 +4,13 @@ import type { z } from 'zod';
 import { path } from '../client';
 import { domainId } from '../input';
 import { paged, writes } from '../options';
-import { status, when, type Paper } from '../output';
+import { status, when, type Formatter } from '../output';
 import { action, type Io, type PageOptions } from '../session';
 import { noteAccepted } from './receipts';
 
-/** An answer of 202 does not hold all of it yet. */
-const noticeShown = notificationAnswer.partial();
-type Notice = z.infer<typeof noticeShown>;
+/** Partial: the answer 202 lacks some fields. */
+const partialNotice = notificationAnswer.partial();
+type Notice = z.infer<typeof partialNotice>;
 
 interface ListOptions extends PageOptions {
   readonly domain?: string;
@@ -19,49 +19,49 @@ interface ListOptions extends PageOptions {
 }
 
 export const addNotificationCommands = (program: Command, io: Io): void => {
-  const notifications = program.command('notifications').description('what was told of secrets that expire');
+  const notifications = program.command('notifications').description('Show and handle expiry notices.');
 
   paged(notifications.command('list'))
-    .description('list notices, the newest first')
-    .option('-d, --domain <id>', 'only of this domain; without it, of all that you may see', domainId)
-    .addOption(new Option('--acknowledged', 'only those that somebody has seen').conflicts('unacknowledged'))
-    .option('--unacknowledged', 'only those that nobody has seen')
+    .description('List expiry notices, newest first.')
+    .option('-d, --domain <id>', 'Only this domain (default: all you have access to).', domainId)
+    .addOption(new Option('--acknowledged', 'Only acknowledged notices.').conflicts('unacknowledged'))
+    .option('--unacknowledged', 'Only notices that are not acknowledged.')
     .action(
       action<ListOptions>(io, async (session, options) => {
         const acknowledged = options.acknowledged ? true : options.unacknowledged ? false : undefined;
         const query = { domain: options.domain, acknowledged };
         const call = { method: 'GET', path: '/api/v1/notifications', query } as const;
-        await session.list(call, options, notificationAnswer, (items) => table(session.paper, items));
+        await session.list(call, options, notificationAnswer, (items) => table(session.formatter, items));
       }),
     );
 
   const change = (name: string, verb: string, description: string): void => {
     writes(notifications.command(name))
       .description(description)
-      .argument('<id>', 'the id of the notice')
+      .argument('<id>', 'Notice id.')
       .action(
         action(io, async (session, _options, id) => {
           const url = `${path`/api/v1/notifications/${id}`}/${verb}`;
           const answer = await session.client.send({ method: 'POST', path: url, write: true });
           noteAccepted(session, answer);
-          await session.show(answer, noticeShown, (notice) => record(session.paper, notice, session.io.now()));
+          await session.show(answer, partialNotice, (notice) => record(session.formatter, notice, session.io.now()));
         }),
       );
   };
-  change('ack', 'acknowledge', 'mark a notice as seen');
-  change('retry', 'retry', 'send a notice again that failed');
+  change('ack', 'acknowledge', 'Acknowledge a notice.');
+  change('retry', 'retry', 'Send a failed notice again.');
 };
 
-/** What a threshold means: days before the expiry, or the expiry itself. */
+/** Describes a threshold: days before the expiry, or 0 for the expiry itself. */
 const about = (threshold: number | undefined): string | undefined => {
   if (threshold === undefined) return undefined;
   return threshold === 0 ? 'expired' : `expires within ${threshold} ${threshold === 1 ? 'day' : 'days'}`;
 };
 
-const told = (notice: Notice): string | undefined => notice.sentAt ?? notice.failedAt;
+const sentOrFailedAt = (notice: Notice): string | undefined => notice.sentAt ?? notice.failedAt;
 
-const record = (paper: Paper, notice: Notice, now: string): string =>
-  paper.record([
+const record = (formatter: Formatter, notice: Notice, now: string): string =>
+  formatter.record([
     ['Notice', notice.id],
     ['Domain', notice.domainId],
     ['Application', notice.clientId],
@@ -75,14 +75,17 @@ const record = (paper: Paper, notice: Notice, now: string): string =>
     ['Sent', notice.sentAt && when(notice.sentAt, now)],
     ['Failed', notice.failedAt && when(notice.failedAt, now)],
     ['Cause', notice.cause],
-    ['Seen', notice.acknowledgedAt && `${when(notice.acknowledgedAt, now)} by ${notice.acknowledgedBy?.id ?? '?'}`],
+    [
+      'Acknowledged',
+      notice.acknowledgedAt && `${when(notice.acknowledgedAt, now)} by ${notice.acknowledgedBy?.id ?? '?'}`,
+    ],
   ]);
 
-const table = (paper: Paper, notices: Notice[]): string =>
-  paper.table(
+const table = (formatter: Formatter, notices: Notice[]): string =>
+  formatter.table(
     ['AT', 'ABOUT', 'SECRET', 'CLIENT ID', 'DOMAIN', 'CHANNEL', 'STATE', 'NOTICE'],
     notices.map((notice) => [
-      told(notice),
+      sentOrFailedAt(notice),
       about(notice.threshold),
       notice.description ?? notice.secretId,
       notice.clientId,

@@ -12,107 +12,102 @@ import type { z } from 'zod';
 import { path } from '../client';
 import { EXIT, Failure } from '../failure';
 import { paged } from '../options';
-import { counted, type Cell, type Paper } from '../output';
-import { action, fits, pageIn, type Io, type PageOptions, type Session } from '../session';
+import { counted, type Cell, type Formatter } from '../output';
+import { action, parseBody, parsePage, type Io, type PageOptions, type Session } from '../session';
 
 type Projection = z.infer<typeof projectionAnswer>;
 type Failed = z.infer<typeof failedEventAnswer>;
 type Replay = z.infer<typeof replayAnswer>;
 
 const LIST = { method: 'GET', path: '/api/v1/projections' } as const;
-const LOOK_EVERY_MS = 1_000;
+const POLL_MS = 1_000;
 
 export const addProjectionCommands = (program: Command, io: Io): void => {
-  const projections = program.command('projections').description('how the views are kept that the server reads from');
+  const projections = program
+    .command('projections')
+    .description('Inspect and maintain the views that the server reads from.');
 
   projections
     .command('list')
-    .description('list the builds of all views: which one answers, how far each is, who keeps it')
+    .description('List the builds of all views, with their progress and owner.')
     .action(
       action(io, async (session) => {
-        await session.list(LIST, {}, projectionAnswer, (items) => table(session.paper, items));
+        await session.list(LIST, {}, projectionAnswer, (items) => table(session.formatter, items));
       }),
     );
 
   projections
     .command('rebuild')
-    .description('begin a new build of a view beside the live one, or join the one that is under way')
-    .argument('<view>', 'the view', viewName)
-    .option('--wait', 'wait until it answers')
+    .description('Rebuild a view next to its active build. Joins a rebuild that is already running.')
+    .argument('<view>', 'View.', viewName)
+    .option('--wait', 'Wait until the new build is active.')
     .action(action<{ readonly wait?: boolean }, ViewName>(io, rebuild));
 
   paged(projections.command('failed'))
-    .description('list events that views could not take in, how many wait behind them, and what came of their replays')
-    .addOption(new Option('--view <view>', 'only of this view').argParser(viewName))
+    .description('List events that a view failed to apply, with the events waiting behind them and their replays.')
+    .addOption(new Option('--view <view>', 'Only this view.').argParser(viewName))
     .action(
       action<PageOptions & { readonly view?: ViewName }>(io, async (session, { view, ...pages }) => {
         const call = { method: 'GET', path: '/api/v1/projections/failed', query: { view } } as const;
-        await session.list(call, pages, failedEventAnswer, (items) => failedTable(session.paper, items));
+        await session.list(call, pages, failedEventAnswer, (items) => failedTable(session.formatter, items));
       }),
     );
 
   projections
     .command('replay')
-    .description(
-      'take in what waits of a stream; exit code 1 where something waits still, 5 where nobody has taken it up yet',
-    )
-    .argument('<view>', 'the view', viewName)
-    .argument('<stream>', 'the stream, as `failed` shows it')
+    .description('Replay the parked events of a stream. Exit codes: 1 some events still fail, 5 not picked up yet.')
+    .argument('<view>', 'View.', viewName)
+    .argument('<stream>', 'Stream, as shown by `rekey projections failed`.')
     .action(action<object, ViewName>(io, replay));
 };
 
 const viewName = (text: string): ViewName => {
   if (Object.hasOwn(VIEW_VERSIONS, text)) return text as ViewName;
-  throw new InvalidArgumentError(`One of ${Object.keys(VIEW_VERSIONS).join(', ')}.`);
+  throw new InvalidArgumentError(`Expected one of ${Object.keys(VIEW_VERSIONS).join(', ')}.`);
 };
 
 const rebuild = async (session: Session, { wait }: { readonly wait?: boolean }, view: ViewName): Promise<void> => {
   const url = `${path`/api/v1/projections/${view}`}/rebuild`;
   const answer = await session.client.send({ method: 'POST', path: url });
-  const { build } = fits(rebuildAnswer, answer.body);
+  const { build } = parseBody(rebuildAnswer, answer.body);
   if (!wait)
     return session.show(
       answer,
       rebuildAnswer,
-      () => `${build} is being built; \`rekey projections list\` tells when it answers.`,
+      () => `Building ${build}. See \`rekey projections list\` for its progress.`,
     );
-  while (!(await answers(session, view, build))) await sleep(LOOK_EVERY_MS);
-  await session.show(answer, rebuildAnswer, () => `${build} answers for ${view}.`);
+  while (!(await isActive(session, view, build))) await sleep(POLL_MS);
+  await session.show(answer, rebuildAnswer, () => `${build} is now the active build of ${view}.`);
 };
 
-/** Whether a build answers, or a younger one that was begun since. */
-const answers = async (session: Session, view: ViewName, build: string): Promise<boolean> => {
-  const { items } = pageIn((await session.client.send(LIST)).body);
-  const builds = items.map((item) => fits(projectionAnswer, item)).filter((each) => each.view === view);
+/** Whether this build, or a later one, is active. */
+const isActive = async (session: Session, view: ViewName, build: string): Promise<boolean> => {
+  const { items } = parsePage((await session.client.send(LIST)).body);
+  const builds = items.map((item) => parseBody(projectionAnswer, item)).filter((each) => each.view === view);
   if (builds.some((each) => each.active && each.build >= build)) return true;
-  // Names of builds ascend: a younger one takes the place of one that has not answered yet.
+  // Build names ascend. A later build replaces one that never became active.
   if (builds.some((each) => each.build >= build)) return false;
-  throw new Failure(
-    EXIT.refused,
-    `${build} is gone, and no younger build is there. The log of the projector says why.`,
-  );
+  throw new Failure(EXIT.refused, `${build} was removed and no later build exists. See the log of the projector.`);
 };
 
 const replay = async (session: Session, _options: object, view: ViewName, stream: string): Promise<void> => {
   const url = `${path`/api/v1/projections/${view}`}/replay`;
   const answer = await session.client.send({ method: 'POST', path: url, body: { stream } });
-  await session.show(answer, replayAnswer, (body) => replayed(session.paper, body));
+  await session.show(answer, replayAnswer, (body) => replayed(session.formatter, body));
   if (answer.status === 202)
     throw new Failure(
       EXIT.pending,
-      'Noted: whoever keeps the view takes it up. `rekey projections failed` tells what came of it.',
+      'Requested. The process that owns the view has not replayed it yet; see `rekey projections failed`.',
     );
-  if (fits(replayAnswer, answer.body).builds.some(({ result }) => result && result.waiting > 0))
-    throw new Failure(EXIT.refused, 'Something waits still: the cause is not gone.');
+  if (parseBody(replayAnswer, answer.body).builds.some(({ result }) => result && result.waiting > 0))
+    throw new Failure(EXIT.refused, 'Some events still fail.');
 };
-
-// ── For people ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 const yes = (is: boolean): Cell => (is ? { text: 'yes', colour: 'green' } : 'no');
 
-const table = (paper: Paper, builds: Projection[]): string =>
-  paper.table(
-    ['VIEW', 'VERSION', 'BUILD', 'ANSWERS', 'READY', 'CHECKPOINT', 'LAG', 'PARKED', 'OWNER'],
+const table = (formatter: Formatter, builds: Projection[]): string =>
+  formatter.table(
+    ['VIEW', 'VERSION', 'BUILD', 'ACTIVE', 'READY', 'CHECKPOINT', 'LAG', 'PARKED', 'OWNER'],
     builds.map((each) => [
       each.view,
       String(each.version),
@@ -126,8 +121,8 @@ const table = (paper: Paper, builds: Projection[]): string =>
     ]),
   );
 
-const failedTable = (paper: Paper, events: Failed[]): string =>
-  paper.table(
+const failedTable = (formatter: Formatter, events: Failed[]): string =>
+  formatter.table(
     ['VIEW', 'STREAM', 'REVISION', 'EVENT', 'CAUSE', 'WAITING', 'REPLAY', 'BUILD'],
     events.map((each) => [
       each.view,
@@ -136,19 +131,19 @@ const failedTable = (paper: Paper, events: Failed[]): string =>
       each.type,
       each.cause,
       String(each.waiting),
-      each.replay && askedOf(each.replay),
+      each.replay && replayOf(each.replay),
       each.build,
     ]),
   );
 
-const askedOf = ({ answered, askedAt, askedBy, result }: NonNullable<Failed['replay']>): string =>
-  answered && result ? `${outcomeOf(result)}, asked by ${askedBy}` : `asked by ${askedBy} at ${askedAt}`;
+const replayOf = ({ answered, askedAt, askedBy, result }: NonNullable<Failed['replay']>): string =>
+  answered && result ? `${outcomeOf(result)}, requested by ${askedBy}` : `requested by ${askedBy} at ${askedAt}`;
 
-const replayed = (paper: Paper, { builds }: Replay): string =>
-  paper.table(
+const replayed = (formatter: Formatter, { builds }: Replay): string =>
+  formatter.table(
     ['BUILD', 'REPLAY'],
-    builds.map(({ build, result }) => [build, result ? outcomeOf(result) : 'noted']),
+    builds.map(({ build, result }) => [build, result ? outcomeOf(result) : 'requested']),
   );
 
 const outcomeOf = ({ events, waiting, cause }: NonNullable<Replay['builds'][number]['result']>): string =>
-  `${counted(events, 'event')} taken in, ${waiting} waiting${cause === undefined ? '' : ` (${cause})`}`;
+  `${counted(events, 'event')} applied, ${waiting} waiting${cause === undefined ? '' : ` (${cause})`}`;

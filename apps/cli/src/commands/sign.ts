@@ -18,39 +18,37 @@ interface SignOptions {
   readonly domains?: readonly string[];
 }
 
-/** Signs commands over Kafka for people and scripts; the token counts for the one record that it was made for. */
+/** Adds `rekey sign`. The token is valid for one Kafka record only. */
 export const addSignCommand = (program: Command, io: Io): void => {
   program
     .command('sign')
-    .description('sign a command for Kafka: prints the token for exactly the bytes of this file')
-    .argument('<file>', 'the command: {id, type, data, …} in JSON; what is sent must be the same, byte for byte')
-    .requiredOption('--key <file>', "the sender's private key, as `rekey keys` makes one")
-    .requiredOption('--name <name>', 'the sender, as the server knows it in access.services', callerName)
-    .option('--audience <audience>', 'kafka.audience of the server', 'rekey')
-    .option('--reply-topic <topic>', 'what the header kafka_replyTopic will say')
-    .option('--reply-partition <n>', 'what the header kafka_replyPartition will say', wholeNumber(0, 2 ** 31 - 1))
-    .option('--correlation-id <text>', 'what the header kafka_correlationId will say')
-    .option('--sub <type:name>', 'for whom the sender acts, which it must be allowed to: user:alice', subject)
-    .option('--roles <roles>', 'what that one may do, with commas', listOf(role))
-    .option('--domains <ids>', 'where only, with commas (default: everywhere)', listOf(domainId))
+    .description('Sign a command for Kafka and print the token. It is valid for exactly this file.')
+    .argument('<file>', 'Command as JSON: {id, type, data, …}. Send the same bytes.')
+    .requiredOption('--key <file>', 'Private key of the sender, created by `rekey keys`.')
+    .requiredOption('--name <name>', 'Name of the sender in access.services.', callerName)
+    .option('--audience <audience>', 'Value of kafka.audience on the server.', 'rekey')
+    .option('--reply-topic <topic>', 'Value of the kafka_replyTopic header.')
+    .option('--reply-partition <n>', 'Value of the kafka_replyPartition header.', wholeNumber(0, 2 ** 31 - 1))
+    .option('--correlation-id <text>', 'Value of the kafka_correlationId header.')
+    .option('--sub <type:name>', 'Caller that the sender acts for, e.g. user:alice. Needs mayActFor.', subject)
+    .option('--roles <roles>', 'Roles of that caller, comma-separated.', listOf(role))
+    .option('--domains <ids>', 'Domains of that caller, comma-separated (default: all).', listOf(domainId))
     .action(
       action<SignOptions>(io, async (session, options, file) => {
-        const value = contentOf(file, 'The command');
+        const value = contentOf(file, 'the command');
         const command = commandIn(value, file);
         const key = 'applicationId' in command.data ? command.data.applicationId : command.data.domainId;
         const { commandSigner, parseSigningKey } = await import('@rekey/platform');
-        const { privateKey } = await parseSigningKey(contentOf(options.key, 'The key').toString('utf8'), options.key);
+        const { privateKey } = await parseSigningKey(contentOf(options.key, 'the key').toString('utf8'), options.key);
         const { name, audience, correlationId } = options;
         const sign = commandSigner({ name, audience, privateKey, clock: new SystemClock() });
         const caller = callerOf(options);
-        // The record's own correlation id is covered by the token as a part of the record.
+        // The token covers the correlation id as part of the record.
         const bearer = await sign({ command, caller, correlationId: '' }, recordOf(value, key, options));
         const token = bearer.slice('Bearer '.length);
         if (session.json) return session.line(JSON.stringify({ token, key, correlationId }));
         await session.line(token);
-        session.note(
-          `\nFor a record with the key ${key}, within two minutes. Its header: authorization: Bearer <token>`,
-        );
+        session.note(`\nSend within two minutes, with record key ${key} and header authorization: Bearer <token>`);
       }),
     );
 };
@@ -59,7 +57,7 @@ const contentOf = (file: string, what: string): Buffer => {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw usage(`${what} ${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown cause'}).`);
+    throw usage(`Cannot read ${what} ${file} (${(error as NodeJS.ErrnoException).code ?? 'unknown cause'}).`);
   }
 };
 
@@ -73,11 +71,14 @@ const commandIn = (value: Buffer, file: string): CommandEnvelope => {
   const parsed = commandEnvelopeSchema.safeParse(content);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  const field = issue?.code === 'unrecognized_keys' ? issue.keys[0] : issue?.path.join('.');
-  throw new Failure(
-    EXIT.refused,
-    `${file} is not a command that Rekey knows${field ? `: ${field} is not right` : ''}.`,
-  );
+  const field = issue?.path.join('.');
+  const problem =
+    issue?.code === 'unrecognized_keys'
+      ? `: unknown field ${issue.keys[0]}`
+      : field
+        ? `: invalid value of ${field}`
+        : '';
+  throw new Failure(EXIT.refused, `${file} is not a valid command${problem}.`);
 };
 
 const recordOf = (value: Buffer, key: string, options: SignOptions): CommandRecord => {
@@ -93,12 +94,12 @@ const recordOf = (value: Buffer, key: string, options: SignOptions): CommandReco
 
 const callerOf = ({ name, sub, roles, domains = [] }: SignOptions): Caller => {
   if (sub && roles) return { ...sub, roles: [...roles], domains: [...domains] };
-  if (sub || roles || domains.length > 0) throw usage('--sub and --roles go together, and --domains only with them.');
+  if (sub || roles || domains.length > 0) throw usage('--sub and --roles must be used together; --domains needs both.');
   return { type: 'service', name, roles: [], domains: [] };
 };
 
 const subject = (text: string): Pick<Caller, 'type' | 'name'> => {
   const [, type, name] = /^(token|user|system):(.{1,255})$/u.exec(text) ?? [];
   if (type !== undefined && name !== undefined) return { type: type as Caller['type'], name };
-  throw new InvalidArgumentError('One of token, user or system, a colon, and a name: user:alice.');
+  throw new InvalidArgumentError('Expected token:<name>, user:<name> or system:<name>, e.g. user:alice.');
 };

@@ -1,7 +1,7 @@
 import { SystemClock } from '@rekey/ports';
 import type { Command } from 'commander';
 import path from 'node:path';
-import { confirm } from '../asking';
+import { confirm } from '../prompts';
 import { counted } from '../output';
 import { action, type Io, type Session } from '../session';
 
@@ -15,53 +15,55 @@ interface RestoreOptions extends StoreOptions {
   readonly acceptBrokenChains?: boolean;
 }
 
-// The store and the configuration are loaded when they are needed: they take longer to load than all other commands.
+// The store and the configuration are imported on demand: they take longer to load than all other commands together.
 
-/** Backup and restore of the store of a server on this machine, in its folder; the server may go on working. */
+/** Adds `rekey backup` and `rekey restore` for the data folder of a server on this machine. */
 export const addStoreCommands = (program: Command, io: Io): void => {
   const onStore = (name: string): Command =>
     program
       .command(name)
-      .option('--data <folder>', "the server's folder; else storage.path of its configuration, ./data by default")
-      .option('--server-config <file>', "the server's configuration; else REKEY_CONFIG, or rekey.yml here");
+      .option('--data <folder>', 'Data folder (default: storage.path of the server configuration, ./data).')
+      .option('--server-config <file>', 'Server configuration (default: REKEY_CONFIG, then ./rekey.yml).');
 
   onStore('backup')
-    .description('copy the history of the server on this machine into a new file, while it runs')
-    .argument('<file>', 'a file that is not there yet')
+    .summary('Back up the event history of a local server.')
+    .description('Back up the event history of the server on this machine. The server may keep running.')
+    .argument('<file>', 'New file.')
     .action(
       action<StoreOptions>(io, async (session, options, file) => {
         const folder = await folderOf(options);
         const { backup } = await import('@rekey/adapters/embedded');
         const report = await backup(folder, file);
-        await told(session, report, `${file} holds ${counted(report.events, 'event')} of ${folder}.`);
+        await showReport(session, report, `Backed up ${counted(report.events, 'event')} from ${folder} to ${file}.`);
         session.note(
-          `The keys in ${folder} are not in it: keep sealing-key.json, command-seal-key.json, index-key and ` +
-            'admin-token in a safe place of their own.',
+          `The backup contains no keys. Store sealing-key.json, command-seal-key.json, index-key and admin-token ` +
+            `from ${folder} separately in a safe place.`,
         );
       }),
     );
 
   onStore('restore')
-    .description('put a backup in the place of the history of the server on this machine, also while it runs')
-    .argument('<file>', 'a file that `rekey backup` made')
-    .option('-y, --yes', 'do not ask')
-    .option('--accept-broken-chains', 'also one whose history was altered: to save what is left')
+    .summary('Restore the event history of a local server.')
+    .description('Replace the event history of the server on this machine with a backup. The server may keep running.')
+    .argument('<file>', 'Backup created by `rekey backup`.')
+    .option('-y, --yes', 'Skip the confirmation.')
+    .option('--accept-broken-chains', 'Restore the backup even if its history was altered.')
     .action(
       action<RestoreOptions>(io, async (session, options, file) => {
         const folder = await folderOf(options);
         const { acceptBrokenChains = false } = options;
-        const what = `All that happened in ${folder} after this backup goes, and secrets revoked since then live again.`;
+        const what = `This discards all changes in ${folder} since the backup. Secrets revoked since then become active again.`;
         await confirm(io, what, path.basename(file), options.yes);
         const { restore } = await import('@rekey/adapters/embedded');
         const report = await restore(folder, file, { clock: new SystemClock(), acceptBrokenChains });
-        await told(session, report, `${folder} holds what ${file} holds: ${counted(report.events, 'event')}.`);
-        session.note('A server that runs makes its views again from them, and says "unavailable" until then.');
+        await showReport(session, report, `Restored ${counted(report.events, 'event')} from ${file} to ${folder}.`);
+        session.note('A running server now rebuilds its views and answers 503 (unavailable) until they are ready.');
       }),
     );
 };
 
-const told = (session: Session, report: object, words: string): Promise<void> =>
-  session.line(session.json ? JSON.stringify(report) : words);
+const showReport = (session: Session, report: object, message: string): Promise<void> =>
+  session.line(session.json ? JSON.stringify(report) : message);
 
 const folderOf = async ({ data, serverConfig }: StoreOptions): Promise<string> => {
   if (data !== undefined) return data;

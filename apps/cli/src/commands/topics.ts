@@ -17,24 +17,28 @@ const TIMEOUT_MS = 30_000;
 const PARTITIONS_MAX = 10_000;
 const REPLICATION_MAX = 100;
 
-// Brokers, configuration and composition are loaded when they are needed: they take longer to load than all other commands.
+// Kafka, configuration and composition are imported on demand: they take longer to load than all other commands together.
 
-/** The topics of a system on Kafka: brokers and names as the servers' configuration has them. */
+/** Adds `rekey topics`. Brokers and topic names come from the server configuration. */
 export const addTopicCommands = (program: Command, io: Io): void => {
-  const group = program.command('topics').description('the topics of a system on Kafka');
+  const group = program.command('topics').description('Manage the Kafka topics of an installation.');
   const onKafka = (name: string): Command =>
     group
       .command(name)
-      .option('--server-config <file>', "the servers' configuration; else REKEY_CONFIG, or rekey.yml here");
+      .option('--server-config <file>', 'Server configuration (default: REKEY_CONFIG, then ./rekey.yml).');
 
   onKafka('list')
-    .description('the topics, and whether they are there')
+    .description('List the topics and their partitions.')
     .action(action<TopicOptions>(io, (session, options) => onBrokers(options, (kafka) => show(session, kafka))));
 
   onKafka('create')
-    .description('make the topics that are missing; those that are there stay as they are')
-    .option('--partitions <n>', 'of commands, replies and events (default: 12)', wholeNumber(1, PARTITIONS_MAX))
-    .option('--replication <n>', "copies of each (default: the brokers' own)", wholeNumber(1, REPLICATION_MAX))
+    .description('Create the missing topics. Existing topics are not changed.')
+    .option(
+      '--partitions <n>',
+      'Partitions of the topics of commands, replies and events (default: 12).',
+      wholeNumber(1, PARTITIONS_MAX),
+    )
+    .option('--replication <n>', 'Replication factor (default: set by the brokers).', wholeNumber(1, REPLICATION_MAX))
     .action(
       action<CreateOptions>(io, (session, options) =>
         onBrokers(options, async (kafka) => {
@@ -61,7 +65,7 @@ interface Brokers {
   readonly directory: TopicDirectory;
 }
 
-/** Does something with the brokers of the configuration. Throws `Failure` where they do not answer, or refuse. */
+/** Runs `work` with the brokers of the configuration. Throws `Failure` if they do not answer or refuse the request. */
 const onBrokers = async (
   { serverConfig }: TopicOptions & GlobalOptions,
   work: (brokers: Brokers) => Promise<void>,
@@ -71,7 +75,7 @@ const onBrokers = async (
   const { TopicDirectory } = await import('@rekey/adapters/kafka');
   const config = loadConfig({ file: serverConfig });
   const { brokers } = config.kafka;
-  if (brokers.length === 0) throw usage('The configuration names no kafka.brokers.');
+  if (brokers.length === 0) throw usage('kafka.brokers is not set in the server configuration.');
   const quiet = (): void => undefined;
   const log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
   const connection = kafkaConnectionOf(config, log, 'rekey-cli');
@@ -84,7 +88,7 @@ const onBrokers = async (
     const causes = [...new Set(errors.map(String))];
     throw new Failure(
       causes.length > 0 ? EXIT.refused : EXIT.unreachable,
-      `Kafka at ${brokers.join(', ')} did not do it: ${causes.length > 0 ? causes.join('; ') : message}`,
+      `Kafka request to ${brokers.join(', ')} failed: ${causes.length > 0 ? causes.join('; ') : message}`,
     );
   } finally {
     await directory.close();
@@ -100,6 +104,6 @@ const show = async (session: Session, { topics, directory }: Brokers): Promise<v
     })),
   );
   if (session.json) return session.line(JSON.stringify({ topics: found }));
-  const rows = found.map(({ name, partitions }) => [name, partitions > 0 ? String(partitions) : 'not there']);
-  await session.line(session.paper.table(['TOPIC', 'PARTITIONS'], rows));
+  const rows = found.map(({ name, partitions }) => [name, partitions > 0 ? String(partitions) : 'missing']);
+  await session.line(session.formatter.table(['TOPIC', 'PARTITIONS'], rows));
 };

@@ -2,18 +2,17 @@ import type { Command } from 'commander';
 import type { z } from 'zod';
 import type { Answer } from '../client';
 import { EXIT, Failure } from '../failure';
-import { fits, type Session } from '../session';
+import { parseBody, type Session } from '../session';
 
 export interface ValueOptions {
   readonly valueOnly?: boolean;
 }
 
-export const valueOnly = (command: Command): Command =>
-  command.option('--value-only', 'print the value alone, and nothing else, on standard output');
+export const valueOnly = (command: Command): Command => command.option('--value-only', 'Print only the value.');
 
 /**
- * Shows an answer that holds a new value, in the one place where a value is ever printed. Where the value is no longer
- * to be had (a repeat after a quarter of an hour), that is a failure, and nothing stands where a value would.
+ * Prints an answer with a new value; nothing else in the CLI prints one. Throws `Failure` if the answer has no value: the
+ * repeat of a request returns it for 15 minutes only.
  */
 export const showValue = async <T>(
   session: Session,
@@ -21,20 +20,19 @@ export const showValue = async <T>(
   answer: Answer,
   schema: z.ZodType<T>,
   valueOf: (body: T) => string | null | undefined,
-  words: (session: Session, body: T, answer: Answer) => string,
+  format: (session: Session, body: T, answer: Answer) => string,
 ): Promise<void> => {
-  const body = session.json ? undefined : fits(schema, answer.body);
+  const body = session.json ? undefined : parseBody(schema, answer.body);
   if (body === undefined) return session.line(answer.text);
   const value = valueOf(body);
   if (options.valueOnly && typeof value === 'string') return session.line(value);
   if (!options.valueOnly) {
-    const shown = typeof value === 'string' ? `\n\n${session.paper.record([['Value', value]])}` : '';
-    await session.line(`${words(session, body, answer)}${shown}`);
-    if (typeof value === 'string')
-      return session.note('\nThis value is shown this once: put it where it belongs now. Rekey does not keep it.');
+    const shown = typeof value === 'string' ? `\n\n${session.formatter.record([['Value', value]])}` : '';
+    await session.line(`${format(session, body, answer)}${shown}`);
+    if (typeof value === 'string') return session.note('\nStore this value now; it cannot be shown again.');
   }
   throw new Failure(
     EXIT.refused,
-    'This was done before under the same idempotency key, and the value is no longer kept. Renew the secret to get one.',
+    'An earlier request with this idempotency key created the value; it cannot be shown again. Renew the secret to get a new one.',
   );
 };

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 
-// For tests: the command line as a process, and a server that answers what a test tells it to.
+// The CLI as a process, and a fake server.
 
 const ROOT = path.join(__dirname, '../../..');
 const LAUNCHER = path.join(ROOT, 'tools/rekey.mjs');
@@ -23,20 +23,20 @@ export interface Outcome {
 
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** What is piped in; nothing where it is not given. */
+  /** Standard input. Default: empty. */
   readonly input?: string;
-  /** Closes the pipe after the first piece, as `head` does. */
+  /** Closes standard output after the first chunk, as `head` does. */
   readonly stopReading?: boolean;
 }
 
-/** Bundles the command line where the bundle is not current, so that no test sees that it is being built. */
+/** Builds the bundle if it is outdated. The launcher prints a message when it builds, which tests must not see. */
 export const buildCli = (): void => {
   const { status, stderr } = spawnSync(process.execPath, [LAUNCHER, '--version'], { encoding: 'utf8' });
   if (status !== 0) throw new Error(stderr);
 };
 
-/** A folder of its own, in which the command line finds no settings of whoever runs the tests. */
-export class Workplace {
+/** An empty folder as home, so that the CLI does not read the developer's own settings. */
+export class Sandbox {
   readonly folder = mkdtempSync(path.join(tmpdir(), 'rekey-cli-'));
 
   async run(args: readonly string[], { env = {}, input = '', stopReading = false }: RunOptions = {}): Promise<Outcome> {
@@ -62,7 +62,7 @@ export class Workplace {
   }
 }
 
-/** The whole system in a process, in a folder, on a port that is free. */
+/** A standalone server as a process on a free port. */
 export class Server {
   private constructor(
     readonly url: string,
@@ -91,7 +91,7 @@ export class Server {
     return new Server(url, child, lines);
   }
 
-  /** All that it has written. */
+  /** Everything it has written to standard output and standard error. */
   get output(): string {
     return this.lines.join('');
   }
@@ -122,14 +122,14 @@ export interface Reply {
   readonly body?: unknown;
   readonly text?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Breaks the connection after what has been sent. */
+  /** Closes the connection after the body. */
   readonly broken?: boolean;
 }
 
 type Handler = (seen: Seen) => Reply;
 
-/** Answers each route with its replies one after the other, the last one again and again; keeps what it was asked. */
-export class StandIn {
+/** Answers the requests of a route with its replies in order, repeating the last one. Records every request. */
+export class FakeServer {
   readonly seen: Seen[] = [];
   private readonly handlers = new Map<string, Handler>();
   private readonly server = createServer((request, response) => {
@@ -145,7 +145,7 @@ export class StandIn {
       };
       this.seen.push(seen);
       const handler = this.handlers.get(`${seen.method} ${seen.path}`);
-      const reply = handler?.(seen) ?? problem(404, 'not_found', 'There is nothing at this path.');
+      const reply = handler?.(seen) ?? problem(404, 'not_found', 'No such path.');
       const type = reply.status >= 400 ? 'application/problem+json' : 'application/json';
       response.writeHead(reply.status, { 'content-type': type, ...reply.headers });
       const content = reply.text ?? (reply.body === undefined ? '' : JSON.stringify(reply.body));
