@@ -6,7 +6,10 @@ import {
   type Attributes,
   type Context,
   type Tracer,
+  defaultTextMapGetter,
+  defaultTextMapSetter,
 } from '@opentelemetry/api';
+import { W3CTraceContextPropagator } from '@opentelemetry/core';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import {
@@ -24,16 +27,14 @@ import type { Config } from '../config/config';
 import type { ActiveSpan, SpanAttributes, SpanOptions, Tracing, TracingAbout } from './tracing';
 
 const KINDS = { server: SpanKind.SERVER, client: SpanKind.CLIENT, internal: SpanKind.INTERNAL } as const;
-/** Any version but the one that is none; what a later one adds is behind (W3C Trace Context §3.2). */
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?$/;
-const SAMPLED = 1;
+const propagator = new W3CTraceContextPropagator();
 const SEND_EVERY_MS = 1_000;
 const SEND_TIMEOUT_MS = 5_000;
 const STOP_WITHIN_MS = 2_000;
 
 /**
- * Tracing by OpenTelemetry's SDK to a collector that takes OTLP over HTTP. Nothing of it is global: two processes in one,
- * as in tests, have two. Spans wait in bounded memory, and are dropped where the collector does not take them.
+ * Exports spans with OpenTelemetry's SDK to a collector, by OTLP over HTTP. Sets no globals, so that several Rekey
+ * processes can run in one Node process, as in tests. Buffers spans in bounded memory and drops them if the export fails.
  */
 export class OtlpTracing implements Tracing {
   private readonly current = new AsyncLocalStorage<Context>();
@@ -44,7 +45,7 @@ export class OtlpTracing implements Tracing {
     const exporter = reporting(new OTLPTraceExporter({ url, timeoutMillis: SEND_TIMEOUT_MS }), log);
     const byRatio = new TraceIdRatioBasedSampler(sampleRatio);
     this.provider = new BasicTracerProvider({
-      // Who asks from outside does not decide how much is traced; who passes work on within does.
+      // The sampling flag of external callers is ignored: they must not decide how much is traced.
       sampler: new ParentBasedSampler({ root: byRatio, remoteParentSampled: byRatio }),
       resource: resourceFromAttributes({
         [ATTR_SERVICE_NAME]: `rekey-${service}`,
@@ -76,9 +77,9 @@ export class OtlpTracing implements Tracing {
   }
 
   traceparent(): string | undefined {
-    const context = this.current.getStore();
-    const span = context && trace.getSpanContext(context);
-    return span && `00-${span.traceId}-${span.spanId}-${span.traceFlags.toString(16).padStart(2, '0')}`;
+    const headers: { traceparent?: string } = {};
+    propagator.inject(this.current.getStore() ?? ROOT_CONTEXT, headers, defaultTextMapSetter);
+    return headers.traceparent;
   }
 
   async stop(): Promise<void> {
@@ -93,29 +94,30 @@ export class OtlpTracing implements Tracing {
   private contextOf(parent: SpanOptions['parent'] = 'current'): Context {
     if (parent === 'none') return ROOT_CONTEXT;
     if (parent === 'current') return this.current.getStore() ?? ROOT_CONTEXT;
-    const [, traceId, spanId, flags] = TRACEPARENT.exec(parent.traceparent ?? '') ?? [];
-    if (traceId === undefined || spanId === undefined || flags === undefined) return ROOT_CONTEXT;
-    const traceFlags = Number.parseInt(flags, 16) & SAMPLED;
-    return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags, isRemote: parent.foreign });
+    const { traceparent, foreign } = parent;
+    const span = trace.getSpanContext(propagator.extract(ROOT_CONTEXT, { traceparent }, defaultTextMapGetter));
+    // A remote parent's sampling flag is ignored (see the sampler); that of another Rekey process counts.
+    return span ? trace.setSpanContext(ROOT_CONTEXT, { ...span, isRemote: foreign }) : ROOT_CONTEXT;
   }
 }
 
 const known = (attributes: SpanAttributes): Attributes =>
   Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined)) as Attributes;
 
-/** Messages, stacks and causes stay here: they name hosts, and more. */
+/** Only the code is exported: messages and stacks may contain host names and other internals. */
 const codeOf = (error: unknown): string =>
   publicErrorOf(error)?.code ?? (error instanceof EngineUnavailable ? 'unavailable' : 'internal');
 
-/** An exporter that tells once when spans are lost, and once when they arrive again. */
+/** Logs once when exports start to fail, and once when they succeed again. */
 const reporting = (exporter: SpanExporter, log: TracingAbout['log']): SpanExporter => {
   let losing = false;
   return {
     export: (spans, done) =>
       exporter.export(spans, (result) => {
         const lost = result.code !== 0;
-        if (lost && !losing) log.warn({ err: result.error }, 'the collector takes no spans: they are lost');
-        if (!lost && losing) log.info({}, 'the collector takes spans again');
+        if (lost && !losing)
+          log.warn({ err: result.error }, 'cannot export spans: dropping them until the collector accepts them');
+        if (!lost && losing) log.info({}, 'the collector accepts spans again');
         losing = lost;
         done(result);
       }),
