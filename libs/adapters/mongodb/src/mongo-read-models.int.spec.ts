@@ -31,6 +31,21 @@ const document = (id: string, place: number): ViewDocument & { name: string } =>
 // is logged.
 jest.retryTimes(2, { logErrorsBeforeRetry: true });
 
+interface MonitoredServer {
+  readonly monitor: { close(): void };
+}
+
+/** The servers in the driver's private topology. Fails if an upgrade of the driver has changed it. */
+const monitoredServers = (database: MongoDatabase): readonly MonitoredServer[] => {
+  const { client } = database as unknown as {
+    client: { topology?: { s?: { servers?: Map<string, MonitoredServer> } } };
+  };
+  const servers = [...(client.topology?.s?.servers?.values() ?? [])];
+  if (servers.length === 0 || servers.some(({ monitor }) => typeof monitor?.close !== 'function'))
+    throw new Error('The private parts of the mongodb driver have changed: review `replaceClientIfStuck`.');
+  return servers;
+};
+
 describeOn(['mongodb'], ({ mongodb: uri }) => {
   let name: string;
   let database: MongoDatabase;
@@ -266,10 +281,7 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
     it('recovers even if the driver no longer monitors the server', async () => {
       await back();
       // Simulates a monitor that waits forever on a check written to a socket that had just been destroyed.
-      const { client } = far as unknown as {
-        client: { topology: { s: { servers: Map<string, { monitor: { close(): void } }> } } };
-      };
-      for (const server of client.topology.s.servers.values()) server.monitor.close();
+      for (const { monitor } of monitoredServers(far)) monitor.close();
       await way.down();
       await allRefused();
       await way.up();
