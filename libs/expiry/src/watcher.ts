@@ -137,18 +137,18 @@ export class ExpiryWatcher {
     const from = this.missed ? '' : since;
     this.missed = false;
     await this.schedule.knows(this.seen);
-    await this.buryDead();
+    await this.removeDeadJobs();
     const making = first ? 'anew' : 'missing';
     await this.schedule.makeWhere({ field: 'expiresAt', op: 'gte', value: from }, making, this.stopping.signal);
     this.failing = undefined;
   }
 
   /** A job is only dead here where even its failure could not be recorded: it begins again. */
-  private async buryDead(): Promise<void> {
+  private async removeDeadJobs(): Promise<void> {
     const { jobs, notifiers } = this.options;
     const channels = notifiers.map(({ channel }) => queueOf({ kind: 'notice', channel }));
     for (const queue of [queueOf({ kind: 'expiry' }), ...channels])
-      for (const { id } of await jobs.dead(queue)) await jobs.bury(queue, id);
+      for (const { id } of await jobs.dead(queue)) await jobs.removeDead(queue, id);
   }
 
   /** Something may lack its job: only a sweep can tell. */
@@ -199,7 +199,7 @@ export class ExpiryWatcher {
     const data = { domainId, applicationId, secretId, version, threshold, channel, madeAt: now };
     const job = { id, queue, runAt: now, data };
     if (!this.rules.channels.includes(channel)) return this.work.fail(job, 'This channel is not switched on.');
-    await jobs.bury(queue, id);
+    await jobs.removeDead(queue, id);
     await jobs.schedule([job]);
   }
 

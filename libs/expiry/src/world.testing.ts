@@ -150,7 +150,7 @@ class MemoryJobs extends Jobs {
     return dead.map(({ job }) => ({ ...job, cause: 'unknown', failedAt: this.clock.now() }));
   }
 
-  async bury(queue: string, id: string): Promise<void> {
+  async removeDead(queue: string, id: string): Promise<void> {
     if (this.known.get(`${queue} ${id}`)?.state === 'dead') this.known.delete(`${queue} ${id}`);
   }
 

@@ -33,7 +33,7 @@ export interface DeadJob extends Job {
 }
 
 /** What a job's last error may leave with it: public text alone; the rest is in the log. */
-export const keptCauseOf = (error: unknown): string =>
+export const storedCauseOf = (error: unknown): string =>
   publicErrorOf(error)?.message ?? (error instanceof EngineUnavailable ? error.message : 'Internal error');
 
 export interface JobCounts {
@@ -59,7 +59,7 @@ export abstract class Jobs {
   abstract dead(queue: string): Promise<DeadJob[]>;
 
   /** Forgets a dead job, so that its id can be scheduled again. */
-  abstract bury(queue: string, id: string): Promise<void>;
+  abstract removeDead(queue: string, id: string): Promise<void>;
 
   abstract counts(queue: string): Promise<JobCounts>;
 

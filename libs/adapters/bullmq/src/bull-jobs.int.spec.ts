@@ -77,7 +77,7 @@ describeOn(['redis'], ({ redis: url }) => {
     await until(async () => (await jobs.counts(QUEUE)).dead === odd.length);
     expect((await jobs.dead(QUEUE)).map(({ id }) => id).sort()).toEqual([...odd].sort());
     fails = false;
-    for (const id of odd) await jobs.bury(QUEUE, id);
+    for (const id of odd) await jobs.removeDead(QUEUE, id);
     await jobs.schedule(odd.map((id) => jobIn(0, id)));
     await until(() => seen.length === odd.length);
     expect(ids().sort()).toEqual([...odd].sort());
@@ -92,7 +92,7 @@ describeOn(['redis'], ({ redis: url }) => {
     await until(async () => (await jobs.counts(QUEUE)).dead === 1);
     await until(async () => (await jobs.counts(QUEUE)).running === 0);
     await jobs.cancel(QUEUE, ['cancelled']);
-    await jobs.bury(QUEUE, 'bad');
+    await jobs.removeDead(QUEUE, 'bad');
     const own = (await keysOf(url, prefix)).map((key) => key.slice(`${prefix}:${jobQueue(QUEUE)}:`.length));
     // A sorted set of who is to be woken, and what BullMQ keeps of a queue itself.
     expect(own.filter((key) => !['meta', 'events', 'id', 'marker', 'stalled', 'stalled-check'].includes(key))).toEqual(
@@ -223,7 +223,7 @@ describeOn(['redis'], ({ redis: url }) => {
       () => far.schedule([jobIn(0, 'refused')]),
       () => far.cancel(QUEUE, ['kept']),
       () => far.dead(QUEUE),
-      () => far.bury(QUEUE, 'kept'),
+      () => far.removeDead(QUEUE, 'kept'),
       () => far.counts(QUEUE),
     ];
     const allRefused = async (): Promise<void> => {

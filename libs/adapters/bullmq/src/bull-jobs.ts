@@ -4,8 +4,8 @@ import { type BulkJobOptions, Queue, type QueueOptions } from 'bullmq';
 import { engineName, jobQueue } from './names';
 import { QueueWorker, type StoredJob } from './queue-worker';
 import { RedisLink, type ReportFailure } from './redis-link';
-import { BURY, CANCEL } from './scripts';
-import { ENDLESS } from './taking';
+import { REMOVE_DEAD, CANCEL } from './scripts';
+import { UNLIMITED } from './bull-worker';
 
 export interface BullJobsOptions {
   /** `redis://user:password@host:port/db`, or `rediss://` for TLS. */
@@ -100,7 +100,7 @@ export class BullJobs extends Jobs {
         timestamp,
         delay: wakeMs - timestamp,
         // How often a job is tried is known to who works on its queue, not to who adds it.
-        attempts: ENDLESS,
+        attempts: UNLIMITED,
         backoff: { type: 'of the queue' },
         stackTraceLimit: 0,
       },
@@ -128,9 +128,9 @@ export class BullJobs extends Jobs {
     }));
   }
 
-  async bury(queue: string, id: string): Promise<void> {
+  async removeDead(queue: string, id: string): Promise<void> {
     const { failed, own } = keysOf(this.queue(jobQueue(queue)));
-    await this.link.run(() => this.link.calls.eval(BURY, 1, failed, own, engineName(id)));
+    await this.link.run(() => this.link.calls.eval(REMOVE_DEAD, 1, failed, own, engineName(id)));
   }
 
   async counts(queue: string): Promise<JobCounts> {
@@ -160,12 +160,12 @@ export class BullJobs extends Jobs {
   private async end(patienceMs: number | undefined): Promise<void> {
     this.closing.abort();
     const parts = [...this.workers.values()];
-    const takings = parts.map(({ taking }) => taking);
-    const ended = Promise.all(takings.map((taking) => taking.close()));
+    const bullWorkers = parts.map(({ worker }) => worker);
+    const ended = Promise.all(bullWorkers.map((worker) => worker.close()));
     await within(Promise.all(parts.map((part) => part.idle())), patienceMs);
     // With Redis away, what is done cannot be recorded now: it will be done again.
     await within(ended, patienceMs === undefined ? (this.options.timeoutMs ?? TIMEOUT_MS) : 0);
-    await Promise.all(takings.map((taking) => taking.abandon()));
+    await Promise.all(bullWorkers.map((worker) => worker.abandon()));
     this.link.close();
   }
 

@@ -1,8 +1,8 @@
 import type { Instant } from '@rekey/domain';
-import { keptCauseOf, type Job, type JobOptions, type JobRun } from '@rekey/ports';
+import { storedCauseOf, type Job, type JobOptions, type JobRun } from '@rekey/ports';
 import { DelayedError, type Job as EngineJob, UnrecoverableError } from 'bullmq';
 import type { ReportFailure } from './redis-link';
-import { Taking, type TakingOptions } from './taking';
+import { BullWorker, type BullWorkerOptions } from './bull-worker';
 
 /** A job as it lies in Redis. */
 export interface StoredJob {
@@ -11,7 +11,7 @@ export interface StoredJob {
   readonly data: Job['data'];
 }
 
-export interface QueueWorkerOptions extends TakingOptions {
+export interface QueueWorkerOptions extends BullWorkerOptions {
   readonly report: ReportFailure;
   /** When the engine is to wake a job that is due at an instant, in milliseconds since 1970 UTC. */
   readonly wakeMs: (dueMs: number) => number;
@@ -26,7 +26,7 @@ interface Running {
 /** Runs the jobs of a queue in this process. */
 export class QueueWorker {
   private readonly running = new Map<string, Running>();
-  readonly taking: Taking<StoredJob>;
+  readonly worker: BullWorker<StoredJob>;
 
   constructor(
     private readonly queue: string,
@@ -36,11 +36,11 @@ export class QueueWorker {
     private readonly options: QueueWorkerOptions,
   ) {
     const { concurrency, backoffMs, backoffMaxMs } = jobOptions;
-    this.taking = new Taking<StoredJob>(engineQueue, (job, token) => this.take(job, token), options, {
+    this.worker = new BullWorker<StoredJob>(engineQueue, (job, token) => this.take(job, token), options, {
       concurrency,
       settings: { backoffStrategy: (failures) => Math.min(backoffMs * 2 ** (failures - 1), backoffMaxMs) },
     });
-    this.taking.on('error', (error) => options.link.tell(error, { queue }, 'Jobs cannot be taken, or kept.'));
+    this.worker.on('error', (error) => options.link.tell(error, { queue }, 'Jobs cannot be taken, or kept.'));
   }
 
   /** Resolves when no handler runs. */
@@ -75,7 +75,7 @@ export class QueueWorker {
       await this.handler({ job: { id, queue, data, runAt }, attempt, last });
     } catch (error) {
       this.options.report({ err: error, queue, job: id }, 'A job failed.');
-      const cause = keptCauseOf(error);
+      const cause = storedCauseOf(error);
       throw last ? new UnrecoverableError(cause) : new Error(cause);
     }
   }

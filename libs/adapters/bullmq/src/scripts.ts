@@ -14,7 +14,7 @@ export const CANCEL = `
   end`;
 
 /** Forgets a job that is dead. Key: those that are. Arguments: how a job's key begins, its id. */
-export const BURY = `
+export const REMOVE_DEAD = `
   if redis.call('ZREM', KEYS[1], ARGV[2]) == 1 then
     redis.call('DEL', ARGV[1] .. ARGV[2])
   end`;

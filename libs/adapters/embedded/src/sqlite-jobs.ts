@@ -2,7 +2,7 @@ import { invalid } from '@rekey/domain';
 import {
   type Clock,
   type DeadJob,
-  keptCauseOf,
+  storedCauseOf,
   type Job,
   type JobCounts,
   type JobOptions,
@@ -132,7 +132,7 @@ export class SqliteJobs extends Jobs {
       }));
   }
 
-  async bury(queue: string, id: string): Promise<void> {
+  async removeDead(queue: string, id: string): Promise<void> {
     const sql = 'DELETE FROM jobs WHERE queue = ? AND id = ? AND due_ms IS NULL';
     await this.options.database.write([{ kind: 'run', sql, params: [queue, id] }]);
   }
@@ -219,7 +219,7 @@ export class SqliteJobs extends Jobs {
       return {
         kind: 'run',
         sql: 'UPDATE jobs SET due_ms = NULL, tries = ?, cause = ?, failed_at = ? WHERE queue = ? AND id = ?',
-        params: [attempt, keptCauseOf(error), clock.now(), name, row.id],
+        params: [attempt, storedCauseOf(error), clock.now(), name, row.id],
       };
     const backoffMs = Math.min(options.backoffMs * 2 ** (attempt - 1), options.backoffMaxMs);
     return {

@@ -3,9 +3,9 @@ import {
   CALLER,
   acceptedReply,
   connectionTo,
-  dropTopics,
+  deleteTopics,
   exampleCommand,
-  madeTopics,
+  createTopics,
   openBus,
   until,
 } from './kafka.testing';
@@ -18,7 +18,7 @@ const SEQUENTIAL = 2_000;
 
 const measure = async (): Promise<void> => {
   const connection = connectionTo(url);
-  const topics = await madeTopics(connection, 12);
+  const topics = await createTopics(connection, 12);
   const [server, bus] = [openBus(connection, topics), openBus(connection, topics)];
   await server.serve(async (request) => acceptedReply(request));
   await until('both are ready', async () => (await server.status()).ready && (await bus.status()).ready);
@@ -43,7 +43,7 @@ const measure = async (): Promise<void> => {
   const rate = Number(commands) / ((performance.now() - from) / 1_000);
   process.stdout.write(`${senders} at the same time: ${rate.toFixed(0)} commands/s\n`);
   await Promise.all([server.close(), bus.close()]);
-  await dropTopics(connection, topics);
+  await deleteTopics(connection, topics);
 };
 
 void measure();

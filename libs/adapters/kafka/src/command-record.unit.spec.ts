@@ -1,7 +1,6 @@
 import { KafkaHeaders } from '@nestjs/microservices';
 import { randomUUID } from 'node:crypto';
 import type { KafkaMessage } from 'kafkajs';
-import { maybeKept } from './receiving/clear-values';
 import { HEADERS, NEST_ERROR, readCommand } from './command-record';
 
 const command = {
@@ -97,34 +96,6 @@ describe('a record', () => {
       target([]),
       target({ applicationId: 1 }),
     ]).toEqual(['shop', undefined, undefined, undefined, undefined]);
-  });
-});
-
-describe('what may be kept of a record', () => {
-  const plain = 'hunter2';
-
-  it.each([
-    `{"firstSecret":{"value":"${plain}"}}`,
-    `{"clientSecret" : "${plain}"}`,
-    `{'client_secret':'${plain}'}`,
-    `{"PASSWORD":"${plain}"}`,
-    `{"\\u0076al\\u0075e":"${plain}"}`,
-    `secret=${plain}`,
-    `{"x":"rky_0123456789_${'A'.repeat(49)}"}`,
-    Buffer.from(`{"x":"${plain}"}`, 'utf16le'),
-    Buffer.from([0xff, 0x00]),
-  ])('is not what may hold a plain value (%#)', (value) => {
-    expect(maybeKept(Buffer.from(value))).toBe(false);
-  });
-
-  it.each([
-    json,
-    '{"data":{"firstSecret":{"secretId":"x","sealedValue":"a.b.c.d.e"}}}',
-    '{"type":"AddSecret","data":{"secretId":"x","description":"the values of ours"}}',
-    'not json at all',
-    '',
-  ])('is text without one (%#)', (value) => {
-    expect(maybeKept(Buffer.from(value))).toBe(true);
   });
 });
 

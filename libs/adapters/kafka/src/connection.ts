@@ -63,7 +63,7 @@ export const clientOptions = (
   };
 };
 
-export const clientOf = (connection: KafkaConnection, use: keyof typeof RETRIES, signal?: AbortSignal): Kafka =>
+export const kafkaClient = (connection: KafkaConnection, use: keyof typeof RETRIES, signal?: AbortSignal): Kafka =>
   new Kafka(clientOptions(connection, use, signal));
 
 /** Quick to join, to leave and to be replaced; waiting for a record costs no latency, as one is enough to answer. */

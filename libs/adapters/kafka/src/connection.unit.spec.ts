@@ -1,8 +1,8 @@
 import { logLevel } from 'kafkajs';
 import { clientOptions } from './connection';
-import { logged } from './kafka.testing';
+import { recordingLog } from './kafka.testing';
 
-const log = logged();
+const log = recordingLog();
 
 describe('a connection', () => {
   it('passes on what it says of TLS and SASL', () => {

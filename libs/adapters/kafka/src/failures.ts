@@ -27,26 +27,26 @@ export class NotAllStored extends Error {
 }
 
 /** The brokers do not take what this process is known by, or it does not take them; time alone does not change that. */
-export class Refused extends Error {
+export class AuthFailure extends Error {
   constructor(cause: unknown) {
     super(publicCause(cause), { cause });
-    this.name = 'Refused';
+    this.name = 'AuthFailure';
   }
 }
 
 /** It took longer than anybody waits. */
-export class Late extends Error {
+export class TimedOut extends Error {
   constructor() {
     super('No broker answered in time.');
-    this.name = 'Late';
+    this.name = 'TimedOut';
   }
 }
 
-/** Waits for work, for some time; throws `Late`. */
-export const inTime = async (work: Promise<void>, clock: Clock, timeoutMs: number): Promise<void> => {
+/** Waits for work, for some time; throws `TimedOut`. */
+export const withTimeout = async (work: Promise<void>, clock: Clock, timeoutMs: number): Promise<void> => {
   let cancel = (): void => undefined;
   const late = new Promise<never>((_, reject) => {
-    cancel = clock.schedule(timeoutMs, () => reject(new Late()));
+    cancel = clock.schedule(timeoutMs, () => reject(new TimedOut()));
   });
   await Promise.race([work, late]).finally(() => cancel());
 };
@@ -54,7 +54,7 @@ export const inTime = async (work: Promise<void>, clock: Clock, timeoutMs: numbe
 const AGAIN_MS = 250;
 
 /** Waits before something is tried again; the process lives on meanwhile, unlike with a clock's timers. */
-export const again = async (signal: AbortSignal): Promise<void> => {
+export const waitBeforeRetry = async (signal: AbortSignal): Promise<void> => {
   await setTimeout(AGAIN_MS, undefined, { signal }).catch(() => undefined);
 };
 
@@ -66,11 +66,11 @@ const origin = (error: unknown): unknown =>
     ? origin(error.cause)
     : error;
 
-export const saysNoTopic = (error: unknown): boolean =>
+export const isMissingTopic = (error: unknown): boolean =>
   ['UNKNOWN_TOPIC_OR_PARTITION', 'INVALID_TOPIC_EXCEPTION'].includes(String(typeOf(origin(error))));
 
 /** Whether a broker refuses what was to be stored as too large: it never will be taken. */
-export const saysTooLarge = (error: unknown): boolean =>
+export const isTooLarge = (error: unknown): boolean =>
   ['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'].includes(String(typeOf(origin(error))));
 
 const TLS_CODE = /^(ERR_(SSL|TLS)_\w+|(CERT|DEPTH_ZERO|INVALID|SELF_SIGNED|UNABLE_TO)_\w+)$/;
@@ -82,7 +82,7 @@ const tlsCode = (error: unknown): string | undefined => {
 };
 
 /** Whether a failure is about users, passwords and certificates: it comes again each time. */
-export const saysRefused = (error: unknown): boolean => {
+export const isAuthFailure = (error: unknown): boolean => {
   const root = origin(error);
   const isSasl = root instanceof KafkaJSSASLAuthenticationError || typeOf(root) === 'UNSUPPORTED_SASL_MECHANISM';
   return isSasl || tlsCode(root) !== undefined;
@@ -91,7 +91,7 @@ export const saysRefused = (error: unknown): boolean => {
 /** What may be told of a failure: no address, nothing of a record. */
 export const publicCause = (error: unknown): string => {
   const root = origin(error);
-  if (root instanceof TopicMissing || root instanceof NotAllStored || root instanceof Late) return root.message;
+  if (root instanceof TopicMissing || root instanceof NotAllStored || root instanceof TimedOut) return root.message;
   const type = typeOf(root);
   if (typeof type === 'string' && /^[A-Z_]+$/.test(type)) return `The broker says ${type}.`;
   if (root instanceof KafkaJSSASLAuthenticationError) return 'The brokers do not let this user in.';

@@ -1,5 +1,5 @@
 export type { KafkaConnection, KafkaLog, KafkaSasl } from './connection';
-export { KafkaCommandBus, type KafkaCommandBusOptions } from './receiving/kafka-command-bus';
+export { KafkaCommandBus, type KafkaCommandBusOptions } from './kafka-command-bus';
 export { KafkaCommandSender, type KafkaCommandSenderOptions } from './sending/kafka-command-sender';
 export { KafkaEventPublisher, type KafkaEventPublisherOptions } from './sending/kafka-event-publisher';
 export { KafkaNotifier, type KafkaNotifierOptions } from './sending/kafka-notifier';

@@ -1,7 +1,7 @@
 import { NativeEngine, describeOn, kafkaCluster, type KafkaNode } from '@rekey/testing';
 import type { Admin } from 'kafkajs';
-import { clientOf } from './connection';
-import type { KafkaCommandBus } from './receiving/kafka-command-bus';
+import { kafkaClient } from './connection';
+import type { KafkaCommandBus } from './kafka-command-bus';
 import { Effects, connectionTo, openBus, until } from './kafka.testing';
 import { Load, PATIENT_MS } from './load.testing';
 import { ensureTopics, topicsOf } from './topics/topics';
@@ -62,7 +62,7 @@ describeOn(['kafka'], () => {
     expect(await ensureTopics({ connection, topics, settings, replicationFactor: 3, timeoutMs: PATIENT_MS })).toEqual(
       [],
     );
-    admin = clientOf(connection, 'consumer').admin();
+    admin = kafkaClient(connection, 'consumer').admin();
     await admin.connect();
     expect((await partitionsOf(topics.commands)).map(({ inSync }) => inSync.length)).toEqual([3, 3, 3]);
 
@@ -75,8 +75,8 @@ describeOn(['kafka'], () => {
       await until('it is ready', async () => (await bus.status()).ready, PATIENT_MS);
     }
     const loads = buses.map((bus) => new Load(bus, 5_000));
-    const goesOn = (): Promise<unknown> => Promise.all(loads.map((load) => load.goesOn()));
-    await goesOn();
+    const makesProgress = (): Promise<unknown> => Promise.all(loads.map((load) => load.makesProgress()));
+    await makesProgress();
 
     for (const topic of [GROUPS, topics.commands]) {
       await untilAsked('all copies are in sync', isWhole);
@@ -86,9 +86,9 @@ describeOn(['kafka'], () => {
       const enough = effects.done.length + 200;
       // Long before the client gives up a coordinator that is away.
       await untilAsked('commands are done and committed without it', async () => (await committed()) > enough, 40_000);
-      await goesOn();
+      await makesProgress();
       await nodeOf(leader).start();
-      await goesOn();
+      await makesProgress();
     }
     for (const load of loads) await load.end(effects);
     await untilAsked('all copies are in sync', isWhole);

@@ -2,10 +2,10 @@ import type { RekeyError } from '@rekey/contracts';
 import { NativeEngine, describeOn, ownEngine } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import type { KafkaCommandBus } from './receiving/kafka-command-bus';
-import { Effects, connectionTo, dropTopics, logged, madeTopics, openBus, until } from './kafka.testing';
-import { Load, PATIENT_MS, insist, requestTo } from './load.testing';
-import { OFFSET_COMMIT, PRODUCE, Relay, spoil, type Mishap } from './relay.testing';
+import type { KafkaCommandBus } from './kafka-command-bus';
+import { Effects, connectionTo, deleteTopics, recordingLog, createTopics, openBus, until } from './kafka.testing';
+import { Load, PATIENT_MS, sendUntilAnswered, requestTo } from './load.testing';
+import { OFFSET_COMMIT, PRODUCE, Relay, spoil, type LostAnswer } from './relay.testing';
 import { topicsOf, type KafkaTopics } from './topics/topics';
 
 /** Brokers are stopped and started, on a busy machine. */
@@ -19,14 +19,14 @@ describeOn(['kafka'], ({ kafka: url }) => {
 
     beforeEach(async () => {
       relay = await Relay.to(url);
-      topics = await madeTopics(direct);
+      topics = await createTopics(direct);
     });
     afterEach(async () => {
       await relay.close();
-      await dropTopics(direct, topics);
+      await deleteTopics(direct, topics);
     });
 
-    it.each<Mishap>(['cut', 'swallow'])(
+    it.each<LostAnswer>(['cut', 'swallow'])(
       'lose no command and no reply, and nothing is done twice (%s)',
       async (kind) => {
         const { socketFactory } = relay;
@@ -63,7 +63,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     const relay = await Relay.to(url);
     const { socketFactory } = relay;
     const direct = connectionTo(url);
-    const topics = await madeTopics(direct, 1);
+    const topics = await createTopics(direct, 1);
     const replaced: string[] = [];
     const effects = new Effects();
     const bus = openBus({ ...direct, socketFactory }, topics, {
@@ -83,7 +83,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     expect(effects.done).toEqual([request.command.id]);
     await bus.close();
     await relay.close();
-    await dropTopics(direct, topics);
+    await deleteTopics(direct, topics);
   });
 
   if (!NativeEngine.isToBeHad('kafka')) {
@@ -110,7 +110,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
 
     const begin = async (more: { requestTimeoutMs?: number } = {}): Promise<void> => {
       const connection = { ...connectionTo(engine.url), ...more };
-      bus = openBus(connection, await madeTopics(connection));
+      bus = openBus(connection, await createTopics(connection));
       await bus.serve(effects.handle);
       await until('it is ready', async () => (await bus.status()).ready, PATIENT_MS);
     };
@@ -118,12 +118,12 @@ describeOn(['kafka'], ({ kafka: url }) => {
     it('may be restarted and killed under load: nothing is lost, nothing done twice, all goes on by itself', async () => {
       await begin();
       const load = new Load(bus, 5_000);
-      await load.goesOn();
+      await load.makesProgress();
       engine.restart();
-      await load.goesOn();
+      await load.makesProgress();
       engine.signal('SIGKILL');
       engine.restart();
-      await load.goesOn();
+      await load.makesProgress();
       await load.end(effects);
       expect(await bus.status()).toEqual({ ready: true });
     });
@@ -131,7 +131,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     it('may stand still: a command is then not taken, or its outcome unknown, and known later', async () => {
       await begin({ requestTimeoutMs: 2_000 });
       const load = new Load(bus, 1_000);
-      await load.goesOn();
+      await load.makesProgress();
       engine.signal('SIGSTOP');
       const key = randomUUID();
       const requests = Array.from({ length: 5 }, () => requestTo(key));
@@ -145,10 +145,10 @@ describeOn(['kafka'], ({ kafka: url }) => {
       );
       expect(codes.every((code) => code === 'timeout' || code === 'unavailable')).toBe(true);
       engine.signal('SIGCONT');
-      await load.goesOn();
+      await load.makesProgress();
       await load.end(effects);
       // Something sent later to the same key comes after whatever was taken.
-      await insist(bus, requestTo(key), 5_000);
+      await sendUntilAnswered(bus, requestTo(key), 5_000);
       const taken = new Set(effects.of(key));
       for (const [index, { command }] of requests.entries())
         if (codes[index] === 'unavailable') expect(taken.has(command.id)).toBe(false);
@@ -157,7 +157,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     it('may be away at the end: closing does not wait for its return', async () => {
       await begin();
       const load = new Load(bus, 5_000);
-      await load.goesOn(20);
+      await load.makesProgress(20);
       await load.end(effects);
       engine.stop();
       const pending = bus.send(requestTo(randomUUID()), 2_000).catch((error: RekeyError) => error.code);
@@ -167,7 +167,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     });
 
     it('may be away at the start: that is said, no command is taken, and all begins by itself', async () => {
-      const log = logged();
+      const log = recordingLog();
       const connection = connectionTo(engine.url, log);
       engine.stop();
       const topics = topicsOf('late.');
@@ -181,7 +181,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
         'missing topics: late.rekey.commands, late.rekey.commands.reply, late.rekey.commands.dead',
       );
       await expect(bus.send(requestTo(randomUUID()), 500)).rejects.toMatchObject({ code: 'unavailable' });
-      await madeTopics(connection, 3, topics);
+      await createTopics(connection, 3, topics);
       await until('it is ready', async () => (await bus.status()).ready, PATIENT_MS);
       expect(await bus.send(requestTo(randomUUID()), PATIENT_MS)).toMatchObject({ status: 'accepted' });
       expect(effects.done).toHaveLength(1);

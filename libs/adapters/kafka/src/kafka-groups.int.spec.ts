@@ -2,8 +2,17 @@ import type { CommandReply } from '@rekey/contracts';
 import type { CommandHandler, CommandRequest } from '@rekey/ports';
 import { describeOn } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
-import type { KafkaCommandBus } from './receiving/kafka-command-bus';
-import { CALLER, Effects, connectionTo, dropTopics, exampleCommand, madeTopics, openBus, until } from './kafka.testing';
+import type { KafkaCommandBus } from './kafka-command-bus';
+import {
+  CALLER,
+  Effects,
+  connectionTo,
+  deleteTopics,
+  exampleCommand,
+  createTopics,
+  openBus,
+  until,
+} from './kafka.testing';
 import type { KafkaTopics } from './topics/topics';
 
 const PATIENT_MS = 60_000;
@@ -33,12 +42,12 @@ describeOn(['kafka'], ({ kafka: url }) => {
   });
 
   beforeEach(async () => {
-    topics = await madeTopics(connection, 4);
+    topics = await createTopics(connection, 4);
     effects = new Effects();
   });
   afterEach(async () => {
     await Promise.all(open.splice(0).map((each) => each.close()));
-    await dropTopics(connection, topics);
+    await deleteTopics(connection, topics);
   });
 
   it('loses no reply while senders come and go, be there fewer partitions than senders', async () => {

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { CALLER, connectionTo, dropTopics, exampleCommand, madeTopics, openBus, until } from './kafka.testing';
+import { CALLER, connectionTo, deleteTopics, exampleCommand, createTopics, openBus, until } from './kafka.testing';
 import { topicsOf } from './topics/topics';
 
 jest.setTimeout(180_000);
@@ -24,7 +24,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
   });
   afterAll(async () => {
     for (const child of children) child.kill('SIGKILL');
-    await dropTopics(connection, topics);
+    await deleteTopics(connection, topics);
     rmSync(folder, { recursive: true });
   });
 
@@ -47,7 +47,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     const services = [service('one'), service('two')];
     const wait = (): boolean => services.every(({ said }) => said.join('').includes('There is no topic'));
     await until('both wait for their topics', wait, PATIENT_MS);
-    await madeTopics(connection, 4, topics);
+    await createTopics(connection, 4, topics);
     const bus = openBus(connection, topics);
     const ids: string[] = [];
     let going = true;

@@ -3,7 +3,7 @@ import { Authority, NativeEngine, describeOn, securedKafka, type SecuredKafka } 
 import { randomBytes } from 'node:crypto';
 import { readFileSync, rmSync } from 'node:fs';
 import type { KafkaConnection, KafkaSasl } from './connection';
-import type { KafkaCommandBus } from './receiving/kafka-command-bus';
+import type { KafkaCommandBus } from './kafka-command-bus';
 import { KafkaEventPublisher } from './sending/kafka-event-publisher';
 import {
   CALLER,
@@ -11,8 +11,8 @@ import {
   TopicTail,
   connectionTo,
   exampleCommand,
-  logged,
-  madeTopics,
+  recordingLog,
+  createTopics,
   openBus,
   until,
 } from './kafka.testing';
@@ -37,7 +37,7 @@ describeOn(['kafka'], () => {
   }
 
   let kafka: SecuredKafka;
-  const log = logged();
+  const log = recordingLog();
   const buses: KafkaCommandBus[] = [];
 
   beforeAll(async () => {
@@ -74,7 +74,7 @@ describeOn(['kafka'], () => {
     ['TLS with a certificate of its own', () => withCertificate(certified())],
   ])('lets topics be made, commands be done and events be published over %s', async (_, connect) => {
     const connection = connect();
-    const topics = await madeTopics(connection);
+    const topics = await createTopics(connection);
     const effects = new Effects();
     const bus = openBus(connection, topics);
     buses.push(bus);
@@ -135,7 +135,7 @@ describeOn(['kafka'], () => {
     const says = (typeof cause === 'string' ? expect.stringContaining(cause) : expect.stringMatching(cause)) as Matcher;
     const begun = Date.now();
     const making = ensureTopics({ connection, topics, timeoutMs: GIVEN_UP_MS });
-    await expect(making).rejects.toMatchObject({ name: 'Refused', message: says });
+    await expect(making).rejects.toMatchObject({ name: 'AuthFailure', message: says });
     expect(Date.now() - begun).toBeLessThan(GIVEN_UP_MS);
 
     const effects = new Effects();

@@ -2,12 +2,12 @@ import { RekeyError, type Caller, type CommandReply } from '@rekey/contracts';
 import { SystemClock, type CommandRequest, type SignCommand, type VerifyCommand } from '@rekey/ports';
 import { createHash, randomUUID } from 'node:crypto';
 import { Partitioners, type Consumer, type KafkaMessage, type Message, type Producer } from 'kafkajs';
-import { CONSUMER_OPTIONS, clientOf, type KafkaConnection, type KafkaLog } from './connection';
-import { KafkaCommandBus, type KafkaCommandBusOptions } from './receiving/kafka-command-bus';
+import { CONSUMER_OPTIONS, kafkaClient, type KafkaConnection, type KafkaLog } from './connection';
+import { KafkaCommandBus, type KafkaCommandBusOptions } from './kafka-command-bus';
 import { ensureTopics, topicsOf, type KafkaTopics } from './topics/topics';
 
 /** Log lines, for tests that look into them; `warnings`: those of them that warn. */
-export const logged = (): KafkaLog & { readonly lines: string[]; readonly warnings: string[] } => {
+export const recordingLog = (): KafkaLog & { readonly lines: string[]; readonly warnings: string[] } => {
   const lines: string[] = [];
   const warnings: string[] = [];
   const lineOf = (facts: object, message: string): string => {
@@ -22,14 +22,14 @@ export const logged = (): KafkaLog & { readonly lines: string[]; readonly warnin
   return { lines, warnings, debug: write, info: write, warn, error: warn };
 };
 
-export const connectionTo = (url: string, log: KafkaLog = logged()): KafkaConnection => ({
+export const connectionTo = (url: string, log: KafkaLog = recordingLog()): KafkaConnection => ({
   brokers: [url],
   log,
   clientId: 'rekey-test',
 });
 
 /** Topics that no other test has. */
-export const madeTopics = async (
+export const createTopics = async (
   connection: KafkaConnection,
   partitions = 3,
   topics = topicsOf(`test-${randomUUID().slice(0, 8)}.`),
@@ -43,8 +43,8 @@ export const madeTopics = async (
   return topics;
 };
 
-export const dropTopics = async (connection: KafkaConnection, topics: KafkaTopics): Promise<void> => {
-  const admin = clientOf(connection, 'admin').admin();
+export const deleteTopics = async (connection: KafkaConnection, topics: KafkaTopics): Promise<void> => {
+  const admin = kafkaClient(connection, 'admin').admin();
   await admin.connect();
   const { commands, reply, dead, events, notifications } = topics;
   const there = new Set(await admin.listTopics());
@@ -84,7 +84,7 @@ export class TopicTail {
   private constructor(private readonly consumer: Consumer) {}
 
   static async of(connection: KafkaConnection, topic: string): Promise<TopicTail> {
-    const consumer = clientOf(connection, 'consumer').consumer({
+    const consumer = kafkaClient(connection, 'consumer').consumer({
       ...CONSUMER_OPTIONS,
       groupId: `tail-${randomUUID()}`,
     });
@@ -110,7 +110,7 @@ export class TopicTail {
 
 /** Somebody else's producer. */
 export const foreignProducer = async (connection: KafkaConnection): Promise<Producer> => {
-  const producer = clientOf(connection, 'producer').producer({ createPartitioner: Partitioners.DefaultPartitioner });
+  const producer = kafkaClient(connection, 'producer').producer({ createPartitioner: Partitioners.DefaultPartitioner });
   await producer.connect();
   return producer;
 };

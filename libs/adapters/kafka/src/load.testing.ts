@@ -1,7 +1,7 @@
 import { RekeyError, type CommandReply } from '@rekey/contracts';
 import type { CommandRequest } from '@rekey/ports';
 import { randomUUID } from 'node:crypto';
-import type { KafkaCommandBus } from './receiving/kafka-command-bus';
+import type { KafkaCommandBus } from './kafka-command-bus';
 import { CALLER, exampleCommand, until, type Effects } from './kafka.testing';
 
 /** Brokers are stopped and started meanwhile, on a busy machine. */
@@ -16,7 +16,7 @@ export const requestTo = (key: string): CommandRequest => ({
 });
 
 /** Sends as a caller does who wants to know: again, under the same id, where the bus has no answer. */
-export const insist = async (
+export const sendUntilAnswered = async (
   bus: KafkaCommandBus,
   request: CommandRequest,
   timeoutMs: number,
@@ -44,13 +44,16 @@ export class Load {
       while (this.going) {
         const request = requestTo(key);
         this.sent.get(key)?.push(request.command.id);
-        expect(await insist(bus, request, timeoutMs)).toMatchObject({ id: request.command.id, status: 'accepted' });
+        expect(await sendUntilAnswered(bus, request, timeoutMs)).toMatchObject({
+          id: request.command.id,
+          status: 'accepted',
+        });
         this.replies++;
       }
     });
   }
 
-  async goesOn(replies = 100): Promise<void> {
+  async makesProgress(replies = 100): Promise<void> {
     const from = this.replies;
     await Promise.race([
       until(`${replies} more replies`, () => this.replies >= from + replies, PATIENT_MS),

@@ -6,7 +6,7 @@ export const PRODUCE = 0;
 export const OFFSET_COMMIT = 8;
 
 /** `cut`: the connection breaks as soon as the answer comes; `swallow`: the answer never arrives. */
-export type Mishap = 'cut' | 'swallow';
+export type LostAnswer = 'cut' | 'swallow';
 
 const LENGTH_BYTES = 4;
 const PREFIX_BYTES = 10;
@@ -17,7 +17,7 @@ const PREFIX_BYTES = 10;
  */
 export class Relay {
   /** What befalls the answer of a request; asked for each. */
-  mishap: (apiKey: number) => Mishap | undefined = () => undefined;
+  mishap: (apiKey: number) => LostAnswer | undefined = () => undefined;
   /** May alter an answer on its way. */
   alter: (frame: Buffer) => void = () => undefined;
   /** How many answers were lost. */
@@ -49,7 +49,7 @@ export class Relay {
 
   private join(outer: Socket): void {
     const inner = connect(this.target);
-    const befalls = new Map<number, Mishap>();
+    const befalls = new Map<number, LostAnswer>();
     const requests = new Frames((frame) => {
       const mishap = this.mishap(frame.readInt16BE(LENGTH_BYTES));
       if (mishap) befalls.set(frame.readInt32BE(LENGTH_BYTES + 4), mishap);

@@ -294,8 +294,8 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
         await jobs.schedule([jobIn(0, 'a'), jobIn(0, 'b')]);
         await until(async () => (await jobs.counts(QUEUE)).dead === 2);
         fails = false;
-        await jobs.bury(QUEUE, 'a');
-        await jobs.bury(QUEUE, 'unknown');
+        await jobs.removeDead(QUEUE, 'a');
+        await jobs.removeDead(QUEUE, 'unknown');
         expect((await jobs.dead(QUEUE)).map(({ id }) => id)).toEqual(['b']);
         await jobs.schedule([jobIn(0, 'a'), jobIn(0, 'b')]);
         await until(() => seen.length === 3);
@@ -306,7 +306,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
 
       it('is not buried before it is dead', async () => {
         await jobs.schedule([jobIn(0, 'a')]);
-        await jobs.bury(QUEUE, 'a');
+        await jobs.removeDead(QUEUE, 'a');
         expect(await jobs.counts(QUEUE)).toMatchObject({ waiting: 1 });
       });
     });

@@ -17,7 +17,7 @@ const COMMIT_AGAIN_MS = 250;
 export class CommandIntake {
   /** Across assignments: what is in hand when the group is balanced anew may come again at once. */
   private readonly turns: Turns;
-  private readonly partitions = new Map<number, TakenRecords>();
+  private readonly partitions = new Map<number, PartitionRecords>();
   private closed = false;
 
   constructor(
@@ -29,7 +29,7 @@ export class CommandIntake {
   }
 
   /** The group was balanced anew: all that is not committed comes again, here or elsewhere. */
-  beginAnew(): void {
+  reset(): void {
     for (const taken of this.partitions.values()) taken.giveUp();
     this.partitions.clear();
   }
@@ -38,7 +38,7 @@ export class CommandIntake {
     if (this.closed) return;
     const { partition, messages } = payload.batch;
     let taken = this.partitions.get(partition);
-    if (!taken) this.partitions.set(partition, (taken = new TakenRecords(this.log)));
+    if (!taken) this.partitions.set(partition, (taken = new PartitionRecords(this.log)));
     const records = taken;
     for (const message of messages) {
       const done = records.add(message.offset);
@@ -60,7 +60,7 @@ export class CommandIntake {
 }
 
 /** Records of one partition, in order, from the first that is not done. */
-class TakenRecords {
+class PartitionRecords {
   private readonly ending = new AbortController();
   private readonly records: { readonly offset: string; done: boolean }[] = [];
   private payload: EachBatchPayload | undefined;

@@ -1,6 +1,6 @@
 import type { Batch, EachBatchPayload, KafkaMessage, OffsetsByTopicPartition } from 'kafkajs';
 import { CommandIntake } from './command-intake';
-import { logged } from '../kafka.testing';
+import { recordingLog } from '../kafka.testing';
 
 interface InHand {
   readonly offset: string;
@@ -28,7 +28,7 @@ class Bench {
           this.inHand.push({ offset: message.offset, signal, finish });
         }),
       concurrency,
-      logged(),
+      recordingLog(),
     );
   }
 
@@ -124,7 +124,7 @@ describe('records that are taken', () => {
       [2, 'b'],
     ]);
     const [first] = bench.inHand;
-    bench.intake.beginAnew();
+    bench.intake.reset();
     expect(first?.signal.aborted).toBe(true);
     bench.take([
       [0, 'a'],
@@ -152,7 +152,7 @@ describe('records that are taken', () => {
   it('are fetched again after the group was balanced anew, if they were held back', () => {
     const bench = new Bench();
     bench.take(Array.from({ length: 600 }, (_, offset) => [offset, null]));
-    bench.intake.beginAnew();
+    bench.intake.reset();
     expect(bench.paused).toBe(false);
   });
 

@@ -2,8 +2,8 @@ import { ServerKafka } from '@nestjs/microservices';
 import type { Consumer } from 'kafkajs';
 import type { CommandIntake } from './command-intake';
 import { CONSUMER_OPTIONS, clientOptions, type KafkaConnection } from '../connection';
-import { TopicMissing, again, publicCause } from '../failures';
-import { GroupWatch } from './group-watch';
+import { TopicMissing, waitBeforeRetry, publicCause } from '../failures';
+import { CoordinatorWatch } from '../coordinator-watch';
 import type { KafkaObserver } from '../observer';
 import type { KafkaTopics, TopicDirectory } from '../topics/topics';
 
@@ -49,7 +49,7 @@ class KafkaServer extends ServerKafka {
     consumer.on(consumer.events.CRASH, () => this.listeners.ended());
     // From the beginning: what was sent before the group joined for the first time is not lost.
     await consumer.subscribe({ topics: [this.topics.commands], fromBeginning: true });
-    const watch = new GroupWatch(consumer);
+    const watch = new CoordinatorWatch(consumer);
     await consumer.run({
       autoCommit: false,
       eachBatch: async (payload) => {
@@ -107,7 +107,7 @@ export class CommandServer {
       }
       this.joined = false;
       if (this.closing.signal.aborted) return;
-      await again(this.closing.signal);
+      await waitBeforeRetry(this.closing.signal);
     }
   }
 
@@ -122,7 +122,7 @@ export class CommandServer {
     this.closing.signal.addEventListener('abort', ended, { once: true });
     const joined = (): void => {
       this.joined = true;
-      intake.beginAnew();
+      intake.reset();
     };
     const server = new KafkaServer(connection, topics, intake, { joined, ended }, this.closing.signal);
     try {
@@ -133,7 +133,7 @@ export class CommandServer {
       if (!this.closing.signal.aborted) observer.consumerRestarted?.('commands');
     } finally {
       this.closing.signal.removeEventListener('abort', ended);
-      if (!this.closing.signal.aborted) intake.beginAnew();
+      if (!this.closing.signal.aborted) intake.reset();
       await server.close();
     }
   }

@@ -4,15 +4,15 @@ import { randomUUID } from 'node:crypto';
 import type { KafkaMessage } from 'kafkajs';
 import { HEADERS, NEST_ERROR, TRACE_HEADER, bytesOf, targetOf } from '../command-record';
 import type { KafkaLog } from '../connection';
-import { NotSent, TopicMissing, publicCause, saysTooLarge } from '../failures';
-import type { Outbox, Posting } from './outbox';
+import { NotSent, TopicMissing, publicCause, isTooLarge } from '../failures';
+import type { OrderedProducer, PendingSend } from './ordered-producer';
 import type { ReplyReader } from './reply-reader';
 import type { KafkaTopics } from '../topics/topics';
 
 export interface CommandSenderOptions {
   readonly topics: KafkaTopics;
   readonly sign: SignCommand;
-  readonly outbox: Outbox;
+  readonly producer: OrderedProducer;
   readonly clock: Clock;
   readonly log: KafkaLog;
 }
@@ -33,7 +33,7 @@ export class CommandSender {
   /** See `CommandBus.send`. */
   send(request: CommandRequest, reader: ReplyReader, timeoutMs: number): Promise<CommandReply> {
     const correlationId = randomUUID();
-    let posting: Posting | undefined;
+    let posting: PendingSend | undefined;
     return new Promise<CommandReply>((resolve, reject) => {
       const cancel = this.options.clock.schedule(timeoutMs, () => {
         const notSent = posting === undefined || posting.withdraw();
@@ -85,8 +85,8 @@ export class CommandSender {
     correlationId: string,
     reader: ReplyReader,
     signal: AbortSignal,
-  ): Promise<Posting | undefined> {
-    const { topics, sign, outbox } = this.options;
+  ): Promise<PendingSend | undefined> {
+    const { topics, sign, producer } = this.options;
     const partition = await reader.partition(signal);
     if (partition === undefined) return undefined;
     const replyPartition = Buffer.alloc(4);
@@ -101,7 +101,7 @@ export class CommandSender {
     } satisfies CommandRecord;
     const authorization = await sign(request, record);
     if (signal.aborted) return undefined;
-    return outbox.post(topics.commands, {
+    return producer.post(topics.commands, {
       key: record.key,
       value: record.value,
       headers: {
@@ -122,7 +122,7 @@ const failureOf = (error: unknown): RekeyError => {
   if (error instanceof RekeyError) return error;
   if (error instanceof TopicMissing || error instanceof NotSent)
     return new RekeyError('unavailable', publicCause(error));
-  if (saysTooLarge(error)) return new RekeyError('payload_too_large', 'The command is larger than the broker takes.');
+  if (isTooLarge(error)) return new RekeyError('payload_too_large', 'The command is larger than the broker takes.');
   return new RekeyError('timeout', unknown().message, {}, { cause: error });
 };
 

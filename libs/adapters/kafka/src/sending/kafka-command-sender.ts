@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { CommandSender } from './command-sender';
 import type { KafkaConnection } from '../connection';
 import type { KafkaObserver } from '../observer';
-import { Outbox } from './outbox';
+import { OrderedProducer } from './ordered-producer';
 import { ReplyReader } from './reply-reader';
 import { TopicDirectory, type KafkaTopics } from '../topics/topics';
 
@@ -21,7 +21,7 @@ export interface KafkaCommandSenderOptions {
 /** Of a bus, where a sender is a part of one. */
 interface Shared {
   readonly directory: TopicDirectory;
-  readonly outbox: Outbox;
+  readonly producer: OrderedProducer;
 }
 
 /**
@@ -30,7 +30,7 @@ interface Shared {
  */
 export class KafkaCommandSender {
   private readonly directory: TopicDirectory;
-  private readonly outbox: Outbox;
+  private readonly producer: OrderedProducer;
   private readonly sender: CommandSender;
   private readonly reader: ReplyReader;
   private closed = false;
@@ -42,8 +42,8 @@ export class KafkaCommandSender {
   ) {
     const { connection, topics, clock, sign } = options;
     this.directory = shared?.directory ?? new TopicDirectory(connection);
-    this.outbox = shared?.outbox ?? new Outbox(connection, this.directory);
-    const sender = new CommandSender({ topics, sign, outbox: this.outbox, clock, log: connection.log });
+    this.producer = shared?.producer ?? new OrderedProducer(connection, this.directory);
+    const sender = new CommandSender({ topics, sign, producer: this.producer, clock, log: connection.log });
     this.sender = sender;
     this.reader = new ReplyReader({
       connection,
@@ -89,7 +89,7 @@ export class KafkaCommandSender {
     await this.reader.close();
     // What is the bus's is closed by the bus.
     if (this.shared) return;
-    await this.outbox.close();
+    await this.producer.close();
     await this.directory.close();
   }
 }

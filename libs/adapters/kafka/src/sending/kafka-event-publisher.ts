@@ -3,8 +3,8 @@ import { EventPublisher, type StoredEvent } from '@rekey/ports';
 import { createHash } from 'node:crypto';
 import type { Message } from 'kafkajs';
 import type { KafkaConnection } from '../connection';
-import { publicCause, saysTooLarge } from '../failures';
-import { Outbox, sizeOf } from './outbox';
+import { publicCause, isTooLarge } from '../failures';
+import { OrderedProducer, sizeOf } from './ordered-producer';
 import { TopicDirectory, type KafkaTopics } from '../topics/topics';
 
 export interface KafkaEventPublisherOptions {
@@ -24,12 +24,12 @@ const sha256 = (text: string): string => createHash('sha256').update(text).diges
  */
 export class KafkaEventPublisher extends EventPublisher {
   private readonly directory: TopicDirectory;
-  private readonly outbox: Outbox;
+  private readonly producer: OrderedProducer;
 
   constructor(private readonly options: KafkaEventPublisherOptions) {
     super();
     this.directory = new TopicDirectory(options.connection);
-    this.outbox = new Outbox(options.connection, this.directory);
+    this.producer = new OrderedProducer(options.connection, this.directory);
   }
 
   /** Throws `unavailable` where the topic is missing, or no broker takes them all. */
@@ -53,16 +53,16 @@ export class KafkaEventPublisher extends EventPublisher {
   }
 
   async close(): Promise<void> {
-    await this.outbox.close();
+    await this.producer.close();
     await this.directory.close();
   }
 
   /** One request after the other, so that of two events of a stream the later is never stored alone. */
   private async hand(messages: readonly Message[]): Promise<void> {
     try {
-      await this.outbox.post(this.options.topics.events, ...messages).done;
+      await this.producer.post(this.options.topics.events, ...messages).done;
     } catch (error) {
-      if (!saysTooLarge(error) || messages.length === 1)
+      if (!isTooLarge(error) || messages.length === 1)
         throw new RekeyError('unavailable', `Events could not be published. ${publicCause(error)}`);
       const half = Math.ceil(messages.length / 2);
       await this.hand(messages.slice(0, half));

@@ -1,8 +1,8 @@
 import { RekeyError } from '@rekey/contracts';
 import { Notifier, type Clock, type ExpiryNotice } from '@rekey/ports';
 import type { KafkaConnection } from '../connection';
-import { inTime, publicCause } from '../failures';
-import { Outbox } from './outbox';
+import { withTimeout, publicCause } from '../failures';
+import { OrderedProducer } from './ordered-producer';
 import { TopicDirectory } from '../topics/topics';
 
 export interface KafkaNotifierOptions {
@@ -23,24 +23,24 @@ const TIMEOUT_MS = 10_000;
 export class KafkaNotifier extends Notifier {
   readonly channel = 'kafka';
   private readonly directory: TopicDirectory;
-  private readonly outbox: Outbox;
+  private readonly producer: OrderedProducer;
 
   constructor(private readonly options: KafkaNotifierOptions) {
     super();
     this.directory = new TopicDirectory(options.connection);
-    this.outbox = new Outbox(options.connection, this.directory);
+    this.producer = new OrderedProducer(options.connection, this.directory);
   }
 
   /** Throws `unavailable` where the topic is missing, or no broker takes it in time. */
   async send(notice: ExpiryNotice): Promise<{ readonly recipients: number }> {
     const { topic, clock, timeoutMs = TIMEOUT_MS } = this.options;
-    const posting = this.outbox.post(topic, {
+    const posting = this.producer.post(topic, {
       key: notice.applicationId,
       value: JSON.stringify(notice),
       headers: { 'message-id': notice.messageId, 'content-type': 'application/json' },
     });
     try {
-      await inTime(posting.done, clock, timeoutMs);
+      await withTimeout(posting.done, clock, timeoutMs);
     } catch (error) {
       posting.withdraw();
       throw new RekeyError('unavailable', publicCause(error), { channel: this.channel });
@@ -54,7 +54,7 @@ export class KafkaNotifier extends Notifier {
   }
 
   async close(): Promise<void> {
-    await this.outbox.close();
+    await this.producer.close();
     await this.directory.close();
   }
 }

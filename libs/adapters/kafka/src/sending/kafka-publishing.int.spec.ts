@@ -4,7 +4,7 @@ import { exampleEvent, exampleNotice, notifierConformance } from '@rekey/ports/c
 import { describeOn } from '@rekey/testing';
 import { KafkaEventPublisher } from './kafka-event-publisher';
 import { KafkaNotifier } from './kafka-notifier';
-import { TopicTail, connectionTo, dropTopics, madeTopics, until } from '../kafka.testing';
+import { TopicTail, connectionTo, deleteTopics, createTopics, until } from '../kafka.testing';
 import { Relay, PRODUCE } from '../relay.testing';
 import { topicsOf, type KafkaTopics } from '../topics/topics';
 
@@ -24,13 +24,13 @@ describeOn(['kafka'], ({ kafka: url }) => {
   let relay: Relay | undefined;
 
   beforeEach(async () => {
-    topics = await madeTopics(connection);
+    topics = await createTopics(connection);
   });
   afterEach(async () => {
     await tail?.close();
     await relay?.close();
     relay = undefined;
-    await dropTopics(connection, topics);
+    await deleteTopics(connection, topics);
   });
 
   describe('the publisher', () => {
@@ -103,7 +103,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       });
       await expect(made.publish(stored(1))).rejects.toMatchObject({ code: 'unavailable' });
       expect(await made.status()).toMatchObject({ ready: false, cause: expect.stringMatching(/^missing topics: /) });
-      await madeTopics(connection, 1, topicsOf(`${topics.events}.not.`));
+      await createTopics(connection, 1, topicsOf(`${topics.events}.not.`));
       await until('it is known', () =>
         made.publish(stored(1)).then(
           () => true,
@@ -111,7 +111,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
         ),
       );
       await made.close();
-      await dropTopics(connection, topicsOf(`${topics.events}.not.`));
+      await deleteTopics(connection, topicsOf(`${topics.events}.not.`));
     });
   });
 

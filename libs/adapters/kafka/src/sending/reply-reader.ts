@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { AssignerProtocol, type Consumer, type KafkaMessage, type PartitionAssigner } from 'kafkajs';
-import { CONSUMER_OPTIONS, clientOf, type KafkaConnection } from '../connection';
-import { TopicMissing, again, publicCause } from '../failures';
-import { GroupWatch } from '../receiving/group-watch';
+import { CONSUMER_OPTIONS, kafkaClient, type KafkaConnection } from '../connection';
+import { TopicMissing, waitBeforeRetry, publicCause } from '../failures';
+import { CoordinatorWatch } from '../coordinator-watch';
 import type { KafkaObserver } from '../observer';
 import type { KafkaTopics, TopicDirectory } from '../topics/topics';
 
@@ -65,7 +65,7 @@ export class ReplyReader {
       }
       this.joined = false;
       if (this.closing.signal.aborted) return;
-      await again(this.closing.signal);
+      await waitBeforeRetry(this.closing.signal);
     }
   }
 
@@ -78,7 +78,7 @@ export class ReplyReader {
     let ended = (): void => undefined;
     const end = new Promise<void>((resolve) => (ended = resolve));
     this.closing.signal.addEventListener('abort', ended, { once: true });
-    const consumer = clientOf(connection, 'consumer', this.closing.signal).consumer({
+    const consumer = kafkaClient(connection, 'consumer', this.closing.signal).consumer({
       ...CONSUMER_OPTIONS,
       // Another one each time: a group waits for a member that has gone without a word.
       groupId: `${topics.replyGroup}.${instance}.${++this.consumers}`,
@@ -115,7 +115,7 @@ export class ReplyReader {
     const { topics, onReply } = this.options;
     await consumer.connect();
     await consumer.subscribe({ topics: [topics.reply], fromBeginning: false });
-    const watch = new GroupWatch(consumer);
+    const watch = new CoordinatorWatch(consumer);
     await consumer.run({
       autoCommit: false,
       eachBatch: async ({ batch }) => {

@@ -1,8 +1,8 @@
 import { describeOn } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
 import { ConfigResourceTypes, type Admin } from 'kafkajs';
-import { clientOf } from '../connection';
-import { connectionTo, dropTopics, until } from '../kafka.testing';
+import { kafkaClient } from '../connection';
+import { connectionTo, deleteTopics, until } from '../kafka.testing';
 import { TOPIC_SETTINGS, TopicDirectory, ensureTopics, topicsOf, type KafkaTopics, type TopicName } from './topics';
 
 describeOn(['kafka'], ({ kafka: url }) => {
@@ -12,14 +12,14 @@ describeOn(['kafka'], ({ kafka: url }) => {
   let topics: KafkaTopics;
 
   beforeAll(async () => {
-    admin = clientOf(connection, 'admin').admin();
+    admin = kafkaClient(connection, 'admin').admin();
     await admin.connect();
   });
   beforeEach(() => {
     prefix = `of-topics-${randomUUID().slice(0, 8)}.`;
     topics = topicsOf(prefix);
   });
-  afterEach(() => dropTopics(connection, topics));
+  afterEach(() => deleteTopics(connection, topics));
   afterAll(() => admin.disconnect());
 
   const configOf = async (topic: string): Promise<Record<string, string>> => {

@@ -1,6 +1,6 @@
 import { ConfigResourceTypes, type Admin, type ITopicConfig } from 'kafkajs';
-import { clientOf, type KafkaConnection } from '../connection';
-import { Refused, publicCause, saysNoTopic, saysRefused } from '../failures';
+import { kafkaClient, type KafkaConnection } from '../connection';
+import { AuthFailure, publicCause, isMissingTopic, isAuthFailure } from '../failures';
 
 /** The names of all that Rekey has in Kafka. */
 export interface KafkaTopics {
@@ -76,10 +76,10 @@ const AGAIN_MS = 200;
 
 /**
  * Makes the topics that are missing; those that are there are left as they are. Answers what is wrong with those that Rekey
- * reads, for the log. Throws where it could not be done in time, and `Refused` as soon as the brokers do not let it in.
+ * reads, for the log. Throws where it could not be done in time, and `AuthFailure` as soon as the brokers do not let it in.
  */
 export const ensureTopics = async (options: EnsureTopicsOptions): Promise<readonly string[]> => {
-  const admin = clientOf(options.connection, 'admin').admin();
+  const admin = kafkaClient(options.connection, 'admin').admin();
   const deadline = Date.now() + (options.timeoutMs ?? TIMEOUT_MS);
   try {
     for (;;)
@@ -88,7 +88,7 @@ export const ensureTopics = async (options: EnsureTopicsOptions): Promise<readon
         await createMissing(admin, options);
         return await complaints(admin, options.topics);
       } catch (error) {
-        if (saysRefused(error)) throw new Refused(error);
+        if (isAuthFailure(error)) throw new AuthFailure(error);
         // New topics have no leader for a moment, and a broker may be on its way up.
         if (Date.now() > deadline) throw error;
         await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
@@ -156,7 +156,7 @@ export class TopicDirectory {
   private readonly asking = new Map<string, Promise<number>>();
 
   constructor(connection: KafkaConnection) {
-    this.admin = clientOf(connection, 'admin', this.closing.signal).admin();
+    this.admin = kafkaClient(connection, 'admin', this.closing.signal).admin();
   }
 
   /** How many partitions a topic has; 0: there is none. `anew`: as of a moment ago at most. Throws where no broker says. */
@@ -213,7 +213,7 @@ export class TopicDirectory {
       const { topics } = await this.admin.fetchTopicMetadata({ topics: [topic] });
       return topics.find(({ name }) => name === topic)?.partitions.length ?? 0;
     } catch (error) {
-      if (saysNoTopic(error)) return 0;
+      if (isMissingTopic(error)) return 0;
       throw error;
     }
   }

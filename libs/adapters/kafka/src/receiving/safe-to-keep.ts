@@ -8,7 +8,7 @@ const NAMED = new RegExp(String.raw`(?<![\w-])(?:${NAMES})["']?\s*[:=]`, 'i');
  * Whether a record may be kept outside its topic: text, in which no field has a name of plain values, and nothing looks
  * like a secret of ours. Of anything else nobody knows what is in it.
  */
-export const maybeKept = (value: Buffer): boolean => {
+export const isSafeToKeep = (value: Buffer): boolean => {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(value);

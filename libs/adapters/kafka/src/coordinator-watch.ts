@@ -7,7 +7,7 @@ const SILENT_MS = 2_000;
  * Makes a consumer look for the coordinator of its group anew. By itself it asks the one that it knows until that very
  * broker is back, though another has taken over: it commits nothing meanwhile, and waits a second between two fetches.
  */
-export class GroupWatch {
+export class CoordinatorWatch {
   private heardMs = performance.now();
 
   constructor(consumer: Consumer) {

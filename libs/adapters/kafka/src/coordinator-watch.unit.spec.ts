@@ -1,6 +1,6 @@
 import type { Consumer } from 'kafkajs';
 import { EventEmitter } from 'node:events';
-import { GroupWatch } from './group-watch';
+import { CoordinatorWatch } from './coordinator-watch';
 
 describe('the watch of a group', () => {
   const emitter = new EventEmitter();
@@ -14,7 +14,7 @@ describe('the watch of a group', () => {
   it.each(['joined', 'beat'])(
     'says that the coordinator has moved when it was silent, until it is heard (%s)',
     (heard) => {
-      const watch = new GroupWatch(consumer);
+      const watch = new CoordinatorWatch(consumer);
       jest.advanceTimersByTime(1_900);
       expect(() => watch.check()).not.toThrow();
       jest.advanceTimersByTime(200);

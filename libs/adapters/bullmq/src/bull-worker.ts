@@ -11,9 +11,9 @@ const LOOK_MS = 2_000;
 /** Wait before the server is asked again where it refused. */
 const RETRY_MS = 1_000;
 /** More than there will ever be; BullMQ has no word for "without end". */
-export const ENDLESS = 1_000_000_000;
+export const UNLIMITED = 1_000_000_000;
 
-export interface TakingOptions {
+export interface BullWorkerOptions {
   readonly link: RedisLink;
   readonly prefix: string;
   /** From its end on no job is begun. */
@@ -26,8 +26,8 @@ type Settings = Pick<WorkerOptions, 'concurrency' | 'removeOnFail' | 'settings'>
 export type Work<Data> = (job: EngineJob<Data, void>, token: string | undefined) => Promise<void>;
 
 /** BullMQ's worker as we use it: done jobs are forgotten, and a job is never dead for the processes that died with it. */
-export class Taking<Data> extends Worker<Data, void> {
-  constructor(queue: string, work: Work<Data>, { link, prefix, closing }: TakingOptions, settings: Settings) {
+export class BullWorker<Data> extends Worker<Data, void> {
+  constructor(queue: string, work: Work<Data>, { link, prefix, closing }: BullWorkerOptions, settings: Settings) {
     const take: Work<Data> = async (job, token) => {
       if (!closing.aborted) return work(job, token);
       // It was on its way when the end began.
@@ -39,7 +39,7 @@ export class Taking<Data> extends Worker<Data, void> {
       prefix,
       lockDuration: LOCK_MS,
       stalledInterval: LOOK_MS,
-      maxStalledCount: ENDLESS,
+      maxStalledCount: UNLIMITED,
       runRetryDelay: RETRY_MS,
       removeOnComplete: { count: 0 },
       ...settings,

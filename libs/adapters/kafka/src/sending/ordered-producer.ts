@@ -1,10 +1,10 @@
 import { Partitioners, type ICustomPartitioner, type Kafka, type Message, type Producer } from 'kafkajs';
-import { clientOf, type KafkaConnection } from '../connection';
-import { NotAllStored, NotSent, TopicMissing, saysNoTopic, saysTooLarge } from '../failures';
+import { kafkaClient, type KafkaConnection } from '../connection';
+import { NotAllStored, NotSent, TopicMissing, isMissingTopic, isTooLarge } from '../failures';
 import { type TopicDirectory } from '../topics/topics';
 
 /** A message on its way to a topic. */
-export interface Posting {
+export interface PendingSend {
   /** Resolves when the topic has it. `TopicMissing`, `NotSent` and what is too large: it has not; else nobody knows. */
   readonly done: Promise<void>;
   /** Takes it back; false: too late, it may be sent by now. */
@@ -29,7 +29,7 @@ const CLOSE_TIMEOUT_MS = 5_000;
  * (The client's idempotent producer is not used: it loses acknowledged messages when responses are lost.)
  * Each topic has a producer of its own, so that one that is missing or slow is in nobody's way.
  */
-export class Outbox {
+export class OrderedProducer {
   private readonly client: Kafka;
   private readonly lanes = new Map<string, Lane>();
   private closed = false;
@@ -39,12 +39,12 @@ export class Outbox {
     connection: KafkaConnection,
     private readonly directory: TopicDirectory,
   ) {
-    this.client = clientOf(connection, 'producer', this.closing.signal);
+    this.client = kafkaClient(connection, 'producer', this.closing.signal);
   }
 
   /** Messages sent together are stored or fail together, and in this order. */
-  post(topic: string, ...messages: readonly Message[]): Posting {
-    if (this.closed) return { done: Promise.reject(new Error('The outbox is closed.')), withdraw: () => true };
+  post(topic: string, ...messages: readonly Message[]): PendingSend {
+    if (this.closed) return { done: Promise.reject(new Error('The producer is closed.')), withdraw: () => true };
     let lane = this.lanes.get(topic);
     if (!lane) {
       this.forgetIdle();
@@ -91,7 +91,7 @@ class Lane {
     return this.running === undefined;
   }
 
-  post(messages: readonly Message[]): Posting {
+  post(messages: readonly Message[]): PendingSend {
     let withdraw = (): boolean => false;
     const done = new Promise<void>((resolve, reject) => {
       const entry: Entry = { messages, bytes: sizeOf(messages), resolve, reject };
@@ -176,7 +176,7 @@ class Lane {
       }
       for (const { resolve } of batch) resolve();
     } catch (error) {
-      const someAreAtFault = saysTooLarge(error) || error instanceof TopicMissing;
+      const someAreAtFault = isTooLarge(error) || error instanceof TopicMissing;
       if (batch.length > 1 && someAreAtFault) {
         for (const entry of batch) await this.send([entry]);
         return;
@@ -206,7 +206,7 @@ class Lane {
 
   /** A producer that once saw a topic that is gone fails for good, so the next message gets another one. */
   private async startAnew(error: unknown): Promise<void> {
-    if (saysNoTopic(error)) this.directory.forget(this.topic);
+    if (isMissingTopic(error)) this.directory.forget(this.topic);
     const { producer } = this;
     this.producer = undefined;
     await producer?.disconnect().catch(() => undefined);

@@ -2,22 +2,22 @@ import { KafkaHeaders } from '@nestjs/microservices';
 import { RekeyError, publicErrorOf, type CommandReply, type PublicError } from '@rekey/contracts';
 import { EngineUnavailable, type Clock, type CommandHandler, type VerifyCommand } from '@rekey/ports';
 import type { IHeaders, KafkaMessage, Message } from 'kafkajs';
-import { maybeKept } from './clear-values';
+import { isSafeToKeep } from './safe-to-keep';
 import { HEADERS, bytesOf, readCommand, type ReadCommand } from '../command-record';
 import type { KafkaLog } from '../connection';
-import { inTime, publicCause, saysTooLarge } from '../failures';
+import { withTimeout, publicCause, isTooLarge } from '../failures';
 import type { DeadReason, KafkaObserver } from '../observer';
-import type { Outbox } from '../sending/outbox';
+import type { OrderedProducer } from '../sending/ordered-producer';
 import type { KafkaTopics } from '../topics/topics';
 
-export interface CommandHandlingOptions {
+export interface CommandProcessorOptions {
   readonly topics: KafkaTopics;
   readonly handler: CommandHandler;
   readonly verify: VerifyCommand;
   /** Whether replies may go to a topic. */
   readonly allowsReplyTo: (topic: string) => boolean;
   readonly maxCommandAgeMs: number;
-  readonly outbox: Outbox;
+  readonly producer: OrderedProducer;
   readonly clock: Clock;
   readonly log: KafkaLog;
   readonly observer: KafkaObserver;
@@ -35,11 +35,11 @@ const LONGEST_WAIT_MS = 2_000;
 const REPLY_TIMEOUT_MS = 30_000;
 
 /** The dead letters cannot be reached. */
-class DeadLettersAway extends Error {}
+class DeadLettersUnavailable extends Error {}
 
 /** Handles records with commands, each until there is nothing left to do about it. */
-export class CommandHandling {
-  constructor(private readonly options: CommandHandlingOptions) {}
+export class CommandProcessor {
+  constructor(private readonly options: CommandProcessorOptions) {}
 
   /**
    * Handles one record: true when it is done with and need not come again, false where the signal came first. Where a
@@ -62,11 +62,13 @@ export class CommandHandling {
 
   private async handleOnce(message: KafkaMessage, partition: number): Promise<void> {
     const { clock, maxCommandAgeMs, allowsReplyTo } = this.options;
-    if (clock.nowMs() - Number(message.timestamp) > maxCommandAgeMs) return this.bury(message, partition, 'too_old');
+    if (clock.nowMs() - Number(message.timestamp) > maxCommandAgeMs)
+      return this.deadLetter(message, partition, 'too_old');
     const read = readCommand(message);
-    if (typeof read === 'string') return this.bury(message, partition, read);
-    if (read.reply && !allowsReplyTo(read.reply.topic)) return this.bury(message, partition, 'reply_topic_not_allowed');
-    const answer = await this.answer(read, takenAt(message) ?? clock.nowMs());
+    if (typeof read === 'string') return this.deadLetter(message, partition, read);
+    if (read.reply && !allowsReplyTo(read.reply.topic))
+      return this.deadLetter(message, partition, 'reply_topic_not_allowed');
+    const answer = await this.answer(read, appendedAtMs(message) ?? clock.nowMs());
     await this.reply(read, answer);
   }
 
@@ -84,7 +86,7 @@ export class CommandHandling {
       const more = { ...(!fresh && { stale: true as const }), ...(traceparent !== undefined && { traceparent }) };
       return { reply: await handler({ command, caller, correlationId, ...more }) };
     } catch (error) {
-      if (isAway(error)) throw error;
+      if (isUnavailable(error)) throw error;
       const known = publicErrorOf(error);
       if (!known) log.error({ err: error, type: command.type }, 'a command could not be handled');
       const told = known ?? { code: 'internal' as const, message: 'Something went wrong.' };
@@ -98,7 +100,7 @@ export class CommandHandling {
   /** Its outcome is stored, so a reply that cannot be delivered holds up nobody: its sender may ask again. */
   private async reply({ reply: address, record, command }: ReadCommand, { reply, error }: Answer): Promise<void> {
     if (!address) return;
-    const { outbox, clock, log, observer } = this.options;
+    const { producer, clock, log, observer } = this.options;
     const { correlationId } = record;
     const message: Message = {
       key: correlationId ? Buffer.from(correlationId) : null,
@@ -112,7 +114,7 @@ export class CommandHandling {
       ...(address.partition !== undefined && { partition: address.partition }),
     };
     try {
-      await inTime(outbox.post(address.topic, message).done, clock, REPLY_TIMEOUT_MS);
+      await withTimeout(producer.post(address.topic, message).done, clock, REPLY_TIMEOUT_MS);
     } catch (failure) {
       observer.replyUndeliverable?.();
       log.warn({ topic: address.topic, type: command.type, cause: publicCause(failure) }, 'a reply is undeliverable');
@@ -120,21 +122,21 @@ export class CommandHandling {
   }
 
   /** Puts a record among the dead letters, without its credential, and without a value that may hold a plain secret. */
-  private async bury(message: KafkaMessage, partition: number, reason: DeadReason): Promise<void> {
-    const { topics, outbox, log, observer } = this.options;
+  private async deadLetter(message: KafkaMessage, partition: number, reason: DeadReason): Promise<void> {
+    const { topics, producer, log, observer } = this.options;
     const { key, value, offset, timestamp } = message;
-    const kept = { key: key && maybeKept(key) ? key : null, value: value && maybeKept(value) ? value : null };
+    const kept = { key: key && isSafeToKeep(key) ? key : null, value: value && isSafeToKeep(value) ? value : null };
     const place = { 'rekey-topic': topics.commands, 'rekey-partition': String(partition), 'rekey-offset': offset };
     const headers: IHeaders = { 'rekey-reason': reason, ...place, 'rekey-timestamp': timestamp };
     for (const name of KEPT_HEADERS) {
       const header = bytesOf(message.headers?.[name]);
-      if (header && maybeKept(header)) headers[name] = header;
+      if (header && isSafeToKeep(header)) headers[name] = header;
     }
     try {
-      await outbox.post(topics.dead, { ...kept, headers }).done;
+      await producer.post(topics.dead, { ...kept, headers }).done;
     } catch (failure) {
-      if (!saysTooLarge(failure)) throw new DeadLettersAway(publicCause(failure));
-      await outbox.post(topics.dead, { key: null, value: null, headers: { 'rekey-reason': reason, ...place } }).done;
+      if (!isTooLarge(failure)) throw new DeadLettersUnavailable(publicCause(failure));
+      await producer.post(topics.dead, { key: null, value: null, headers: { 'rekey-reason': reason, ...place } }).done;
     }
     observer.deadLettered?.(reason);
     log.warn({ reason, partition, offset }, 'a record went to the dead letters');
@@ -144,14 +146,14 @@ export class CommandHandling {
 const LOG_APPEND_TIME = 1;
 
 /** When the broker took a record; undefined where the topic keeps the time that its sender states. */
-const takenAt = (message: KafkaMessage): number | undefined => {
+const appendedAtMs = (message: KafkaMessage): number | undefined => {
   const { batchContext } = message as { batchContext?: { timestampType?: number } };
   return batchContext?.timestampType === LOG_APPEND_TIME ? Number(message.timestamp) : undefined;
 };
 
 const KEPT_HEADERS = [HEADERS.correlationId, HEADERS.replyTopic, HEADERS.replyPartition, 'traceparent'];
 
-const isAway = (error: unknown): boolean =>
+const isUnavailable = (error: unknown): boolean =>
   error instanceof EngineUnavailable ||
   (error instanceof RekeyError && (error.code === 'unavailable' || error.code === 'timeout'));
 

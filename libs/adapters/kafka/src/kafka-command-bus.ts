@@ -7,14 +7,14 @@ import {
   type SignCommand,
   type VerifyCommand,
 } from '@rekey/ports';
-import { CommandHandling } from './command-handling';
-import { CommandIntake } from './command-intake';
-import { CommandServer } from './command-server';
-import type { KafkaConnection } from '../connection';
-import { KafkaCommandSender } from '../sending/kafka-command-sender';
-import type { KafkaObserver } from '../observer';
-import { Outbox } from '../sending/outbox';
-import { TopicDirectory, type KafkaTopics } from '../topics/topics';
+import { CommandProcessor } from './receiving/command-processor';
+import { CommandIntake } from './receiving/command-intake';
+import { CommandServer } from './receiving/command-server';
+import type { KafkaConnection } from './connection';
+import { KafkaCommandSender } from './sending/kafka-command-sender';
+import type { KafkaObserver } from './observer';
+import { OrderedProducer } from './sending/ordered-producer';
+import { TopicDirectory, type KafkaTopics } from './topics/topics';
 
 export interface KafkaCommandBusOptions {
   readonly connection: KafkaConnection;
@@ -44,7 +44,7 @@ const CONCURRENCY = 64;
  */
 export class KafkaCommandBus extends CommandBus {
   private readonly directory: TopicDirectory;
-  private readonly outbox: Outbox;
+  private readonly producer: OrderedProducer;
   private readonly sender: KafkaCommandSender | undefined;
   private server: CommandServer | undefined;
   private closed = false;
@@ -54,9 +54,12 @@ export class KafkaCommandBus extends CommandBus {
     super();
     const { connection, sign } = options;
     this.directory = new TopicDirectory(connection);
-    this.outbox = new Outbox(connection, this.directory);
+    this.producer = new OrderedProducer(connection, this.directory);
     if (sign)
-      this.sender = KafkaCommandSender.open({ ...options, sign }, { directory: this.directory, outbox: this.outbox });
+      this.sender = KafkaCommandSender.open(
+        { ...options, sign },
+        { directory: this.directory, producer: this.producer },
+      );
   }
 
   static open(options: KafkaCommandBusOptions): KafkaCommandBus {
@@ -74,7 +77,7 @@ export class KafkaCommandBus extends CommandBus {
     if (this.server) throw new Error('The bus has a handler.');
     if (this.closed) throw new Error('The bus is closed.');
     if (!verify) throw new Error('This bus knows no senders of commands.');
-    const handling = new CommandHandling({
+    const processor = new CommandProcessor({
       topics,
       handler,
       verify,
@@ -82,11 +85,11 @@ export class KafkaCommandBus extends CommandBus {
       observer,
       allowsReplyTo: replyRule(topics, this.options.replyTopics ?? [topics.reply]),
       maxCommandAgeMs: this.options.maxCommandAgeMs ?? MAX_COMMAND_AGE_MS,
-      outbox: this.outbox,
+      producer: this.producer,
       log: connection.log,
     });
     const intake = new CommandIntake(
-      (message, partition, signal) => handling.handle(message, partition, signal),
+      (message, partition, signal) => processor.handle(message, partition, signal),
       this.options.concurrency ?? CONCURRENCY,
       connection.log,
     );
@@ -112,7 +115,7 @@ export class KafkaCommandBus extends CommandBus {
 
   private async end(): Promise<void> {
     await Promise.all([this.server?.close(), this.sender?.close()]);
-    await this.outbox.close();
+    await this.producer.close();
     await this.directory.close();
   }
 }

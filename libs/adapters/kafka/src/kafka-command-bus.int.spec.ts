@@ -5,19 +5,19 @@ import { describeOn } from '@rekey/testing';
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Message, Producer } from 'kafkajs';
 import { firstValueFrom } from 'rxjs';
-import { clientOf, clientOptions } from './connection';
-import type { KafkaCommandBus } from './receiving/kafka-command-bus';
+import { kafkaClient, clientOptions } from './connection';
+import type { KafkaCommandBus } from './kafka-command-bus';
 import {
   CALLER,
   TopicTail,
   acceptedReply,
   connectionTo,
-  dropTopics,
+  deleteTopics,
   exampleCommand,
   foreignCommand,
   foreignProducer,
-  logged,
-  madeTopics,
+  recordingLog,
+  createTopics,
   openBus,
   sign,
   until,
@@ -26,7 +26,7 @@ import type { DeadReason } from './observer';
 import type { KafkaTopics } from './topics/topics';
 
 describeOn(['kafka'], ({ kafka: url }) => {
-  const log = logged();
+  const log = recordingLog();
   const connection = connectionTo(url, log);
   let topics: KafkaTopics;
   let producer: Producer;
@@ -62,13 +62,13 @@ describeOn(['kafka'], ({ kafka: url }) => {
   beforeEach(async () => {
     [taken, dead, undeliverable, waits, tails] = [[], [], 0, 0, []];
     log.lines.length = 0;
-    topics = await madeTopics(connection, 2);
+    topics = await createTopics(connection, 2);
     producer = await foreignProducer(connection);
     server = served();
   });
   afterEach(async () => {
     await Promise.all([server.close(), producer.disconnect(), ...tails.map((tail) => tail.close())]);
-    await dropTopics(connection, topics);
+    await deleteTopics(connection, topics);
   });
 
   describe('a foreign sender', () => {
@@ -191,7 +191,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
         await foreignCommand(first, { headers: { kafka_replyTopic: topics.reply, kafka_replyPartition: '0' } }),
       );
       await until('a producer knows the topic as it was', () => isTaken(first.id));
-      const admin = clientOf(connection, 'admin').admin();
+      const admin = kafkaClient(connection, 'admin').admin();
       await admin.connect();
       await admin.createPartitions({ topicPartitions: [{ topic: topics.reply, count: 3 }] });
       await until('the brokers know it', async () => {
@@ -318,7 +318,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       });
       await until('it serves', async () => (await server.status()).ready);
       const memberOf = async (): Promise<string[]> => {
-        const admin = clientOf(connection, 'admin').admin();
+        const admin = kafkaClient(connection, 'admin').admin();
         await admin.connect();
         const { groups } = await admin.describeGroups([topics.commandGroup]);
         await admin.disconnect();
@@ -373,7 +373,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
 
   describe('what is committed', () => {
     const committed = async (): Promise<number> => {
-      const admin = clientOf(connection, 'admin').admin();
+      const admin = kafkaClient(connection, 'admin').admin();
       await admin.connect();
       const [offsets] = await admin.fetchOffsets({ groupId: topics.commandGroup, topics: [topics.commands] });
       await admin.disconnect();

@@ -1,11 +1,11 @@
 import { commandBusConformance } from '@rekey/ports/conformance';
 import { describeOn } from '@rekey/testing';
-import { connectionTo, dropTopics, madeTopics, openBus } from './kafka.testing';
+import { connectionTo, deleteTopics, createTopics, openBus } from './kafka.testing';
 
 describeOn(['kafka'], ({ kafka: url }) => {
   commandBusConformance('KafkaCommandBus', async () => {
     const connection = connectionTo(url);
-    const topics = await madeTopics(connection);
+    const topics = await createTopics(connection);
     const bus = openBus(connection, topics);
     const server = openBus(connection, topics);
     return {
@@ -13,7 +13,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       server,
       close: async () => {
         await Promise.all([bus.close(), server.close()]);
-        await dropTopics(connection, topics);
+        await deleteTopics(connection, topics);
       },
     };
   });
