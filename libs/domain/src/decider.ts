@@ -56,14 +56,3 @@ export const fold = <State, Event extends EventShape>(
 export const unreachable = (value: never): never => {
   throw new Error(`Not handled: ${JSON.stringify(value)}`);
 };
-
-/** Equality of plain JSON values, blind to the order of keys. */
-export const sameJson = (left: unknown, right: unknown): boolean => {
-  if (left === right) return true;
-  if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return false;
-  if (Array.isArray(left) !== Array.isArray(right)) return false;
-  const keys = new Set([...Object.keys(left), ...Object.keys(right)]);
-  return [...keys].every((key) =>
-    sameJson((left as Record<string, unknown>)[key], (right as Record<string, unknown>)[key]),
-  );
-};

@@ -3,5 +3,7 @@ export * from './decider';
 export * from './errors';
 export * from './expiry-policy';
 export * from './hash-chain';
+export * from './json';
+export * from './liveness';
 export * from './secret-format';
 export * from './security-domain';

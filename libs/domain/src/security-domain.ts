@@ -1,8 +1,9 @@
 import type { Decider, EventShape, Recorded } from './decider';
-import { sameJson, unreachable } from './decider';
+import { unreachable } from './decider';
 import { DomainError, invalid } from './errors';
 import type { DomainPolicy, Instant } from './expiry-policy';
 import { checkDomainPolicy } from './expiry-policy';
+import { sameJson } from './json';
 
 // ── Stream ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,13 +1,7 @@
-import {
-  application,
-  applicationIdOf,
-  type ApplicationContext,
-  type ApplicationEvent,
-  type Secret,
-} from './application';
-import type { ApplicationPolicy, Duration, DurationUnit } from './expiry-policy';
-import type { SecurityDomainState } from './security-domain';
-import { specification, type History } from './testing';
+import { application, applicationIdOf, type ApplicationContext, type ApplicationEvent, type Secret } from '.';
+import type { ApplicationPolicy, Duration, DurationUnit } from '../expiry-policy';
+import type { SecurityDomainState } from '../security-domain';
+import { specification, type History } from '../testing';
 
 type ActiveDomain = Extract<SecurityDomainState, { status: 'active' | 'disabled' }>;
 type DataOf<Type extends ApplicationEvent['type']> = Extract<ApplicationEvent, { type: Type }>['data'];

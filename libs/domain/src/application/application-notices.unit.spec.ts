@@ -1,4 +1,4 @@
-import { noticeId, type ApplicationCommand, type ApplicationEvent, type NoticeKey } from './application';
+import { noticeId, type ApplicationCommand, type ApplicationEvent, type NoticeKey } from '.';
 import {
   added,
   day,

@@ -1,4 +1,4 @@
-import type { ApplicationCommand } from './application';
+import type { ApplicationCommand } from '.';
 import {
   added,
   day,

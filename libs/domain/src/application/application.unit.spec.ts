@@ -1,4 +1,4 @@
-import { application, applicationIdOf, applicationStream, type ApplicationCommand } from './application';
+import { application, applicationIdOf, applicationStream, type ApplicationCommand } from '.';
 import {
   added,
   applicationId,
@@ -17,8 +17,8 @@ import {
   suspended,
   verifier,
 } from './application.testing';
-import type { ApplicationPolicy } from './expiry-policy';
-import { refusalOf } from './testing';
+import type { ApplicationPolicy } from '../expiry-policy';
+import { refusalOf } from '../testing';
 
 type Register = Extract<ApplicationCommand, { type: 'RegisterApplication' }>;
 const register = (more: Partial<Register['data']> = {}): Register => ({

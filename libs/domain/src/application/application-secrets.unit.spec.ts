@@ -1,4 +1,4 @@
-import { isLive, type ApplicationCommand, type ApplicationEvent } from './application';
+import type { ApplicationCommand, ApplicationEvent } from '.';
 import {
   added,
   day,
@@ -18,8 +18,8 @@ import {
   suspended,
   verifier,
 } from './application.testing';
-import { LATEST } from './expiry-policy';
-import type { History } from './testing';
+import { LATEST } from '../expiry-policy';
+import type { History } from '../testing';
 
 type DataOf<Type extends ApplicationCommand['type']> = Partial<Extract<ApplicationCommand, { type: Type }>['data']>;
 const add = (secretId = 's1', more: DataOf<'AddSecret'> = {}) =>
@@ -350,29 +350,6 @@ describe('updating a secret', () => {
     given(registered)
       .when(update({ description: 'x' }))
       .thenRefused('secret_not_found');
-  });
-});
-
-describe('whether a secret is live', () => {
-  const secret = { status: 'active', notBefore: day(1), expiresAt: day(3) } as const;
-  const moment = (instant: string, byMs: number) => new Date(Date.parse(instant) + byMs).toISOString();
-
-  it('is right to the millisecond', () => {
-    expect(isLive(secret, moment(day(1), -1))).toBe(false);
-    expect(isLive(secret, day(1))).toBe(true);
-    expect(isLive(secret, moment(day(3), -1))).toBe(true);
-    expect(isLive(secret, day(3))).toBe(false);
-  });
-
-  it('hangs on its status before all', () => {
-    for (const status of ['suspended', 'revoked'] as const)
-      expect(isLive({ ...secret, status, previousValidUntil: day(9) }, day(2))).toBe(false);
-  });
-
-  it('counts an older value until its overlap ends', () => {
-    const overlapping = { status: 'active', expiresAt: day(1), previousValidUntil: day(3) } as const;
-    expect(isLive(overlapping, moment(day(3), -1))).toBe(true);
-    expect(isLive(overlapping, day(3))).toBe(false);
   });
 });
 

@@ -1,16 +1,16 @@
 import fc from 'fast-check';
 import {
   application,
-  isLive,
   type ApplicationCommand,
   type ApplicationEvent,
   type ApplicationState,
   type RegisteredApplication,
-} from './application';
+} from '.';
 import { clientId, context, domain, ids } from './application.testing';
-import { fold, type Recorded } from './decider';
-import { DomainError } from './errors';
-import { DURATION_UNITS, type ApplicationPolicy, type DomainPolicy, type Instant } from './expiry-policy';
+import { fold, type Recorded } from '../decider';
+import { DomainError } from '../errors';
+import { DURATION_UNITS, type ApplicationPolicy, type DomainPolicy, type Instant } from '../expiry-policy';
+import { isLive, liveVersions, statusAt } from '../liveness';
 
 // ── Commands at random ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -257,13 +257,17 @@ describe('whatever commands come, in whatever order', () => {
       }
     }));
 
-  it('a secret is live exactly when one of its values is, and it is active and begun', () =>
+  it('liveVersions are the versions that the events left alive, of an active secret from its notBefore on', () =>
     holds(({ events, after, now }) => {
       const ends = [...endsOf(events)];
       for (const secret of Object.values(secretsOf(after))) {
-        const valueLives = ends.some(([key, end]) => key.startsWith(`${secret.secretId}/`) && now < end);
+        const alive = ends.filter(([key, end]) => key.startsWith(`${secret.secretId}/`) && now < end);
         const begun = secret.notBefore === undefined || secret.notBefore <= now;
-        expect(isLive(secret, now)).toBe(valueLives && begun && secret.status === 'active');
+        const expected = begun && secret.status === 'active' ? alive.map(([key]) => key) : [];
+        const live = liveVersions(secret, now);
+        expect(live.map((version) => `${secret.secretId}/${version}`).sort()).toEqual(expected.sort());
+        expect(isLive(secret, now)).toBe(live.length > 0);
+        expect(statusAt(secret, now) === 'active').toBe(live.length > 0);
       }
     }));
 
