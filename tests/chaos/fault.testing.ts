@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { EngineName, Proxy } from '@rekey/testing';
-import type { AppName } from '../support/app-process.testing';
+import type { AppName, EngineName, Proxy } from '@rekey/testing';
 import type { ChaosEngine } from './engines.testing';
 import type { ChaosKafka } from './kafka.testing';
 import type { ChaosSystem } from './system.testing';

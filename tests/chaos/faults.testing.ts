@@ -1,8 +1,6 @@
-import type { EngineName } from '@rekey/testing';
+import type { AppName, EngineName } from '@rekey/testing';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { AppName } from '../support/app-process.testing';
 import { WHOLE_WITHIN_MS, between, engineOf, oneOf, proxyOf, someMoment, type Fault } from './fault.testing';
-import { recordsTwice } from './kafka.testing';
 import { lostMongo, lostRedis, outdatedMongo } from './losses.testing';
 import type { ChaosSystem, Member } from './system.testing';
 
@@ -134,6 +132,21 @@ const restartEngine = (name: EngineName, weight: number): Fault => ({
   },
 });
 
+/** What a producer does whose records were accepted but not acknowledged to it. */
+const duplicateRecords: Fault = {
+  name: 'duplicate records in kafka',
+  weight: 3,
+  touches: 'kafka',
+  wholeWithinMs: WHOLE_WITHIN_MS,
+  apply: async (chaos, random) => {
+    const { kafka } = chaos;
+    if (!kafka) throw new Error('This system has no Kafka.');
+    const most = 1 + Math.floor(random() * 20);
+    await someMoment(chaos, random);
+    await kafka.sendAgain(most);
+  },
+};
+
 // ── The network ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Requests arrive and are done; what the engine says of it does not come back. */
@@ -212,7 +225,7 @@ export const FAULTS: readonly Fault[] = [
   cutConnections('redis', 1),
   loseResponses('eventstore', 4),
   cutConnections('eventstore', 2),
-  recordsTwice,
+  duplicateRecords,
   lostRedis,
   lostMongo,
   outdatedMongo,

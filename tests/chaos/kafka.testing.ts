@@ -3,7 +3,6 @@ import { Kafka, logLevel, type KafkaMessage } from 'kafkajs';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ChaosEngine } from './engines.testing';
-import { WHOLE_WITHIN_MS, someMoment, type Chaos, type Fault } from './fault.testing';
 
 const POLL_MS = 50;
 const LAG_WITHIN_MS = 30_000;
@@ -95,22 +94,3 @@ export class ChaosKafka {
     return new Map(ends.map(({ partition, high }) => [partition, Number(high)]));
   }
 }
-
-const kafkaOf = ({ kafka }: Chaos): ChaosKafka => {
-  if (!kafka) throw new Error('There is no Kafka here.');
-  return kafka;
-};
-
-/** As a producer does it that was not told that its records were taken. */
-export const recordsTwice: Fault = {
-  name: 'records of kafka that come twice',
-  weight: 3,
-  touches: 'kafka',
-  wholeWithinMs: WHOLE_WITHIN_MS,
-  apply: async (chaos, random) => {
-    const kafka = kafkaOf(chaos);
-    const most = 1 + Math.floor(random() * 20);
-    await someMoment(chaos, random);
-    await kafka.sendAgain(most);
-  },
-};

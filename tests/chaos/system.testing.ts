@@ -1,9 +1,7 @@
-import { freePort, type EngineName, type Proxy } from '@rekey/testing';
-import { once } from 'node:events';
+import { type AppName, type EngineName, freePort, type Proxy, RekeyProcess } from '@rekey/testing';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AppProcess, type AppName } from '../support/app-process.testing';
 import type { ChaosEngine } from './engines.testing';
 
 const POLL_MS = 50;
@@ -16,7 +14,7 @@ export interface Member {
   readonly app: AppName;
   /** Where it serves the API, or its health. */
   readonly port: number;
-  process: AppProcess;
+  process: RekeyProcess;
 }
 
 export interface ChaosSystemOptions {
@@ -37,8 +35,8 @@ export class ChaosSystem {
   readonly proxies: ReadonlyMap<EngineName, Proxy>;
   readonly problems: string[] = [];
   /** Every process that there ever was. */
-  private readonly launched: { readonly name: string; readonly process: AppProcess }[] = [];
-  private readonly killed = new WeakSet<AppProcess>();
+  private readonly launched: { readonly name: string; readonly process: RekeyProcess }[] = [];
+  private readonly killed = new WeakSet<RekeyProcess>();
 
   private constructor(
     private readonly options: ChaosSystemOptions,
@@ -128,16 +126,11 @@ export class ChaosSystem {
     }
   }
 
-  private launchProcess({ name, app, port }: Omit<Member, 'process'>): AppProcess {
+  private launchProcess({ name, app, port }: Omit<Member, 'process'>): RekeyProcess {
     const { folder, env } = this.options;
-    const own =
-      app === 'gateway' || app === 'standalone'
-        ? ['HTTP_PORT']
-        : [`OPERATIONS_PORTS_${app.replace('-', '').toUpperCase()}`];
-    const ports = Object.fromEntries(own.map((key) => [`REKEY_${key}`, String(port)]));
-    const launched = new AppProcess(app, folder, { env: { ...env, ...ports } });
-    void once(launched.child, 'exit').then(([code, signal]) => {
-      if (!this.killed.has(launched)) this.problems.push(`${name} ended by itself with ${code ?? signal}`);
+    const launched = new RekeyProcess(app, folder, { env }, port);
+    void launched.exited.then((status) => {
+      if (!this.killed.has(launched)) this.problems.push(`${name} ended by itself with ${status}`);
     });
     this.launched.push({ name, process: launched });
     return launched;

@@ -3,13 +3,13 @@ import { Authenticator, FailureLimiter } from '@rekey/authentication';
 import { ActiveView, ensureKeys } from '@rekey/platform';
 import { SystemClock, type EventStore, type ReadModels } from '@rekey/ports';
 import { Projector, authenticationView } from '@rekey/read-models';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '@rekey/testing';
 import type { ChaosWorld } from './world.testing';
 import { HistoryReader } from '../support/history.testing';
 import { serviceAt, type Checker, type Load, type LoadOptions } from '../support/load.testing';
 
 const VERSION = 2;
-const WITHIN_MS = 60_000;
+const PATIENT = { timeoutMs: 60_000, intervalMs: 50 };
 /** How much happens before and after each step. */
 const COMMANDS = 10;
 const CHECKS = 30;
@@ -42,15 +42,15 @@ export const takeOver = async (
   try {
     await goesOn(load);
     await newer.project();
-    await until('the newer version takes over', () => newer.hasTakenOver());
+    await until('the newer version takes over', () => newer.hasTakenOver(), PATIENT);
     await goesOn(load);
-    await until('code that does not know the version answers no check', silent);
+    await until('code that does not know the version answers no check', silent, PATIENT);
     const [gateway] = system.gateways;
     if (gateway) {
       await system.kill(gateway);
       system.launch(gateway);
     }
-    await until('nor where it was just started', silent);
+    await until('nor where it was just started', silent, PATIENT);
     await goesOn(load);
     if (!(await silent())) load.problems.push('code that does not know the version answers checks again');
     if (load.counts.unavailable > 0) load.problems.push(`newer code did not answer ${load.counts.unavailable} checks`);
@@ -76,11 +76,6 @@ const goesOn = async ({ settled, counts }: Load): Promise<void> => {
     'the load goes on',
     () => settled.length >= goal.settled && checked() >= goal.checked && counts.admitted >= goal.admitted,
   );
-};
-
-const until = async (what: string, condition: () => Promise<boolean> | boolean): Promise<void> => {
-  for (const deadline = performance.now() + WITHIN_MS; !(await condition()); await sleep(50))
-    if (performance.now() > deadline) throw new Error(`It did not happen: ${what}.`);
 };
 
 /** A projector and a gateway of newer code, whose view of the check has another version, beside those of this code. */

@@ -1,8 +1,7 @@
-import { proxyTo, type EngineName, type Proxy, temporaryFolder } from '@rekey/testing';
+import { type AppName, type EngineName, type Proxy, proxyTo, temporaryFolder } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { AppName } from '../support/app-process.testing';
 import { ChaosEngine } from './engines.testing';
 import { ChaosKafka } from './kafka.testing';
 import { NoticeReceiver } from './notices.testing';

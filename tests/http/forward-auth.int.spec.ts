@@ -1,5 +1,5 @@
 import { TestSystem } from '../support/http.testing';
-import type { Answer } from '../support/standalone.testing';
+import type { Answer } from '../support/request.testing';
 
 const DOMAIN = 'acme';
 const FORWARD = `/domains/${DOMAIN}/forward-auth`;

@@ -166,11 +166,11 @@ describeHere('nginx in front of a service, asking Rekey', () => {
 
   it('lets nobody in while Rekey cannot answer', async () => {
     const { secret } = await addSecret('Outage');
-    rekey.child.kill('SIGSTOP');
+    rekey.process.signal('SIGSTOP');
     try {
       expect((await ask(basic('billing', secret))).status).toBe(503);
     } finally {
-      rekey.child.kill('SIGCONT');
+      rekey.process.signal('SIGCONT');
     }
     expect((await ask(basic('billing', secret))).status).toBe(200);
   });

@@ -1,8 +1,9 @@
 import { SqliteDatabase, SqliteEventStore, SqliteReadModels } from '@rekey/adapters/embedded';
 import { VIEW_VERSIONS } from '@rekey/contracts';
 import { NO_STREAM, SystemClock } from '@rekey/ports';
+import { until } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
-import { TestSystem, until } from '../support/http.testing';
+import { TestSystem } from '../support/http.testing';
 
 const STREAM = 'application-from-the-future';
 

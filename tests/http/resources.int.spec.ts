@@ -1,5 +1,5 @@
 import { applicationIdOf } from '@rekey/domain';
-import { temporaryFolder } from '@rekey/testing';
+import { temporaryFolder, until } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
@@ -7,8 +7,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { v5 as uuidV5 } from 'uuid';
-import { TestSystem, until } from '../support/http.testing';
-import type { Answer } from '../support/standalone.testing';
+import { TestSystem } from '../support/http.testing';
+import type { Answer } from '../support/request.testing';
 
 const DOMAIN = 'acme';
 const DAY_MS = 86_400_000;

@@ -1,7 +1,8 @@
 import { SqliteReadModels } from '@rekey/adapters/embedded';
 import { applicationIdOf } from '@rekey/domain';
+import { until } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
-import { TestSystem, until } from '../support/http.testing';
+import { TestSystem } from '../support/http.testing';
 
 const DOMAIN = 'acme';
 const UNKNOWN = '00000000-0000-4000-8000-000000000000';

@@ -1,11 +1,11 @@
-import { temporaryFolder } from '@rekey/testing';
+import { temporaryFolder, until } from '@rekey/testing';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { connect, type Socket } from 'node:net';
 import path from 'node:path';
-import { TestSystem, until } from '../support/http.testing';
+import { TestSystem } from '../support/http.testing';
 
 const DOMAIN = 'acme';
 

@@ -1,8 +1,9 @@
+import { until } from '@rekey/testing';
 import { randomBytes } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { TestSystem, until } from '../support/http.testing';
+import { TestSystem } from '../support/http.testing';
 
 interface Span {
   readonly name: string;

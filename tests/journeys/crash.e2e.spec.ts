@@ -7,8 +7,8 @@ import { Client } from '../support/client.testing';
 import { HistoryReader, OpenStores, differences } from '../support/history.testing';
 import { Load } from '../support/load.testing';
 import { StandaloneProcess } from '../support/standalone.testing';
-import { eventually, randomOf } from '@rekey/read-models/testing';
-import { temporaryFolder } from '@rekey/testing';
+import { randomOf } from '@rekey/read-models/testing';
+import { eventually, temporaryFolder } from '@rekey/testing';
 
 const ROUNDS = Number(process.env['REKEY_CRASH_ROUNDS'] ?? 15);
 const SEED = Number(process.env['REKEY_CRASH_SEED'] ?? randomInt(2 ** 31));

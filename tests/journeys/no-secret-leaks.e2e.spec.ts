@@ -5,7 +5,8 @@ import { MongoClient } from 'mongodb';
 import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { ServiceProcesses, createTopics, environmentOf } from '../support/services.testing';
-import { StandaloneProcess, request, type Answer } from '../support/standalone.testing';
+import { request, type Answer } from '../support/request.testing';
+import { StandaloneProcess } from '../support/standalone.testing';
 
 /** Ways in which a value could be written down. */
 const formsOf = (value: string): Buffer[] => {

@@ -1,5 +1,6 @@
 import { temporaryFolder } from '@rekey/testing';
-import { StandaloneProcess, type Answer } from '../support/standalone.testing';
+import type { Answer } from '../support/request.testing';
+import { StandaloneProcess } from '../support/standalone.testing';
 
 const CAP = 10;
 const ADDS = 50;

@@ -1,3 +1,4 @@
+import { until as waitUntil } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
 import { describeSystems, type SystemUnderTest } from '../support/system-under-test.testing';
 
@@ -43,14 +44,8 @@ describeSystems('the whole system', (startSystem) => {
   /** The status of a check: 200 or 401. */
   const check = async (secret: string): Promise<number> =>
     (await ask('POST', `/domains/${DOMAIN}/authenticate`, { clientId: CLIENT, clientSecret: secret })).status;
-  const until = async <T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> => {
-    for (const deadline = performance.now() + 30_000; performance.now() < deadline;) {
-      const found = await look();
-      if (found) return found;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    throw new Error(`It did not happen: ${what}`);
-  };
+  const until = <T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> =>
+    waitUntil(what, look, { timeoutMs: 30_000, intervalMs: 50 });
   const nextMoment = async (): Promise<string> => {
     const now = new Date().toISOString();
     await until('the next moment', async () => new Date().toISOString() > now);

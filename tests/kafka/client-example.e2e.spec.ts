@@ -1,4 +1,4 @@
-import { describeOn, temporaryFolder } from '@rekey/testing';
+import { describeOn, temporaryFolder, until } from '@rekey/testing';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, mkdirSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { ServiceProcesses, createTopics, environmentOf } from '../support/servic
 const ROOT = path.resolve(__dirname, '../..');
 const EXAMPLE = path.join(ROOT, 'deploy/examples/service/service.mjs');
 const CLI = path.join(ROOT, 'dist/apps/cli/main.js');
-const PATIENCE_MS = 60_000;
+const PATIENT = { timeoutMs: 60_000 };
 
 interface State {
   readonly clientId: string;
@@ -42,13 +42,6 @@ describeOn(['kafka', 'mongodb', 'redis'], (urls) => {
   };
   const state = (): State => JSON.parse(readFileSync(file, 'utf8')) as State;
   const secret = (): string => state().credentials?.secret ?? '';
-  const until = async (what: string, holds: () => boolean | Promise<boolean>): Promise<void> => {
-    for (const end = Date.now() + PATIENCE_MS; Date.now() < end;) {
-      if (await holds()) return;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    throw new Error(`It did not come: ${what}`);
-  };
   const authenticates = async (clientSecret: string): Promise<boolean> => {
     const body = { clientId: 'billing', clientSecret };
     const { status } = await api.ask({ method: 'POST', target: '/domains/shop/authenticate', body });
@@ -88,7 +81,7 @@ describeOn(['kafka', 'mongodb', 'redis'], (urls) => {
     api = new Client(services.url, services.token);
     const ready = async (): Promise<boolean> =>
       (await api.ask({ method: 'GET', target: '//health/ready' })).status === 200;
-    await until('readiness', ready);
+    await until('readiness', ready, PATIENT);
     const { status } = await api.ask({ method: 'POST', target: '/domains', body: { id: 'shop', name: 'Shop' } });
     expect(status).toBe(201);
   }, 300_000);
@@ -103,7 +96,7 @@ describeOn(['kafka', 'mongodb', 'redis'], (urls) => {
       code: 0,
       output: 'version 1 of the secret of billing is in credentials.json\n',
     });
-    await until('that the secret authenticates', () => authenticates(secret()));
+    await until('that the secret authenticates', () => authenticates(secret()), PATIENT);
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(state()).not.toHaveProperty('pending');
   });
@@ -118,7 +111,7 @@ describeOn(['kafka', 'mongodb', 'redis'], (urls) => {
     const before = secret();
     expect(await run({}, '--renew')).toMatchObject({ code: 0, output: expect.stringContaining('version 2') });
     expect(secret()).not.toBe(before);
-    await until('that the new one authenticates', () => authenticates(secret()));
+    await until('that the new one authenticates', () => authenticates(secret()), PATIENT);
     expect(await authenticates(before)).toBe(true);
   });
 
@@ -126,14 +119,14 @@ describeOn(['kafka', 'mongodb', 'redis'], (urls) => {
     const commandService = services.running.find(({ app }) => app === 'command-service')!;
     commandService.signal('SIGSTOP');
     const child = launch({}, '--renew');
-    await until('what it is about to ask', () => state().pending !== undefined);
+    await until('what it is about to ask', () => state().pending !== undefined, PATIENT);
     const asked = state().pending?.commandId;
     child.kill('SIGKILL');
     await once(child, 'exit');
     commandService.signal('SIGCONT');
     // Whether the killed one had sent its command or not: this one asks for the same.
     expect(await run()).toMatchObject({ code: 0, output: expect.stringContaining('version 3') });
-    await until('that the value authenticates', () => authenticates(secret()));
+    await until('that the value authenticates', () => authenticates(secret()), PATIENT);
     const application = (await api.ask({ method: 'GET', target: '/history?type=SecretRenewed' })).body.items;
     expect(application).toHaveLength(2);
     expect(application.map(({ metadata }: { metadata: object }) => metadata)).toContainEqual(
@@ -145,7 +138,7 @@ describeOn(['kafka', 'mongodb', 'redis'], (urls) => {
     const { clientId, credentials } = state();
     writeFileSync(file, JSON.stringify({ clientId, credentials: { ...credentials, secret: null } }));
     expect(await run()).toMatchObject({ code: 0, output: expect.stringContaining('version 4') });
-    await until('that the value authenticates', () => authenticates(secret()));
+    await until('that the value authenticates', () => authenticates(secret()), PATIENT);
   });
 
   it('says what Rekey does not let it do', async () => {

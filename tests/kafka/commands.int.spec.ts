@@ -13,10 +13,9 @@ import {
   type EventStore,
   type SignCommand,
 } from '@rekey/ports';
-import { describeOn, signingKeys, temporaryFolder } from '@rekey/testing';
+import { describeOn, signingKeys, temporaryFolder, until } from '@rekey/testing';
 import { Kafka, Partitioners, logLevel, type Admin, type KafkaMessage, type Producer } from 'kafkajs';
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
-import { until } from '../support/http.testing';
 
 const AUDIENCE = 'rekey';
 const PATIENT_MS = 25_000;

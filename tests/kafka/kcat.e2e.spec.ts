@@ -3,7 +3,7 @@ import type { CommandReply } from '@rekey/contracts';
 import { applicationIdOf } from '@rekey/domain';
 import { commandSigner, open } from '@rekey/platform';
 import { ManualClock } from '@rekey/ports';
-import { describeOn, isRequired, temporaryFolder } from '@rekey/testing';
+import { describeOn, isRequired, temporaryFolder, until as waitUntil } from '@rekey/testing';
 import type { JWK } from 'jose';
 import { execFile, spawnSync } from 'node:child_process';
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
@@ -101,13 +101,8 @@ const tests = (): void =>
           return { headers, value };
         });
     };
-    const until = async <T>(what: string, look: () => Promise<T | undefined>): Promise<T> => {
-      for (const end = Date.now() + PATIENCE_MS; Date.now() < end;) {
-        const found = await look();
-        if (found !== undefined) return found;
-      }
-      throw new Error(`It did not come: ${what}`);
-    };
+    const until = <T>(what: string, look: () => Promise<T | undefined>): Promise<T> =>
+      waitUntil(what, look, { timeoutMs: PATIENCE_MS });
     /** Replies with a correlation id, as soon as there are so many. */
     const repliesTo = (name: string, count = 1): Promise<CommandReply[]> =>
       until(`the reply to ${name}`, async () => {

@@ -7,7 +7,7 @@ import addFormats from 'ajv-formats';
 import { createHash, randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import { createStandalone, type Standalone } from './in-process.testing';
-import type { Answer } from './standalone.testing';
+import type { Answer } from './request.testing';
 
 export interface Ask {
   /** Name of a token of the system's; null: none. */
@@ -200,14 +200,3 @@ class ApiDocument {
     );
   }
 }
-
-/** Waits until a condition holds; fails after a while with what it was about. */
-export const until = async <T>(what: string, ask: () => Promise<T | undefined | false>): Promise<T> => {
-  const deadline = performance.now() + 15_000;
-  while (performance.now() < deadline) {
-    const found = await ask();
-    if (found) return found;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error(`It did not happen: ${what}`);
-};

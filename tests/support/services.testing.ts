@@ -1,9 +1,8 @@
 import { ensureTopics, topicsOf } from '@rekey/adapters/kafka';
-import { freePort } from '@rekey/testing';
+import { type AppName, freePort, RekeyProcess } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { AppProcess, type AppName } from './app-process.testing';
 
 export const SERVICE_NAMES = ['projector', 'command-service', 'expiry-watcher', 'gateway'] as const;
 export type ServiceAppName = Exclude<AppName, 'standalone'>;
@@ -55,8 +54,8 @@ export const createTopics = async (env: Readonly<Record<string, string>>): Promi
 
 /** The services as processes, on one folder; gateways on ports that stay the same. */
 export class ServiceProcesses {
-  readonly running: AppProcess[] = [];
-  private readonly launched: AppProcess[] = [];
+  readonly running: RekeyProcess[] = [];
+  private readonly launched: RekeyProcess[] = [];
 
   private constructor(
     readonly folder: string,
@@ -85,12 +84,8 @@ export class ServiceProcesses {
   }
 
   /** Launches one more; a gateway on `port`. */
-  launch(name: ServiceAppName, port = this.gatewayPort): AppProcess {
-    const ports = { COMMANDSERVICE: '0', PROJECTOR: '0', EXPIRYWATCHER: '0' };
-    const operations = Object.entries(ports).map(([key, value]) => [`REKEY_OPERATIONS_PORTS_${key}`, value]);
-    const http = { REKEY_HTTP_PORT: String(port) };
-    const env = { ...this.env, ...Object.fromEntries(operations), ...http } as Record<string, string>;
-    const app = new AppProcess(name, this.folder, { env });
+  launch(name: ServiceAppName, port = this.gatewayPort): RekeyProcess {
+    const app = new RekeyProcess(name, this.folder, { env: this.env }, name === 'gateway' ? port : 0);
     this.running.push(app);
     this.launched.push(app);
     return app;
@@ -98,10 +93,10 @@ export class ServiceProcesses {
 
   /** Ends all with SIGTERM; resolves with their exit codes. */
   async stop(): Promise<(number | null)[]> {
-    return Promise.all(this.running.splice(0).map((app) => app.end('SIGTERM')));
+    return Promise.all(this.running.splice(0).map((app) => app.stop()));
   }
 
   async kill(): Promise<void> {
-    await Promise.all(this.running.splice(0).map((app) => app.end('SIGKILL')));
+    await Promise.all(this.running.splice(0).map((app) => app.kill()));
   }
 }

@@ -7,8 +7,8 @@ import { OpenStores, differences } from '../support/history.testing';
 import { Load, type LoadOptions } from '../support/load.testing';
 import { StandaloneProcess } from '../support/standalone.testing';
 import { copyViews, dropViews } from './copy.testing';
-import { eventually, randomOf } from '@rekey/read-models/testing';
-import { temporaryFolder } from '@rekey/testing';
+import { randomOf } from '@rekey/read-models/testing';
+import { eventually, temporaryFolder } from '@rekey/testing';
 
 const SENDERS = 5;
 const CHECKERS = 4;

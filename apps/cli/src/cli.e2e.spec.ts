@@ -1,20 +1,21 @@
+import { RekeyProcess, until } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Server, Sandbox, type Outcome, type RunOptions } from './cli.testing';
+import { Sandbox, type Outcome, type RunOptions } from './cli.testing';
 
-const PATIENCE_MS = 60_000;
+const PATIENT = { timeoutMs: 60_000, intervalMs: 200 };
 const OF = ['--client-id', 'billing'];
 
 const sandbox = new Sandbox();
 const values: string[] = [];
-let server: Server;
+let server: RekeyProcess;
+let url: string;
 let managerToken: string;
 
 /** Runs in the folder of the server, so that the CLI finds the admin token by default. */
 const rekey = (args: readonly string[], { env = {}, ...options }: RunOptions = {}): Promise<Outcome> =>
-  sandbox.run(args, { ...options, env: { REKEY_URL: server.url, REKEY_DOMAIN: 'acme', ...env } });
+  sandbox.run(args, { ...options, env: { REKEY_URL: url, REKEY_DOMAIN: 'acme', ...env } });
 
 const done = async (args: readonly string[], options?: RunOptions): Promise<string> => {
   const { code, stdout, stderr } = await rekey(args, options);
@@ -29,11 +30,6 @@ const value = async (args: readonly string[]): Promise<string> => {
 };
 
 const check = async (secret: string): Promise<number | null> => (await rekey(['check', ...OF], { input: secret })).code;
-
-const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
-  for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await sleep(200)) if (await holds()) return;
-  throw new Error(`${what} did not come`);
-};
 
 beforeAll(async () => {
   const made = await sandbox.run([
@@ -50,8 +46,9 @@ beforeAll(async () => {
   managerToken = made.stdout.trim();
   // The printed entry must work unchanged in rekey.yml.
   writeFileSync(path.join(sandbox.folder, 'rekey.yml'), made.stderr.slice(made.stderr.indexOf('access:')));
-  server = await Server.start(sandbox.folder);
-  await until('readiness', async () => (await rekey(['health'])).code === 0);
+  server = new RekeyProcess('standalone', sandbox.folder);
+  url = await server.started;
+  await until('readiness', async () => (await rekey(['health'])).code === 0, PATIENT);
 });
 afterAll(async () => {
   await server.stop();
@@ -121,7 +118,11 @@ it('lists and acknowledges the notice of an expired secret', async () => {
   const short = await value(['secret', 'add', 'Short', ...OF, '--expires-in', '1s']);
   const notices = async (): Promise<{ id: string; threshold: number; state: string }[]> =>
     JSON.parse(await done(['notifications', 'list', '--unacknowledged', '--json'])).items;
-  await until('the notice of the expiry', async () => (await notices()).some(({ threshold }) => threshold === 0));
+  await until(
+    'the notice of the expiry',
+    async () => (await notices()).some(({ threshold }) => threshold === 0),
+    PATIENT,
+  );
   expect(await check(short)).toBe(4);
   const { id } = (await notices()).find(({ threshold }) => threshold === 0)!;
   await done(['notifications', 'ack', id]);
@@ -174,7 +175,11 @@ it('backs up and restores the store while the server runs', async () => {
 
   expect((await rekey(['restore', 'store.backup'])).code).toBe(2);
   await done(['restore', 'store.backup', '--yes']);
-  await until('the state of the backup', async () => (await check(after)) === 4 && (await check(before)) === 0);
+  await until(
+    'the state of the backup',
+    async () => (await check(after)) === 4 && (await check(before)) === 0,
+    PATIENT,
+  );
   expect(await done(['secret', 'list', ...OF, '--all'])).not.toContain('After');
   await done(['verify']);
 });

@@ -1,5 +1,4 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -12,8 +11,6 @@ import { text } from 'node:stream/consumers';
 const ROOT = path.join(__dirname, '../../..');
 const LAUNCHER = path.join(ROOT, 'tools/rekey.mjs');
 const BUNDLE = path.join(ROOT, 'dist/apps/cli/main.js');
-const STANDALONE = path.join(ROOT, 'dist/apps/standalone/main.js');
-const START_TIMEOUT_MS = 60_000;
 
 export interface Outcome {
   readonly code: number | null;
@@ -59,48 +56,6 @@ export class Sandbox {
 
   remove(): void {
     rmSync(this.folder, { recursive: true, force: true });
-  }
-}
-
-/** A standalone server as a process on a free port. */
-export class Server {
-  private constructor(
-    readonly url: string,
-    private readonly child: ChildProcess,
-    private readonly lines: readonly string[],
-  ) {}
-
-  static async start(folder: string): Promise<Server> {
-    const env = { HOME: folder, REKEY_HTTP_PORT: '0' };
-    const child = spawn(process.execPath, [STANDALONE], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
-    const lines: string[] = [];
-    const url = await new Promise<string>((resolve, reject) => {
-      const fail = (why: string): void => reject(new Error(`${why}\n${lines.join('')}`));
-      const timer = setTimeout(() => fail('The server did not start in time.'), START_TIMEOUT_MS);
-      child.once('exit', (code) => fail(`The server ended with ${code}.`));
-      const read = (chunk: Buffer): void => {
-        lines.push(chunk.toString());
-        const found = /is running at (\S+)/.exec(lines.join(''))?.[1];
-        if (found === undefined) return;
-        clearTimeout(timer);
-        resolve(found);
-      };
-      child.stdout.on('data', read);
-      child.stderr.on('data', read);
-    });
-    return new Server(url, child, lines);
-  }
-
-  /** Everything it has written to standard output and standard error. */
-  get output(): string {
-    return this.lines.join('');
-  }
-
-  async stop(): Promise<void> {
-    if (this.child.exitCode !== null) return;
-    const exited = once(this.child, 'exit');
-    this.child.kill('SIGTERM');
-    await exited;
   }
 }
 

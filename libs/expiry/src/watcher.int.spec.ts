@@ -9,7 +9,8 @@ import { Notifier, SystemClock, type ExpiryNotice } from '@rekey/ports';
 import type { Projector } from '@rekey/read-models';
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { ExpiryWatcher, queueOf } from './index';
-import { TestStores, eventually } from '@rekey/read-models/testing';
+import { TestStores } from '@rekey/read-models/testing';
+import { eventually } from '@rekey/testing';
 
 const ADMIN: Caller = { type: 'token', name: 'admin', roles: ['admin'], domains: [] };
 const domainId = 'acme';

@@ -29,7 +29,7 @@ import {
 import { Projections, Projector, type FailedStream, type ProjectorOptions, type Replayed } from './index';
 import { createHash, randomUUID } from 'node:crypto';
 import { MongoClient } from 'mongodb';
-import { temporaryFolder } from '@rekey/testing';
+import { eventually, temporaryFolder } from '@rekey/testing';
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 const DAY_MS = 86_400_000;
@@ -375,15 +375,6 @@ export class TestStores {
     await this.removed();
   }
 }
-
-/** Waits for a condition; fails after 20 s. */
-export const eventually = async (condition: () => Promise<boolean> | boolean): Promise<void> => {
-  const deadline = performance.now() + 20_000;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error('The condition was never met.');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-};
 
 /** Time that runs faster than it is, for waits of many seconds. */
 export class FastClock extends SystemClock {

@@ -3,5 +3,8 @@ export * from './engines';
 export * from './kafka-nodes';
 export * from './programs';
 export * from './proxy';
+export * from './rekey-process';
 export * from './signing-keys';
 export * from './temporary-folder';
+export * from './test-process';
+export * from './waiting';

@@ -55,7 +55,4 @@ export const removeKeys = (url: string, prefix: string): Promise<void> =>
     for (let from = 0; from < keys.length; from += 1_000) await redis.unlink(...keys.slice(from, from + 1_000));
   });
 
-/** Resolves when something has come true; the limit of the test ends what never does. */
-export const until = async (condition: () => boolean | Promise<boolean>): Promise<void> => {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
-};
+export { eventually as until } from '@rekey/testing';

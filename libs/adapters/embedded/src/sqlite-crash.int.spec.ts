@@ -1,10 +1,8 @@
 import { START, SystemClock, type StoredEvent } from '@rekey/ports';
-import { bundled } from '@rekey/testing';
-import { spawn } from 'node:child_process';
+import { TestProcess, bundled } from '@rekey/testing';
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import type { Acknowledged } from './append-load.testing';
 import { SqliteDatabase } from './sqlite-database';
 import { SqliteEventStore } from './sqlite-event-store';
@@ -36,16 +34,12 @@ const open = async () => {
 
 /** Lets another process append until it has acknowledged so many, then kills it in the middle of its work. */
 const runAndKill = async (enough: number): Promise<Acknowledged[]> => {
-  const child = spawn(process.execPath, [program, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const ended = new Promise<string | null>((resolve) => child.once('exit', (_, signal) => resolve(signal)));
-  const acknowledged: Acknowledged[] = [];
-  for await (const line of createInterface({ input: child.stdout })) {
-    // The last line may have been cut off by the kill.
-    if (line.endsWith('}')) acknowledged.push(JSON.parse(line) as Acknowledged);
-    if (acknowledged.length === enough) child.kill('SIGKILL');
-  }
-  expect(await ended).toBe('SIGKILL');
-  return acknowledged;
+  const appending = new TestProcess(program, { args: [folder] });
+  appending.watch(() => appending.outputLines.length >= enough && appending.signal('SIGKILL'));
+  expect([await appending.exited, appending.errorLines]).toEqual(['SIGKILL', []]);
+  // The kill may have cut off the last line.
+  const whole = appending.outputLines.filter((line) => line.endsWith('}'));
+  return whole.map((line) => JSON.parse(line) as Acknowledged);
 };
 
 /** Every acknowledged append is there, and every append, acknowledged or not, is there whole or not at all. */

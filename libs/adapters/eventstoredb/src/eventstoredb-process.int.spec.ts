@@ -1,5 +1,4 @@
-import { bundled } from '@rekey/testing';
-import { spawn } from 'node:child_process';
+import { TestProcess, bundled } from '@rekey/testing';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -35,23 +34,16 @@ const disturb = async (round: number): Promise<void> => {
 };
 
 it('a process with two clients survives what befalls its server, appends each event once, and ends by itself', async () => {
-  const child = spawn(
-    process.execPath,
-    [bundled(path.join(__dirname, 'append-load.testing.ts'), folder), server.url, String(STREAMS), String(APPENDS)],
-    { stdio: 'pipe' },
-  );
-  const output: string[] = [];
-  let acknowledged = 0;
+  const program = bundled(path.join(__dirname, 'append-load.testing.ts'), folder);
+  const appending = new TestProcess(program, { args: [server.url, String(STREAMS), String(APPENDS)] });
   let rounds = 0;
-  child.stderr.on('data', (chunk) => output.push(String(chunk)));
-  child.stdout.on('data', (chunk) => {
-    output.push(String(chunk));
-    acknowledged += String(chunk).split('.').length - 1;
-    // By progress, so that it is the same however slow the machine is.
+  appending.watch(() => {
+    const acknowledged = appending.output.split('.').length - 1;
+    // By progress, so that the disturbances do not depend on the speed of the machine.
     if (acknowledged >= (rounds + 1) * 30) void disturb(rounds++);
   });
-  const code = await new Promise((resolve) => child.once('close', resolve));
-  expect({ code, output: output.join('').replaceAll('.', '').trim() }).toEqual({
+  const code = await appending.exited;
+  expect({ code, output: appending.output.replaceAll('.', '').trim() }).toEqual({
     code: 0,
     output: `seen ${STREAMS * APPENDS}`,
   });

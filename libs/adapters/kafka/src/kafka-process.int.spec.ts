@@ -1,5 +1,4 @@
-import { bundled, describeOn } from '@rekey/testing';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { TestProcess, bundled, describeOn } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,7 +13,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
   const prefix = `killed-${randomUUID().slice(0, 8)}.`;
   const topics = topicsOf(prefix);
   const connection = connectionTo(url);
-  const children = new Set<ChildProcess>();
+  const processes: TestProcess[] = [];
   let folder: string;
   let program: string;
 
@@ -23,7 +22,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     program = bundled(path.join(__dirname, 'service-process.testing.ts'), folder);
   });
   afterAll(async () => {
-    for (const child of children) child.kill('SIGKILL');
+    await Promise.all(processes.map((each) => each.kill()));
     await deleteTopics(connection, topics);
     rmSync(folder, { recursive: true });
   });
@@ -31,21 +30,15 @@ describeOn(['kafka'], ({ kafka: url }) => {
   /** A command-service in a process; `handled`: the ids of the commands that it has taken. */
   const service = (name: string) => {
     const file = path.join(folder, name);
-    const child = spawn(process.execPath, [program, url, prefix, file], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    children.add(child);
-    const said: string[] = [];
-    child.stdout.on('data', (chunk: Buffer) => said.push(chunk.toString()));
+    const launched = new TestProcess(program, { args: [url, prefix, file] });
+    processes.push(launched);
     const handled = (): string[] => (existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : []);
-    return { child, handled, said };
+    return { process: launched, handled };
   };
-  const ended = (child: ChildProcess): Promise<number | null> =>
-    new Promise((resolve) => child.once('exit', (code) => resolve(code)));
 
   it('services wait for their topics; where one is killed nothing is lost, another takes over, and each ends by itself when it is told to', async () => {
     const services = [service('one'), service('two')];
-    const wait = (): boolean => services.every(({ said }) => said.join('').includes('There is no topic'));
+    const wait = (): boolean => services.every(({ process }) => process.output.includes('There is no topic'));
     await until('both wait for their topics', wait, PATIENT_MS);
     await createTopics(connection, 4, topics);
     const bus = openBus(connection, topics);
@@ -66,19 +59,16 @@ describeOn(['kafka'], ({ kafka: url }) => {
     };
     await handled(50, services);
     const [killed, left] = services as [(typeof services)[0], (typeof services)[0]];
-    killed.child.kill('SIGKILL');
-    await ended(killed.child);
+    await killed.process.kill();
     await handled(200, [left]);
     const third = service('three');
     await handled(50, [left, third]);
-    left.child.kill('SIGTERM');
-    expect(await ended(left.child)).toBe(0);
+    expect(await left.process.stop()).toBe(0);
     await handled(50, [third]);
     going = false;
     await Promise.all(working);
     await bus.close();
-    third.child.kill('SIGTERM');
-    expect(await ended(third.child)).toBe(0);
+    expect(await third.process.stop()).toBe(0);
     const done = new Set([...killed.handled(), ...left.handled(), ...third.handled()]);
     expect(ids.filter((id) => !done.has(id))).toEqual([]);
   });

@@ -1,5 +1,6 @@
 import { RekeyError, type Caller, type CommandReply } from '@rekey/contracts';
 import { SystemClock, type CommandRequest, type SignCommand, type VerifyCommand } from '@rekey/ports';
+import { until as waitUntil } from '@rekey/testing';
 import { createHash, randomUUID } from 'node:crypto';
 import { Partitioners, type Consumer, type KafkaMessage, type Message, type Producer } from 'kafkajs';
 import { CONSUMER_OPTIONS, kafkaClient, type KafkaConnection, type KafkaLog } from './connection';
@@ -171,14 +172,5 @@ export class Effects {
 }
 
 /** Resolves as soon as a condition holds. */
-export const until = async (
-  what: string,
-  holds: () => boolean | Promise<boolean>,
-  timeoutMs = 60_000,
-): Promise<void> => {
-  const deadline = Date.now() + timeoutMs;
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`Not in time: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-};
+export const until = async (what: string, holds: () => boolean | Promise<boolean>, timeoutMs = 60_000): Promise<void> =>
+  void (await waitUntil(what, holds, { timeoutMs }));

@@ -1,7 +1,7 @@
 import { EngineUnavailable, type StoredEvent } from '@rekey/ports';
 import { VIEWS, type Projector, type View } from '../index';
-import { describeOn } from '@rekey/testing';
-import { FastClock, Gate, RandomHistory, TestStores, VIEW_NAMES, eventually, through } from '../read-models.testing';
+import { describeOn, eventually } from '@rekey/testing';
+import { FastClock, Gate, RandomHistory, TestStores, VIEW_NAMES, through } from '../read-models.testing';
 
 const FAST = 40;
 const WAIT_MS = 20_000;

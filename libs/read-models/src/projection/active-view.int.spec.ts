@@ -1,9 +1,10 @@
 import type { ApplicationCredentials } from '@rekey/contracts';
 import { applicationIdOf, applicationStream } from '@rekey/domain';
 import { ActiveView } from '@rekey/platform';
+import { eventually } from '@rekey/testing';
 import { VIEWS, authenticationView, type Projector, type View } from '../index';
 import { randomUUID } from 'node:crypto';
-import { FastClock, RandomHistory, TestStores, copyOf, eventually, through } from '../read-models.testing';
+import { FastClock, RandomHistory, TestStores, copyOf, through } from '../read-models.testing';
 
 const DOMAIN = 'domain-0';
 const APPLICATION = applicationIdOf(DOMAIN, 'client');

@@ -1,4 +1,5 @@
 import { EngineUnavailable, type Build, type Changes, type EventPublisher, type StoredEvent } from '@rekey/ports';
+import { eventually } from '@rekey/testing';
 import { VIEWS, secretsView, type Projector, type View } from '../index';
 import {
   FastClock,
@@ -7,7 +8,6 @@ import {
   TestStores,
   VIEW_NAMES,
   copyOf,
-  eventually,
   flaky,
   randomOf,
   through,
@@ -280,7 +280,9 @@ describe('Projector', () => {
       await copy.putBack();
       await history.more(20);
       await eventually(async () => (await activeOf(view)) !== old);
-      expect((await stores.readModels.builds(view)).some((build) => build.collection === old)).toBe(false);
+      await eventually(
+        async () => !(await stores.readModels.builds(view)).some(({ collection }) => collection === old),
+      );
       await expectEqualToRebuilt(history);
     });
 

@@ -1,0 +1,41 @@
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  /** Parsed JSON; undefined without a body. */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- tests look into answers of every shape
+  readonly body: any;
+  readonly text: string;
+}
+
+export interface RequestOptions {
+  readonly token?: string | null;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** A request under `/api/v1` of a server, or to a path of its root where it begins with `//`. */
+export const request = async (
+  { url: base, token: usual }: { readonly url: string; readonly token: string },
+  method: string,
+  target: string,
+  body?: unknown,
+  { token = usual, headers = {} }: RequestOptions = {},
+): Promise<Answer> => {
+  const url = target.startsWith('//') ? `${base}${target.slice(1)}` : `${base}/api/v1${target}`;
+  const response = await fetch(url, {
+    method,
+    headers: {
+      ...(token !== null && { authorization: `Bearer ${token}` }),
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  const json = /[/+]json\b/.test(response.headers.get('content-type') ?? '');
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    body: json && text !== '' ? JSON.parse(text) : undefined,
+  };
+};
