@@ -35,6 +35,12 @@ export class DomainError extends Error {
   }
 }
 
-/** Bad input in one field: `invalid_request` with the field's name. */
+/**
+ * Message of `domain_not_found`. A caller limited to other domains gets the same one for a domain that exists, so that
+ * the answer does not reveal which domains exist.
+ */
+export const domainNotFound = (domainId: string): string => `No domain "${domainId}".`;
+
+/** Returns an `invalid_request` error that names the invalid field. */
 export const invalid = (field: string, message: string): DomainError =>
   new DomainError('invalid_request', message, { field });

@@ -1,6 +1,6 @@
 import type { Decider, EventShape, Recorded } from './decider';
 import { unreachable } from './decider';
-import { DomainError, invalid } from './errors';
+import { DomainError, domainNotFound, invalid } from './errors';
 import type { DomainPolicy, Instant } from './expiry-policy';
 import { checkDomainPolicy } from './expiry-policy';
 import { sameJson } from './json';
@@ -154,7 +154,7 @@ const decide = (
     return [{ type: 'DomainCreated', data: { domainId, name, contacts: contacts ?? [] } }];
   }
   if (state.status === 'none' || state.status === 'deleted')
-    throw new DomainError('domain_not_found', 'There is no such domain.');
+    throw new DomainError('domain_not_found', domainNotFound(domainId));
   if (context.ifMatch !== undefined && context.ifMatch !== state.resourceRevision)
     throw new DomainError('revision_conflict', 'The domain was changed since you read it.', {
       revision: state.resourceRevision,

@@ -1,5 +1,6 @@
 import { RekeyError, type Caller, type SecretStatus, type ViewName } from '@rekey/contracts';
 import type { applicationAnswer, domainAnswer, inventoryQuery, secretAnswer } from '@rekey/contracts';
+import { domainNotFound } from '@rekey/domain';
 import type { ActiveView } from '@rekey/platform';
 import type { Clock } from '@rekey/ports';
 import {
@@ -64,7 +65,7 @@ export class Reads {
 
   private async domainDocument(domainId: string): Promise<DomainDocument> {
     const document = await getDomain(this.options.views.domains, domainId);
-    if (!document) throw new RekeyError('domain_not_found', `No domain "${domainId}".`);
+    if (!document) throw new RekeyError('domain_not_found', domainNotFound(domainId));
     return document;
   }
 

@@ -27,7 +27,7 @@ export const decide = (
   const domain = requireDomain(context.domain, domainId);
   if (command.type === 'RegisterApplication') return registerApplication(command.data, state, context, domain);
   if (state.status === 'none' || state.status === 'deleted' || state.domainId !== domainId)
-    throw new DomainError('application_not_found', `Domain ${domainId} has no application ${applicationId}.`);
+    throw new DomainError('application_not_found', `No application ${applicationId} in ${domainId}.`);
   switch (command.type) {
     case 'UpdateApplication':
       return updateApplication(command.data, state, context);

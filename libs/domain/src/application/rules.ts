@@ -1,4 +1,4 @@
-import { DomainError, invalid } from '../errors';
+import { DomainError, domainNotFound, invalid } from '../errors';
 import type { ExpiryInput } from './commands';
 import type { StatedExpiry } from '../expiry-policy';
 import { present } from '../json';
@@ -15,7 +15,7 @@ const DESCRIPTION_LENGTH_MAX = 128;
 
 export const requireDomain = (domain: SecurityDomainState, domainId: string): ExistingDomain => {
   if (domain.status === 'none' || domain.status === 'deleted')
-    throw new DomainError('domain_not_found', `There is no domain ${domainId}.`);
+    throw new DomainError('domain_not_found', domainNotFound(domainId));
   return domain;
 };
 
@@ -31,7 +31,7 @@ export const requireRevision = ({ ifMatch }: ApplicationContext, revision: numbe
 
 export const requireSecret = (secretId: string, state: RegisteredApplication): Secret => {
   const secret = state.secrets[secretId];
-  if (!secret) throw new DomainError('secret_not_found', `This application has no secret ${secretId}.`);
+  if (!secret) throw new DomainError('secret_not_found', `No secret ${secretId} in ${state.clientId}.`);
   return secret;
 };
 

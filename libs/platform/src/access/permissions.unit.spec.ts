@@ -8,6 +8,7 @@ import {
   type CommandType,
   type Role,
 } from '@rekey/contracts';
+import { domainNotFound } from '@rekey/domain';
 import { authoriseCommand, permit, visibleDomains } from './permissions';
 
 const caller = (roles: readonly Role[], domains: readonly string[] = [], type: Caller['type'] = 'token'): Caller => ({
@@ -68,7 +69,7 @@ it('permits what any of several roles permits', () => {
 
 it('lets nobody who is limited find out whether another domain exists', () => {
   expect(() => permit(caller(['viewer'], ['shop']), 'secret.write', 'bank')).toThrow(
-    expect.objectContaining({ code: 'domain_not_found', message: 'There is no such domain.', details: {} }),
+    expect.objectContaining({ code: 'domain_not_found', message: domainNotFound('bank'), details: {} }),
   );
 });
 
