@@ -85,13 +85,13 @@ export const CONSUMER_OPTIONS = {
 };
 
 /** Of a broker that is away, or lets nobody in, these say several times a second that it is so. */
-const TALKATIVE = /^(Connection|BrokerPool|SaslAuthenticator-.*)$/;
+const NOISY = /^(Connection|BrokerPool|SaslAuthenticator-.*)$/;
 
 /** What the client says is about brokers and groups; that it lost one is no error of ours, for it goes on by itself. */
 const logTo =
   (log: KafkaLog) =>
   ({ level, namespace, log: { message, groupId, broker, error } }: LogEntry): void => {
     const facts = { kafka: namespace, groupId, broker, error };
-    if (level <= logLevel.WARN && !TALKATIVE.test(namespace)) log.warn(facts, message);
+    if (level <= logLevel.WARN && !NOISY.test(namespace)) log.warn(facts, message);
     else log.debug(facts, message);
   };
