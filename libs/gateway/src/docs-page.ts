@@ -2,6 +2,9 @@ import type { RouteDescription } from './route';
 
 const escaped = (text: string): string => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 
+/** Escapes text, and renders `code` as such. */
+const rendered = (text: string): string => escaped(text).replace(/`([^`]+)`/g, '<code>$1</code>');
+
 const STYLE = `
   :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
   body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
@@ -21,21 +24,26 @@ const example = (title: string, value: unknown): string => {
   return `<p>${title}</p><pre>${escaped(text)}</pre>`;
 };
 
-const entry = (route: RouteDescription): string => {
-  const answers = Object.entries(route.answers).map(
-    ([status, { description }]) => `<tr><td>${status}</td><td>${escaped(description)}</td></tr>`,
-  );
-  const refusals = route.errors?.length
-    ? `<p>Refuses with ${route.errors.map((code) => `<code>${code}</code>`).join(', ')}.</p>`
-    : '';
-  const needs =
-    route.action === 'public' ? 'No token needed.' : `Needs the permission <code>${escaped(route.action)}</code>.`;
-  const path = route.url.replace(/:(\w+)/g, '{$1}');
-  return `<details><summary><span class="method">${route.method}</span><code>${escaped(path)}</code><span class="what">${escaped(route.summary)}</span></summary>
-    <p>${needs}</p><table>${answers.join('')}</table>${refusals}${example('Request', route.example)}${example('Answer', Object.values(route.answers)[0]?.example)}</details>`;
+const needs = ({ action }: RouteDescription): string => {
+  if (action === 'public') return 'Needs no token.';
+  if (action === 'proxy')
+    return 'Needs the token of a proxy in <code>Rekey-Authorization</code>, or a network in <code>http.forwardAuthFrom</code>.';
+  return `Needs the permission <code>${escaped(action)}</code>.`;
 };
 
-/** The list of routes as one page without scripts; the full schemas stand in `/openapi.json`. */
+const entry = (route: RouteDescription): string => {
+  const answers = Object.entries(route.answers).map(
+    ([status, { description }]) => `<tr><td>${status}</td><td>${rendered(description)}</td></tr>`,
+  );
+  const errors = route.errors?.length
+    ? `<p>Errors: ${route.errors.map((code) => `<code>${code}</code>`).join(', ')}.</p>`
+    : '';
+  const path = route.url.replace(/:(\w+)/g, '{$1}');
+  return `<details><summary><span class="method">${route.method}</span><code>${escaped(path)}</code><span class="what">${rendered(route.summary)}</span></summary>
+    <p>${needs(route)}</p><table>${answers.join('')}</table>${errors}${example('Request', route.example)}${example('Response', Object.values(route.answers)[0]?.example)}</details>`;
+};
+
+/** Returns the routes as an HTML page without scripts. It links to `/openapi.json` for the schemas. */
 export const docsPage = (routes: readonly RouteDescription[], version: string): string => {
   const tags = [...new Set(routes.map((route) => route.tag))];
   const sections = tags.map((tag) => {
@@ -47,8 +55,8 @@ export const docsPage = (routes: readonly RouteDescription[], version: string): 
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Rekey API</title><style>${STYLE}</style></head>
 <body>
 <h1>Rekey API</h1>
-<p>Version ${escaped(version)}. Send <code>Authorization: Bearer &lt;token&gt;</code>. Every refusal is a problem document (RFC 9457) with a
-<code>code</code>. Schemas of every request and answer: <a href="/openapi.json">openapi.json</a>.</p>
+<p>Version ${escaped(version)}. Send <code>Authorization: Bearer &lt;token&gt;</code>. Every error is a problem document (RFC 9457) with a
+<code>code</code>. Schemas of requests and responses: <a href="/openapi.json">openapi.json</a>.</p>
 ${sections.join('\n')}
 </body>
 </html>

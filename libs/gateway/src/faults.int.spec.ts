@@ -13,7 +13,7 @@ import { createHttpServer } from './server';
 import type { GatewayOptions } from './services';
 
 const CLOCK = new ManualClock(Date.parse('2026-12-01T09:00:00.000Z'));
-const VALUE = 'not a secret, but told as one';
+const VALUE = 'not a secret, but sent as one';
 const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const recipient = {
   publicKey: keys.publicKey.export({ format: 'jwk' }) as JWK,
@@ -22,11 +22,10 @@ const recipient = {
 const APPLICATION = '5f0c8b5e-6a5e-5a44-9c3a-2f9b6f0f7a10';
 const SECRETS = `/api/v1/domains/acme/applications/${APPLICATION}/secrets`;
 
-/** The gateway over parts that fail as they are told to. */
-describe('the gateway, when what it works with fails', () => {
+describe('the gateway, if a service that it uses fails', () => {
   let server: FastifyInstance;
   let logged: string;
-  /** What the parts do in a test. */
+  // The behaviour of the fake services; a test replaces what should fail.
   let bus: (request: CommandRequest) => Promise<CommandReply>;
   let waits: (view: ViewName) => boolean | Promise<boolean>;
   let read: (view: ViewName) => Promise<never[]>;
@@ -52,7 +51,7 @@ describe('the gateway, when what it works with fails', () => {
     logged = '';
     bus = (request) => accepted(request);
     waits = () => true;
-    read = () => Promise.reject(new RekeyError('unavailable', 'The view cannot be read now.', { view: 'secrets' }));
+    read = () => Promise.reject(new RekeyError('unavailable', 'MongoDB is unavailable.', { view: 'secrets' }));
     const view = (name: ViewName) => ({
       waitFor: async () => waits(name),
       status: () => ({ ready: true, checkpoint: '00000000000000000007' }),
@@ -132,7 +131,7 @@ describe('the gateway, when what it works with fails', () => {
   };
   const add = () => ask('POST', SECRETS, { description: 'CI' });
 
-  it('loses no value because a view is away after the command was done', async () => {
+  it('returns the new value if a view is unavailable after the command was executed', async () => {
     const { status, headers, body } = await add();
     expect(status).toBe(202);
     expect(body).toMatchObject({ secret: VALUE, version: 1, hint: 'x7Qa', position: '00000000000000000007' });
@@ -141,12 +140,12 @@ describe('the gateway, when what it works with fails', () => {
     expect(logged).not.toContain(VALUE);
   });
 
-  it('nor because somebody took the thing away in between', async () => {
+  it('returns the new value if the application was deleted meanwhile', async () => {
     read = () => Promise.resolve([]);
     expect(await add()).toMatchObject({ status: 202, body: { secret: VALUE } });
   });
 
-  it('says 202 where a view, or the check, does not know in time', async () => {
+  it('returns 202 if a view or a check does not apply the command in time', async () => {
     for (const late of ['authentication', 'secrets']) {
       waits = (view) => view !== late;
       expect(await add()).toMatchObject({ status: 202, body: { secret: VALUE } });
@@ -160,7 +159,7 @@ describe('the gateway, when what it works with fails', () => {
     expect([done.status, done.body]).toEqual([200, { position: '00000000000000000007', effectiveAt: CLOCK.now() }]);
   });
 
-  it('tells a value that cannot be opened any more as one whose time is over', async () => {
+  it('returns null for a value sealed to an old key', async () => {
     bus = (request) => accepted(request, { sealedSecret: 'e.e.e.e.e' });
     expect(await add()).toMatchObject({ status: 202, body: { secret: null } });
   });
@@ -168,14 +167,14 @@ describe('the gateway, when what it works with fails', () => {
   it.each([
     ['unavailable', 503, '1'],
     ['timeout', 504, null],
-  ] as const)('passes %s on, with the id under which to send it again', async (code, status, retryAfter) => {
+  ] as const)('returns %s with the command id for a retry', async (code, status, retryAfter) => {
     bus = () => Promise.reject(new RekeyError(code, 'Try again.'));
     const answer = await add();
     expect(answer).toMatchObject({ status, body: { code, commandId: expect.stringMatching(/^[0-9a-f-]{36}$/) } });
     expect(answer.headers.get('retry-after')).toBe(retryAfter);
   });
 
-  it('says that it cannot now where a store is away, and not where', async () => {
+  it('returns 503 if a store is unavailable, without naming its address', async () => {
     for (const path of ['/api/v1/domains', '/api/v1/secrets', `/api/v1/commands/${APPLICATION}`]) {
       const answer = await ask('GET', path);
       expect(answer).toMatchObject({ status: 503, body: { code: 'unavailable' } });
@@ -184,7 +183,7 @@ describe('the gateway, when what it works with fails', () => {
     }
   });
 
-  it('keeps what it did not expect to its log, where the answer tells to look', async () => {
+  it('logs an unexpected error, and returns only its correlation id', async () => {
     bus = () => Promise.reject(new TypeError('undefined is not a function at /srv/rekey/secret-place.js'));
     const { status, body, text } = await add();
     expect([status, body.code]).toEqual([500, 'internal']);
@@ -196,7 +195,7 @@ describe('the gateway, when what it works with fails', () => {
     });
   });
 
-  it('gives every command its caller, and the id of the request', async () => {
+  it('sends every command with its caller and the request id', async () => {
     const seen: { caller: Caller; correlationId: string }[] = [];
     bus = (request) => (seen.push(request), accepted(request));
     const id = '3f2b8c1e-9a40-4f6e-8d57-1c0b6a7e2d94';
@@ -204,7 +203,7 @@ describe('the gateway, when what it works with fails', () => {
     expect(seen).toMatchObject([{ caller: { type: 'token', name: 'admin', roles: ['admin'] }, correlationId: id }]);
   });
 
-  it('reads no more events than a reader of live changes takes, and ends with it', async () => {
+  it('stops reading events while a slow client does not, and when it disconnects', async () => {
     let produced = 0;
     let ended = false;
     const event = {
@@ -229,7 +228,7 @@ describe('the gateway, when what it works with fails', () => {
       http.get(`${url()}/api/v1/events`, { headers: { authorization: 'Bearer t' }, agent: false }, resolve),
     );
     response.pause();
-    /** Megabytes that were read, once no more come. */
+    /** Returns how many batches were read (1 MB each), once the number no longer grows. */
     const settled = async (): Promise<number> => {
       for (let before = -1; before !== produced;) {
         before = produced;

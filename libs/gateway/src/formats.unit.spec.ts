@@ -4,7 +4,7 @@ import { csvOf, prefers } from './formats';
 
 const secret = (changes: object) => ({ ...SECRET, ...changes }) as Parameters<typeof csvOf>[0][number];
 
-/** RFC 4180 §2, as any reader does it. */
+/** Parses CSV by RFC 4180 §2. */
 const parse = (text: string): string[][] => {
   const records: string[][] = [];
   let record: string[] = [];
@@ -26,18 +26,18 @@ const rowOf = (text: string): Record<string, string> => {
   return Object.fromEntries(names.map((name, index) => [name, values[index] ?? '']));
 };
 
-describe('the inventory as CSV', () => {
-  it('has a header line, also without secrets', () => {
+describe('csvOf', () => {
+  it('returns a header line if there are no secrets', () => {
     expect(parse(csvOf([]))).toEqual([expect.arrayContaining(['domainId', 'clientId', 'status', 'expiresAt'])]);
   });
 
-  it('shows a secret, and never a value', () => {
+  it('does not contain a secret value', () => {
     const text = csvOf([secret({ secret: 'a value' })]);
     expect(rowOf(text)).toMatchObject({ id: SECRET.id, version: '1', status: 'active', revokedAt: '', uses: '' });
     expect(text).not.toContain('a value');
   });
 
-  it('can be read back whatever people write', () => {
+  it('can be parsed whatever text it contains', () => {
     const texts = fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom(',', '"', '\r', '\n', '=', ' ') }));
     fc.assert(
       fc.property(texts, texts, (description, applicationName) => {
@@ -48,7 +48,7 @@ describe('the inventory as CSV', () => {
     );
   });
 
-  it.each(['=1+1', '+1', '-1', '@SUM(A1)', '\tx', '\rx'])('gives a spreadsheet no formula: %j', (description) => {
+  it.each(['=1+1', '+1', '-1', '@SUM(A1)', '\tx', '\rx'])('escapes the formula %j', (description) => {
     expect(rowOf(csvOf([secret({ description })]))['description']).toBe(`'${description}`);
   });
 });

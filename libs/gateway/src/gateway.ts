@@ -48,7 +48,7 @@ const ROUTES: readonly RouteDeclaration<Services>[] = [
   notifications.retryNotification,
   history.listHistory,
   history.listApplicationHistory,
-  history.verifyHistoryRoute,
+  history.verifyChains,
   events.streamEvents,
   projections.listProjections,
   projections.rebuildProjection,

@@ -6,31 +6,59 @@ import type { AnswerDescription, RouteDescription } from './route';
 
 type Json = Record<string, unknown>;
 
-/** Codes that any route with a token can refuse with. */
+/** Error codes of every route. */
 const COMMON: readonly ErrorCode[] = ['invalid_request', 'internal'];
+/** Error codes of every route that needs a token. */
 const WITH_TOKEN: readonly ErrorCode[] = ['unauthenticated', 'forbidden', 'unavailable'];
-/** Codes that any route to which a body can be sent, or with a command behind it, can refuse with. */
+/** Error codes of every route to which a body can be sent. */
 const WITH_BODY: readonly ErrorCode[] = ['payload_too_large', 'unsupported_media_type'];
+/** Error codes of every route that sends a command. */
 const WRITING: readonly ErrorCode[] = [...WITH_BODY, 'idempotency_key_reused', 'revision_conflict', 'timeout'];
 
-const HEADERS: Readonly<Record<string, string>> = {
-  etag: 'The revision of the resource, for If-Match.',
-  link: 'The next page (RFC 8288).',
-  location: 'Where the resource lies; of a 202, where the outcome of the command can be asked for.',
-  'rekey-command-id': 'The id of the command that was sent.',
-  'rekey-position': 'Send it back as Rekey-At-Least to read at least this.',
-  'rekey-replayed': '`true`: the command was known, and this is its first outcome.',
-  'retry-after': 'Seconds after which to try again.',
-  'www-authenticate': 'How to show oneself.',
+/** Descriptions of path and query parameters. */
+const PARAMETERS: Readonly<Record<string, string>> = {
+  domainId: 'Id of the domain.',
+  applicationId: 'Id of the application. Not the client id.',
+  secretId: 'Id of the secret.',
+  commandId: 'Id of the command: `Rekey-Command-Id` of the response to it.',
+  notificationId: 'Id of the notice.',
+  view: 'Name of the view.',
+  after: 'Cursor: `next` of the previous page.',
+  limit: 'Greatest number of items per page.',
+  q: 'Text that the name or id contains, ignoring case. In the inventory also the description.',
+  preview: '`true`: only show what would change.',
+  asOf: 'Show the state at this instant. Needs the role `auditor`.',
+  status: 'Statuses, separated by commas.',
+  expiresBefore: 'Only secrets that expire before this instant.',
+  unusedSince: 'Only secrets that exist since before this instant and were not used since.',
+  domain: 'Only this domain.',
+  sort: 'Field to sort by; `-` reverses the order.',
+  stream: 'Only events of this stream.',
+  type: 'Only events of this type.',
+  actor: 'Only events that this caller caused.',
+  from: 'Only events at or after this instant.',
+  until: 'Only events before this instant.',
+  acknowledged: 'Only acknowledged notices, or only others.',
 };
-const REFUSAL_HEADERS: Readonly<Record<number, readonly string[]>> = {
+
+const HEADERS: Readonly<Record<string, string>> = {
+  etag: 'Revision of the resource. Send it as `If-Match`.',
+  link: 'Link to the next page (RFC 8288).',
+  location: 'URL of the new resource. With status 202: URL of the outcome of the command.',
+  'rekey-command-id': 'Id of the command that was sent.',
+  'rekey-position': 'Position of the change. Send it as `Rekey-At-Least` to read a state that includes it.',
+  'rekey-replayed': '`true` if this key was used before: this is the outcome of the first request.',
+  'retry-after': 'Seconds to wait before trying again.',
+  'www-authenticate': 'Authentication scheme to use.',
+};
+const ERROR_HEADERS: Readonly<Record<number, readonly string[]>> = {
   401: ['www-authenticate'],
   429: ['retry-after'],
   503: ['retry-after'],
 };
 
 const EXAMPLE_CORRELATION_ID = 'b7c9a1de-5a0e-4a51-9d52-0c3a6f1c2e11';
-/** What some codes say beside their text. */
+/** Members that the problem documents of some codes have in addition. */
 const DETAILS: Partial<Record<ErrorCode, ErrorDetails>> = {
   invalid_request: { field: 'name' },
   expiry_required: { field: 'expiresAt' },
@@ -58,17 +86,25 @@ const parameters = (route: RouteDescription): Json[] => {
     if (!schema) continue;
     const { properties = {}, required = [] } = schemaOf(schema, 'input') as { properties?: Json; required?: string[] };
     for (const [name, property] of Object.entries(properties))
-      found.push({ name, in: place, required: place === 'path' || required.includes(name), schema: property });
+      found.push({
+        name,
+        in: place,
+        required: place === 'path' || required.includes(name),
+        description: PARAMETERS[name],
+        schema: property,
+      });
   }
   const header = (name: string, description: string): void =>
     void found.push({ name, in: 'header', required: false, description, schema: { type: 'string' } });
-  if (route.writes) header('Idempotency-Key', 'With the caller it makes the command id: a retry is done once.');
-  if (route.writes?.ifMatch) header('If-Match', 'The ETag that you saw: 412 where the resource has changed since.');
-  if (route.views?.length) header('Rekey-At-Least', 'A Rekey-Position that you saw: the answer is at least as new.');
+  if (route.writes) header('Idempotency-Key', 'Reuse this key to retry a request safely.');
+  if (route.writes?.ifMatch)
+    header('If-Match', 'ETag of the resource. If it has changed since, the request fails with 412.');
+  if (route.views?.length)
+    header('Rekey-At-Least', '`Rekey-Position` of an earlier response. The answer includes that change.');
   return found;
 };
 
-/** The codes that a route can refuse with. */
+/** Returns the error codes that a route can answer. */
 export const codesOf = (route: RouteDescription): ErrorCode[] => {
   const codes = new Set<ErrorCode>([
     ...COMMON,
@@ -84,27 +120,30 @@ export const codesOf = (route: RouteDescription): ErrorCode[] => {
 const headersOf = (names: readonly string[]): Json =>
   Object.fromEntries(
     names.map((name) => [
-      name.replace(/\b[a-z]/g, (letter) => letter.toUpperCase()).replace('Etag', 'ETag'),
-      { description: HEADERS[name] ?? 'Who was admitted.', schema: { type: 'string' } },
+      name
+        .replace(/\b[a-z]/g, (letter) => letter.toUpperCase())
+        .replace('Etag', 'ETag')
+        .replace('Www', 'WWW'),
+      { description: HEADERS[name] ?? 'Identifies the authenticated client.', schema: { type: 'string' } },
     ]),
   );
 
-const refusals = (route: RouteDescription): Json => {
+const errorResponses = (route: RouteDescription): Json => {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of codesOf(route)) {
     const statuses = code === 'revision_conflict' && route.writes?.ifMatch ? [409, 412] : [ERRORS[code].status];
     for (const status of statuses) byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
   return Object.fromEntries(
-    [...byStatus].map(([status, held]) => [
+    [...byStatus].map(([status, codes]) => [
       status,
       {
-        description: held.map((code) => `\`${code}\``).join(', '),
-        headers: headersOf(REFUSAL_HEADERS[status] ?? []),
+        description: codes.map((code) => `\`${code}\``).join(', '),
+        headers: headersOf(ERROR_HEADERS[status] ?? []),
         content: {
           [PROBLEM_TYPE]: {
             schema: { $ref: '#/components/schemas/Problem' },
-            examples: Object.fromEntries(held.map((code) => [code, { value: exampleOf(code, status) }])),
+            examples: Object.fromEntries(codes.map((code) => [code, { value: exampleOf(code, status) }])),
           },
         },
       },
@@ -141,7 +180,7 @@ const operationId = (route: RouteDescription): string =>
     .map((part) => part[0]?.toUpperCase() + part.slice(1))
     .join('')}`;
 
-/** The OpenAPI 3.1 document of a list of routes. */
+/** Returns the OpenAPI 3.1 document of a list of routes. */
 export const openApiOf = (routes: readonly RouteDescription[], version: string): Json => {
   const paths: Record<string, Json> = {};
   for (const route of routes) {
@@ -164,7 +203,7 @@ export const openApiOf = (routes: readonly RouteDescription[], version: string):
           },
         },
       }),
-      responses: { ...answers(route), ...refusals(route) },
+      responses: { ...answers(route), ...errorResponses(route) },
     };
   }
   return {
@@ -173,16 +212,24 @@ export const openApiOf = (routes: readonly RouteDescription[], version: string):
       title: 'Rekey',
       version,
       description:
-        'Client secrets: many live ones per application, rotation without downtime, expiry by policy, an exact check, a history.',
+        'Manages client secrets: several active secrets per application, rotation without downtime, expiry by policy, an authentication check, and a complete history.',
     },
     paths,
     components: {
       securitySchemes: {
-        bearer: { type: 'http', scheme: 'bearer' },
-        proxy: { type: 'apiKey', in: 'header', name: 'Rekey-Authorization' },
+        bearer: { type: 'http', scheme: 'bearer', description: 'An API token or an OIDC access token.' },
+        proxy: {
+          type: 'apiKey',
+          in: 'header',
+          name: 'Rekey-Authorization',
+          description: '`Bearer` and a token of the proxy. Not needed from networks in `http.forwardAuthFrom`.',
+        },
       },
       schemas: {
-        Problem: { description: 'RFC 9457 problem document.', ...schemaOf(problemBody, 'output') },
+        Problem: {
+          description: 'Problem document (RFC 9457). `code` identifies the error.',
+          ...schemaOf(problemBody, 'output'),
+        },
       },
     },
   };

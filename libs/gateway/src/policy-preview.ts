@@ -4,7 +4,7 @@ import type { Services } from './services';
 
 /** The secrets to which a policy would give another expiry. */
 export interface Affected {
-  /** All of them, also those that are not in `items`. */
+  /** Total number, on all pages. */
   readonly count: number;
   readonly items: readonly AffectedSecret[];
   /** Cursor of the next page. */
@@ -23,9 +23,9 @@ interface AffectedSecret {
 export interface PolicyPreview {
   readonly domainId: string;
   readonly domainPolicy: DomainPolicy;
-  /** To preview the policy of an application: its id, and the policy. Otherwise every application keeps its own. */
+  /** Set to preview the policy of one application. Without it, every application keeps its own. */
   readonly application?: { readonly id: string; readonly policy: ApplicationPolicy };
-  /** Cursor of the page before. */
+  /** `next` of the previous page. */
   readonly after?: string | undefined;
 }
 

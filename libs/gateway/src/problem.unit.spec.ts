@@ -6,7 +6,7 @@ import { problemAnswer, problemOf } from './problem';
 const ID = 'c0ffee';
 
 describe('problem documents', () => {
-  it.each(Object.entries(ERRORS))('tell %s', (code, { status, title }) => {
+  it.each(Object.entries(ERRORS))('have the code, title and status of %s', (code, { status, title }) => {
     const { problem } = problemOf(new RekeyError(code as ErrorCode, 'What is wrong.', { field: 'name' }), ID);
     expect(problem).toEqual({
       type: `urn:rekey:error:${code}`,
@@ -19,7 +19,7 @@ describe('problem documents', () => {
     });
   });
 
-  it('keep what is not known to themselves', () => {
+  it('do not show an unexpected error', () => {
     const secretive = new Error('password=hunter2 at db.internal');
     for (const thrown of [secretive, 'text', undefined, null, { code: 'ECONNREFUSED' }, { code: '__proto__' }]) {
       const { problem } = problemOf(thrown, ID);
@@ -28,19 +28,19 @@ describe('problem documents', () => {
     }
   });
 
-  it('never let a detail stand in for what every problem has', () => {
+  it('do not let details replace standard members', () => {
     const { problem } = problemOf(new RekeyError('forbidden', 'No.', { status: 200, code: 'fine', detail: 'x' }), ID);
     expect(problem).toMatchObject({ status: 403, code: 'forbidden', detail: 'No.' });
   });
 
-  it('answer a conflict by 412 where the caller had a condition', () => {
+  it('have status 412 for a revision conflict if the request had If-Match', () => {
     const conflict = new DomainError('revision_conflict', 'Changed.', { revision: 4 });
     expect(problemOf(conflict, ID).problem).toMatchObject({ status: 409, revision: 4 });
     expect(problemOf(conflict, ID, true).problem).toMatchObject({ status: 412, revision: 4 });
     expect(problemOf(new RekeyError('client_id_taken', 'Taken.'), ID, true).problem.status).toBe(409);
   });
 
-  it('say when to try again, and how to show oneself', () => {
+  it('come with Retry-After and WWW-Authenticate', () => {
     expect(problemOf(new EngineUnavailable('event store'), ID)).toMatchObject({
       problem: { status: 503, code: 'unavailable' },
       headers: { 'retry-after': '1' },
@@ -51,7 +51,7 @@ describe('problem documents', () => {
     expect(problemOf(new RekeyError('unauthenticated', 'Who?'), ID).headers).toEqual({ 'www-authenticate': 'Bearer' });
   });
 
-  it('know what the framework throws', () => {
+  it('map the errors of Fastify to codes', () => {
     const thrown = (code: string, statusCode: number) => Object.assign(new Error('inner text'), { code, statusCode });
     expect(problemOf(thrown('FST_ERR_CTP_BODY_TOO_LARGE', 413), ID).problem.code).toBe('payload_too_large');
     expect(problemOf(thrown('FST_ERR_CTP_INVALID_MEDIA_TYPE', 415), ID).problem.code).toBe('unsupported_media_type');
@@ -59,7 +59,7 @@ describe('problem documents', () => {
     expect(problemOf(thrown('FST_ERR_SOMETHING_NEW', 500), ID).problem.code).toBe('internal');
   });
 
-  it('are answers that nobody keeps', () => {
+  it('must not be cached', () => {
     const answer = problemAnswer(new RekeyError('invalid_client_credentials', 'Not valid.'), ID);
     expect(answer).toMatchObject({
       status: 401,

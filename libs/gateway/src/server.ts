@@ -92,7 +92,7 @@ const parseJsonStrictly = (server: FastifyInstance): void => {
 
 /** Answers what Node cannot parse as a request. Closes the connection without an answer if a response is under way. */
 const refuseUnreadable = (options: ServerOptions, error: Error & { code?: string }, socket: Socket): void => {
-  // Node's own handler finds the response that is being written on a connection in the same private property.
+  // Private to Node, which finds the response in progress on a connection in the same property.
   const { _httpMessage: current } = socket as Socket & { _httpMessage?: ServerResponse | null };
   if (error.code === 'ECONNRESET' || !socket.writable || current?.headersSent) return void socket.destroy();
   const { problem } = problemOf(unreadable(error), randomUUID());

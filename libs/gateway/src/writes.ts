@@ -92,7 +92,7 @@ export class Writes {
     if (reply.status === 'rejected')
       throw new RekeyError(reply.error?.code ?? 'internal', reply.error?.message ?? '', reply.error?.details);
     const sealed = reply.result?.sealedSecret;
-    // A value sealed to a key that was replaced since is lost, like one whose retention is over.
+    // The value is lost if the key pair was replaced since it was sealed.
     const value = typeof sealed === 'string' ? await open(sealed, recipient.privateKey).catch(() => null) : sealed;
     const waits = COMMANDS[draft.type].views.map((view) => views[view].waitFor(reply.position, waitTimeoutMs));
     const visible = !(await Promise.all(waits)).includes(false) && reply.result?.effective !== false;
@@ -136,7 +136,7 @@ export const answerWhenVisible = async (
   };
 };
 
-/** Answers a command whose effect on checks is all there is to tell: with its position, and since when it is in effect. */
+/** Answers a command with its position and the instant since which every check applies it. */
 export const answerWithReceipt = (sent: Accepted): Promise<Answer> => {
   const { position, result, replayed } = sent.reply;
   const effectiveAt = result?.effectiveAt;

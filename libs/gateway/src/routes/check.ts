@@ -95,7 +95,7 @@ export const forwardAuth = route({
   },
 });
 
-/** Lets a proxy pass that sends its own token, or connects from a network in `http.forwardAuthFrom`. Throws otherwise. */
+/** Throws unless the proxy sends a token with the permission `check`, or connects from `http.forwardAuthFrom`. */
 const permitProxy = async (
   request: FastifyRequest,
   domainId: string,

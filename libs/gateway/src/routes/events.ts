@@ -21,7 +21,7 @@ const EXAMPLE = {
   occurredAt: '2026-12-01T09:00:00.000Z',
 };
 
-/** Server-sent events (WHATWG HTML §9.2). An event names what changed; the new state is for a read to tell. */
+/** Server-sent events (WHATWG HTML §9.2). An event names what changed; read the resource for its new state. */
 export const streamEvents = route({
   method: 'GET',
   url: '/api/v1/events',
@@ -49,7 +49,7 @@ export const streamEvents = route({
     reply.hijack();
     out.writeHead(200, STREAM);
     out.write('retry: 2000\n\n');
-    // A slow reader still has data to read, which shows that the stream is alive; heartbeats must not pile up behind it.
+    // No heartbeats while the client is behind: they would pile up in memory, and it still has data to read.
     const heartbeat = setInterval(() => out.writableNeedDrain || out.write(': heartbeat\n\n'), HEARTBEAT_MS);
     try {
       const visible = (event: StoredEvent): boolean => seesDomain(caller, String(event.data['domainId']));

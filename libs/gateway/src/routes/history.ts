@@ -61,7 +61,7 @@ export const listApplicationHistory = route({
   },
 });
 
-export const verifyHistoryRoute = route({
+export const verifyChains = route({
   method: 'POST',
   url: '/api/v1/history/verify',
   summary: 'Verify the hash chain of every stream, or of one',

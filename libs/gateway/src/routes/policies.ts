@@ -15,7 +15,7 @@ import type { Services } from '../services';
 import { answerWhenVisible, withETag } from '../writes';
 
 const DESCRIPTION =
-  'The policy, and the existing secrets that it would treat differently. With `preview=true` nothing was changed.';
+  'The policy, and the existing secrets that it would treat differently. With `preview=true`, nothing is changed.';
 const DOMAIN_POLICY = {
   expiry: { mode: 'after', after: { amount: 90, unit: 'days' } },
   maxLifetime: { amount: 1, unit: 'years' },
