@@ -13,7 +13,7 @@ const OTHER_DOMAIN = 'globex';
 const APPLICATION = applicationIdOf(DOMAIN, 'billing');
 const UNKNOWN = '00000000-0000-4000-8000-000000000000';
 
-/** Ids for the parameters of a path, in a domain. */
+/** Values for the parameters of a path, in a domain. */
 const pathIn = (url: string, domainId: string): string =>
   url
     .replace(':domainId', domainId)
@@ -33,7 +33,7 @@ describe('every route with every role', () => {
     tokens.set(name, token);
     return { name, sha256: createHash('sha256').update(token).digest('hex'), roles, domains };
   };
-  /** Asks with a role, limited to one domain or not at all; streams are cut off after their head. */
+  /** Sends a request with a role, limited to one domain if `domain` is given. Streams are closed after their head. */
   const ask = async (who: Who, limited: boolean, method: string, url: string): Promise<number> => {
     const token = tokens.get(limited ? `${who}-limited` : who);
     const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
@@ -76,7 +76,7 @@ describe('every route with every role', () => {
     expect(new Set(standalone.routes.map(({ method, url }) => `${method} ${url}`)).size).toBe(standalone.routes.length);
   });
 
-  it('lists to a limited caller only what belongs to its domains', async () => {
+  it("lists only the caller's own domains to a limited caller", async () => {
     const list = async (
       who: string,
       url: string,
@@ -90,7 +90,7 @@ describe('every route with every role', () => {
     expect(new Set(seen)).toEqual(new Set([DOMAIN]));
   });
 
-  it('lets nobody without a token past the public routes', async () => {
+  it('requires a token on every route that is not public', async () => {
     for (const { method, url, action } of standalone.routes) {
       const status = await ask('nobody', false, method, pathIn(url, DOMAIN));
       const line = `${method} ${url}: ${status}`;
@@ -99,19 +99,19 @@ describe('every route with every role', () => {
     }
   });
 
-  it.each(ROLES.map((role) => [role] as const))('permits %s what the table permits, and nothing else', async (role) => {
+  it.each(ROLES.map((role) => [role] as const))('permits %s exactly what the permission table grants', async (role) => {
     for (const { method, url, action } of standalone.routes) {
       if (action === 'public' || action === 'proxy') continue;
       const permitted = (PERMISSIONS[action].roles as readonly Role[]).includes(role);
       const status = await ask(role, false, method, pathIn(url, DOMAIN));
       const line = `${method} ${url}: ${status}`;
-      // What is permitted may still be refused for its content: there is none here.
+      // A permitted request may still be rejected because it has no content.
       if (permitted) expect(line).not.toMatch(/: (401|403|5\d\d)$/);
       else expect(line).toMatch(/: 403$/);
     }
   });
 
-  it.each(ROLES.map((role) => [role] as const))('shows %s of one domain no other', async (role) => {
+  it.each(ROLES.map((role) => [role] as const))('shows %s of one domain no other domain', async (role) => {
     for (const { method, url, action } of standalone.routes) {
       if (action === 'public' || action === 'proxy') continue;
       const permission: { roles: readonly Role[]; systemWide?: true } = PERMISSIONS[action];
@@ -124,7 +124,7 @@ describe('every route with every role', () => {
     }
   });
 
-  it('knows no other callers', async () => {
+  it('rejects tokens of unknown callers', async () => {
     expect(WHO).toHaveLength(ROLES.length + 1);
     const response = await fetch(`${base}/api/v1/domains`, { headers: { authorization: 'Bearer made-up' } });
     expect(response.status).toBe(401);

@@ -36,7 +36,7 @@ describe('the outcome of a command', () => {
     folder.remove();
   });
 
-  it('is told to whoever sent it, without a value, and to nobody else', async () => {
+  it('is shown only to the caller that sent the command, without the secret value', async () => {
     await ask(owner, '/domains', { id: 'acme', name: 'Acme' });
     const made = await ask(owner, '/domains/acme/applications', {
       clientId: 'billing',

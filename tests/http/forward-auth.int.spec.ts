@@ -28,7 +28,7 @@ const client = async (system: TestSystem, clientId: string, body: object = {}): 
 describe('forward-auth', () => {
   let system: TestSystem;
   let billing: Client;
-  /** What a proxy asks, with its token unless told otherwise. */
+  /** Sends the request of a proxy, with the proxy's token unless `headers` replace it. */
   const forward = (authorization: string | undefined, headers: Record<string, string> = {}): Promise<Answer> =>
     system.ask('GET', FORWARD, undefined, {
       as: null,
@@ -52,7 +52,7 @@ describe('forward-auth', () => {
   });
   afterAll(() => system.stop());
 
-  it('says by headers who was admitted, and nothing else', async () => {
+  it('returns the admitted client in headers and no body', async () => {
     const { status, headers, text } = await forward(basic('billing', billing.secret));
     expect([status, text]).toEqual([204, '']);
     const told = Object.fromEntries([...headers].filter(([name]) => name.startsWith('x-')));
@@ -68,12 +68,12 @@ describe('forward-auth', () => {
     expect(JSON.stringify([...headers])).not.toContain(billing.secret);
   });
 
-  it('leaves out an expiry that there is not', async () => {
+  it('omits the expiry header when the secret never expires', async () => {
     const { secret } = await client(system, 'endless');
     expect((await forward(basic('endless', secret))).headers.get('x-rekey-expires-at')).toBeNull();
   });
 
-  it('writes client ids so that none arrives as another', async () => {
+  it('encodes client ids so that two ids never have the same header value', async () => {
     const ids = [' spaced', 'spaced ', 'two words', '100%', 'a,b', 'x=y;z'];
     const told = [];
     for (const id of ids) {
@@ -84,32 +84,32 @@ describe('forward-auth', () => {
   });
 
   it.each([
-    ['nothing', () => undefined],
+    ['no credentials', () => undefined],
     ['a wrong value', () => basic('billing', 'wrong')],
     ['another client', () => basic('nobody', billing.secret)],
     ['a bearer token', () => 'Bearer abc'],
     ['broken base64', () => 'Basic %%%'],
-  ])('challenges who shows %s', async (_what, authorization) => {
+  ])('answers 401 with a challenge to %s', async (_what, authorization) => {
     const { status, headers, body } = await forward(authorization());
     expect([status, body.code]).toEqual([401, 'invalid_client_credentials']);
     expect(headers.get('www-authenticate')).toBe(`Basic realm="${DOMAIN}", charset="UTF-8"`);
     expect([...headers.keys()].filter((name) => name.startsWith('x-rekey'))).toEqual([]);
   });
 
-  it('admits a right value whatever was tried from the same place', async () => {
+  it('admits a valid secret after any number of failures from the same address', async () => {
     for (let count = 0; count < 25; count++) await forward(basic('billing', 'wrong'));
     expect((await forward(basic('billing', 'wrong'))).status).toBe(429);
     expect((await forward(basic('billing', billing.secret))).status).toBe(204);
   });
 
-  it('reads credentials that were escaped as RFC 6749 has it', async () => {
+  it('decodes form-encoded credentials (RFC 6749, section 2.3.1)', async () => {
     const { secret } = await client(system, 'two words+1');
     expect((await forward(basic('two+words%2B1', secret))).status).toBe(204);
     expect((await forward(basic('two%20words%2B1', secret))).status).toBe(204);
     expect((await forward(basic('two words+1', secret))).status).toBe(204);
   });
 
-  it('wants to know the proxy, by a token of its own', async () => {
+  it("requires the proxy's own token", async () => {
     const good = basic('billing', billing.secret);
     const as = async (token: string) => (await forward(good, { 'rekey-authorization': token })).status;
     expect(await as(`Bearer ${system.token('proxy-here')}`)).toBe(204);
@@ -127,7 +127,7 @@ describe('forward-auth', () => {
     expect(wrongPlace.body.code).toBe('unauthenticated');
   });
 
-  it('takes HEAD as GET', async () => {
+  it('answers HEAD as GET', async () => {
     const headers = {
       'rekey-authorization': `Bearer ${system.token('proxy')}`,
       authorization: basic('billing', billing.secret),
@@ -136,7 +136,7 @@ describe('forward-auth', () => {
     expect([status, told.get('x-rekey-client-id')]).toEqual([204, 'billing']);
   });
 
-  it('believes no X-Forwarded-For where no proxy is trusted', async () => {
+  it('ignores X-Forwarded-For when no proxy is trusted', async () => {
     const office = await client(system, 'office', { allowedCidrs: ['203.0.113.0/24'] });
     const home = await client(system, 'home', { allowedCidrs: ['127.0.0.0/8'] });
     const claim = { 'x-forwarded-for': '203.0.113.9' };
@@ -158,7 +158,7 @@ describe('forward-auth behind trusted proxies', () => {
   const forward = (authorization: string, headers: Record<string, string> = {}) =>
     system.ask('GET', FORWARD, undefined, { as: null, headers: { authorization, ...headers } });
 
-  it('knows the proxy by the address that it connects from, not by what it says', async () => {
+  it('identifies the proxy by its connection address, not by a header', async () => {
     const { secret } = await client(system, 'billing');
     expect((await forward(basic('billing', secret))).status).toBe(204);
     expect((await forward(basic('billing', secret), { 'x-forwarded-for': '192.0.2.1' })).status).toBe(204);
@@ -166,7 +166,7 @@ describe('forward-auth behind trusted proxies', () => {
     expect([made.status, made.body.code]).toEqual([401, 'unauthenticated']);
   });
 
-  it('reads X-Forwarded-For from the right, as far as it goes through trusted machines', async () => {
+  it('reads X-Forwarded-For from the right, through trusted proxies only', async () => {
     const { secret } = await client(system, 'office', { allowedCidrs: ['203.0.113.0/24', '2001:db8::/32'] });
     const from = async (chain: string) => (await forward(basic('office', secret), { 'x-forwarded-for': chain })).status;
     for (const chain of [
@@ -181,13 +181,13 @@ describe('forward-auth behind trusted proxies', () => {
       expect([chain, await from(chain)]).toEqual([chain, 401]);
   });
 
-  it('shows the address in what a secret was used from', async () => {
+  it("shows the client's address in the usage of a secret", async () => {
     const { secret, secretId, applicationId } = await client(system, 'used');
     expect((await forward(basic('used', secret), { 'x-forwarded-for': '203.0.113.77' })).status).toBe(204);
     const target = `/domains/${DOMAIN}/applications/${applicationId}/secrets/${secretId}`;
     const deadline = performance.now() + 20_000;
     for (let seen: Answer['body'] = {}; seen.lastUsedFrom !== '203.0.113.77';) {
-      if (performance.now() > deadline) throw new Error('The use did not come to be known.');
+      if (performance.now() > deadline) throw new Error('The usage was not recorded in time.');
       seen = await system.done('GET', target);
     }
   });

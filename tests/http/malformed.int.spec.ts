@@ -6,7 +6,7 @@ import http from 'node:http';
 import { z } from 'zod';
 import { TestSystem } from '../support/http.testing';
 
-/** Properties a route, and requests that each sends at once. */
+/** Runs of each property per route, and requests that each run sends at once. */
 const RUNS = Number(process.env['REKEY_MALFORMED_RUNS'] ?? 30);
 const AT_ONCE = 10;
 const RAW_RUNS = RUNS * 15;
@@ -17,7 +17,7 @@ interface Malformed {
   readonly body: Buffer | undefined;
 }
 
-// ── What people, and those who mean harm, send ───────────────────────────────────────────────────────────────────
+// ── Generated requests: careless and malicious ───────────────────────────────────────────────────────────────────
 
 const PROTOTYPE_KEYS = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', 'length', ''];
 const TEXTS = [
@@ -92,10 +92,10 @@ const value = fc.oneof(
   { weight: 1, arbitrary: fc.jsonValue({ maxDepth: 4 }) },
 );
 
-/** Halves of surrogate pairs are no text that could be encoded. */
+/** Lone surrogates cannot be encoded as UTF-8. */
 const wellFormed = (held: string): string => Buffer.from(held).toString();
 
-/** Percent-encoded, or as it is, or encoded wrongly; a raw request line holds no control characters and no spaces. */
+/** Percent-encoded, unencoded or wrongly encoded. A request line may not contain control characters or spaces. */
 const encoded = fc.tuple(text, fc.constantFrom('right', 'twice', 'broken', 'latin')).map(([part, how]) => {
   const safe = encodeURIComponent(wellFormed(part));
   if (how === 'twice') return encodeURIComponent(safe);
@@ -127,7 +127,7 @@ const queries = (route: Route): fc.Arbitrary<string> => {
   return fc.oneof({ weight: 2, arbitrary: fc.constant('') }, { weight: 1, arbitrary: some });
 };
 
-/** The example of a route with something changed at some place, or no JSON at all. */
+/** The example body of a route with one change, or a body that is not JSON. */
 const bodies = (route: Route): fc.Arbitrary<Buffer | undefined> => {
   const json = (body: unknown): Buffer => Buffer.from(JSON.stringify(body) ?? '');
   const example = (route.example ?? {}) as Record<string, unknown>;
@@ -157,7 +157,7 @@ const bodies = (route: Route): fc.Arbitrary<Buffer | undefined> => {
   );
 };
 
-/** Node's client refuses to send what no header may hold; the raw requests below send that too. */
+/** Node's client rejects characters that a header may not contain; the raw requests below send those too. */
 const headerText = text.map((held) =>
   Buffer.from(held)
     .toString('latin1')
@@ -176,14 +176,14 @@ const TYPES = [
   'application/problem+json',
   'multipart/form-data',
 ];
-/** With `proxy`, the token of one, as forward-auth takes it, and credentials of a client in all states of decay. */
+/** `proxy`: sends a proxy's token, as forward-auth requires, with client credentials that are mutated in many ways. */
 const headers = (token: string, proxy?: string): fc.Arbitrary<Record<string, string>> => {
   const seldom = fc.record(
     {
       'if-match': headerText,
       'idempotency-key': headerText,
       'last-event-id': headerText,
-      // A position that could come is waited for; that is no mistake of the caller's, and tested elsewhere.
+      // The gateway waits for a valid future position; other tests cover that.
       'rekey-at-least': headerText.filter((held) => held.length !== 20),
       'rekey-authorization': headerText,
       'x-forwarded-for': headerText,
@@ -219,7 +219,7 @@ const headers = (token: string, proxy?: string): fc.Arbitrary<Record<string, str
     }));
 };
 
-// ── How it is answered ───────────────────────────────────────────────────────────────────────────────────────────
+// ── Answers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 describe('malformed input', () => {
   const agent = new http.Agent({ keepAlive: true, maxSockets: AT_ONCE });
@@ -252,7 +252,7 @@ describe('malformed input', () => {
           status: response.statusCode ?? 0,
           headers: new Headers(response.headers as Record<string, string>),
         };
-        // A stream has no end; that it began is the answer.
+        // A stream never ends: its head is the answer.
         if (response.headers['content-type'] === 'text/event-stream') {
           request.destroy();
           return resolve({ ...answered, text: '' });
@@ -266,7 +266,7 @@ describe('malformed input', () => {
       request.end(body);
     });
 
-  /** Every refusal is a problem document with a code of the table; every answer is as the document describes it. */
+  /** Checks that every error is a problem document with a known code, and that every answer matches the OpenAPI document. */
   const judge = (method: string, path: string, answer: { status: number; headers: Headers; text: string }): void => {
     const { status, headers: told, text: said } = answer;
     expect(status).toBeGreaterThanOrEqual(200);
@@ -290,7 +290,7 @@ describe('malformed input', () => {
     return { domainId, applicationId, secretId, view: 'secrets' };
   };
 
-  it('never gets more than a refusal out of any route', async () => {
+  it('gets only described errors from every route', async () => {
     for (const route of routes) {
       const known = await things();
       const request: fc.Arbitrary<Malformed> = fc
@@ -307,13 +307,13 @@ describe('malformed input', () => {
         }),
         { numRuns: RUNS },
       );
-      // Enough of it gets past the door to say something of what lies behind.
+      // Enough requests pass validation to test what comes after it.
       const stopped = (statuses.get(401) ?? 0) + (statuses.get(415) ?? 0);
       if (route.action !== 'proxy') expect([route.url, stopped < (RUNS * AT_ONCE) / 2]).toEqual([route.url, true]);
     }
   }, 120_000);
 
-  it('never gets more out of paths that nobody serves', async () => {
+  it('gets only described errors from paths without a route', async () => {
     const methods = fc.constantFrom(
       'GET',
       'POST',
@@ -340,7 +340,7 @@ describe('malformed input', () => {
     );
   }, 60_000);
 
-  it('never gets more out of bytes', async () => {
+  it('gets only described errors for arbitrary bytes', async () => {
     const good = `POST /api/v1/domains HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${system.token('viewer')}\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: 12\r\n\r\n{"name":"x"}`;
     const byte = fc.tuple(fc.nat({ max: good.length - 1 }), fc.nat({ max: 255 }));
     const flipped = fc.array(byte, { minLength: 1, maxLength: 4 }).map((bytes) => {
@@ -363,7 +363,7 @@ describe('malformed input', () => {
       );
     await fc.assert(
       fc.asyncProperty(fc.oneof(flipped, odd, header), async (bytes) => {
-        // A request that is not complete is waited for: the end of what is sent ends it.
+        // The server waits for the rest of an incomplete request until the client closes its side.
         const said = await system.raw(bytes, /\r\n\r\n[^]*\}$/, 300);
         if (said === '') return;
         expect(said).toMatch(/^HTTP\/1\.1 [234]\d\d /);

@@ -9,10 +9,10 @@ import { StandaloneProcess } from '../support/standalone.testing';
 const EXAMPLE = path.resolve(__dirname, '../../deploy/examples/nginx');
 const NGINX = ['/usr/sbin/nginx', 'nginx'].find((name) => spawnSync(name, ['-v']).status === 0);
 const required = isRequired('nginx');
-if (!NGINX && !required) process.stderr.write('nginx is not installed: its example is not run\n');
+if (!NGINX && !required) process.stderr.write('Skipped: the nginx example, because nginx is not installed\n');
 const describeHere = NGINX || required ? describe : describe.skip;
 
-describeHere('nginx in front of a service, asking Rekey', () => {
+describeHere('nginx with auth_request to Rekey in front of a service', () => {
   const folder = temporaryFolder();
   const token = randomBytes(24).toString('base64url');
   const children: ChildProcess[] = [];
@@ -104,7 +104,7 @@ describeHere('nginx in front of a service, asking Rekey', () => {
     folder.remove();
   });
 
-  it('lets a client with a valid secret through, and tells the service who it is', async () => {
+  it('lets a client with a valid secret through and passes its identity to the service', async () => {
     const { id, secret } = await addSecret('Edge');
     const { status, body } = await ask(basic('billing', secret));
     expect(status).toBe(200);
@@ -119,7 +119,7 @@ describeHere('nginx in front of a service, asking Rekey', () => {
     expect(body).not.toContain(secret);
   });
 
-  it('keeps everybody else out, and asks for credentials', async () => {
+  it('answers 401 with a challenge to everyone else', async () => {
     const { secret } = await addSecret('Guess');
     const none = await ask();
     expect(none.status).toBe(401);
@@ -129,7 +129,7 @@ describeHere('nginx in front of a service, asking Rekey', () => {
     expect((await ask({ authorization: `Bearer ${token}` })).status).toBe(401);
   });
 
-  it('overwrites what a client says of itself', async () => {
+  it('overwrites identity headers that a client sends', async () => {
     const { id, secret } = await addSecret('Honest');
     const { body } = await ask({
       ...basic('billing', secret),
@@ -141,21 +141,21 @@ describeHere('nginx in front of a service, asking Rekey', () => {
     expect(body).not.toContain('never');
   });
 
-  it('refuses a revoked secret from the acknowledgement on', async () => {
+  it('rejects a revoked secret as soon as the revocation is acknowledged', async () => {
     const { id, secret } = await addSecret('Leaked');
     expect((await ask(basic('billing', secret))).status).toBe(200);
     expect((await rekey.request('POST', `${secrets}/${id}/revoke`, { reason: 'keyCompromise' })).status).toBe(200);
     expect((await ask(basic('billing', secret))).status).toBe(401);
   });
 
-  it('knows the client by the address that it connects from, whatever it says', async () => {
+  it('identifies the client by its connection address and ignores what its headers claim', async () => {
     const { secret } = await addSecret('Elsewhere', { allowedCidrs: ['203.0.113.0/24'] });
     expect((await ask({ ...basic('billing', secret), 'x-forwarded-for': '203.0.113.9' })).status).toBe(401);
     const { secret: local } = await addSecret('Local', { allowedCidrs: ['127.0.0.0/8'] });
     expect((await ask(basic('billing', local))).status).toBe(200);
   });
 
-  it('passes on that there were too many wrong ones, without keeping a right one out', async () => {
+  it('passes on 429 after too many failures, and still admits a valid secret', async () => {
     const { secret } = await addSecret('Busy');
     let status = 401;
     for (let attempt = 0; attempt < 30 && status === 401; attempt++)
@@ -164,7 +164,7 @@ describeHere('nginx in front of a service, asking Rekey', () => {
     expect((await ask(basic('billing', secret))).status).toBe(200);
   });
 
-  it('lets nobody in while Rekey cannot answer', async () => {
+  it('admits no client while Rekey does not respond', async () => {
     const { secret } = await addSecret('Outage');
     rekey.process.signal('SIGSTOP');
     try {

@@ -7,7 +7,7 @@ import { TestSystem } from '../support/http.testing';
 
 const STREAM = 'application-from-the-future';
 
-/** Puts an event into the store of a running system that its code cannot read. */
+/** Appends an event that the code cannot decode to the store of a running system. */
 const appendUnreadable = async ({ standalone }: TestSystem): Promise<void> => {
   const database = await SqliteDatabase.open(standalone.folder);
   const store = await SqliteEventStore.open(database, new SystemClock());
@@ -28,7 +28,7 @@ const appendUnreadable = async ({ standalone }: TestSystem): Promise<void> => {
   await database.close();
 };
 
-describe('the projections, by status', () => {
+describe('the projections API, by status', () => {
   let system: TestSystem;
   const ask: TestSystem['ask'] = (...request) => system.ask(...request);
   const refused = async (status: number, code: string, ...request: Parameters<TestSystem['ask']>) => {
@@ -37,11 +37,11 @@ describe('the projections, by status', () => {
     return answer.body;
   };
   const failed = async (query = '') => (await system.done('GET', `/projections/failed${query}`)).items;
-  const parked = () => until('the stream is parked', async () => (await failed()).length > 0 && failed());
+  const parked = () => until('the stream to be parked', async () => (await failed()).length > 0 && failed());
   const projection = async (view: string) =>
     (await system.done('GET', '/projections')).items.filter((each: { view: string }) => each.view === view);
 
-  describe('where an answer waits for what comes of a replay', () => {
+  describe('with answers that wait for the result of a replay', () => {
     beforeAll(async () => {
       system = await TestSystem.start({
         env: { REKEY_COMMANDS_WAITTIMEOUTMS: '20000' },
@@ -52,7 +52,7 @@ describe('the projections, by status', () => {
     afterAll(() => system.stop());
 
     describe('200', () => {
-      it('lists a build of every view, that answers and has come to the end', async () => {
+      it('lists one active, caught-up build per view', async () => {
         const { items } = await system.done('GET', '/projections');
         expect(items.map(({ view }: { view: string }) => view).sort()).toEqual(Object.keys(VIEW_VERSIONS).sort());
         for (const item of items)
@@ -66,11 +66,11 @@ describe('the projections, by status', () => {
           });
       });
 
-      it('lists nothing where nothing failed', async () => {
+      it('returns an empty list when no stream is parked', async () => {
         expect(await failed()).toEqual([]);
       });
 
-      it('says of a replay what came of it, and shows it with the event that failed', async () => {
+      it('returns the result of a replay, and shows it with the event that failed', async () => {
         await appendUnreadable(system);
         const items = await parked();
         expect(
@@ -95,10 +95,10 @@ describe('the projections, by status', () => {
     });
 
     describe('202', () => {
-      it('begins a build that answers by and by, and is the one that is named', async () => {
+      it('starts the named build, which becomes active once it has caught up', async () => {
         const answer = await ask('POST', '/projections/domains/rebuild');
         expect(answer).toMatchObject({ status: 202, body: { view: 'domains', build: expect.any(String) } });
-        await until('the build answers', async () =>
+        await until('the build to be active', async () =>
           (await projection('domains')).some(
             (each: { build: string; active: boolean }) => each.active && each.build === answer.body.build,
           ),
@@ -108,7 +108,7 @@ describe('the projections, by status', () => {
     });
 
     describe('400', () => {
-      it('names what is wrong', async () => {
+      it('names the invalid parameter', async () => {
         const field = async (...request: Parameters<TestSystem['ask']>) =>
           (await refused(400, 'invalid_request', ...request)).field;
         expect(await field('POST', '/projections/usage/rebuild')).toBe('view');
@@ -120,13 +120,13 @@ describe('the projections, by status', () => {
     });
 
     describe('401', () => {
-      it('wants a token', async () => {
+      it('requires a token', async () => {
         await refused(401, 'unauthenticated', 'GET', '/projections', undefined, { as: null });
       });
     });
 
     describe('403', () => {
-      it('wants the role admin, not limited to domains', async () => {
+      it('requires the role admin without a limit to domains', async () => {
         for (const as of ['manager', 'auditor', 'viewer', 'proxy', 'limited']) {
           await refused(403, 'forbidden', 'GET', '/projections', undefined, { as });
           await refused(403, 'forbidden', 'GET', '/projections/failed', undefined, { as });
@@ -137,17 +137,17 @@ describe('the projections, by status', () => {
     });
 
     describe('404', () => {
-      it('says where no such stream ever waited', async () => {
+      it('rejects a stream that was never parked', async () => {
         await refused(404, 'not_found', 'POST', '/projections/secrets/replay', { stream: 'application-none' });
       });
     });
 
     describe('503', () => {
-      it('does not begin a build that newer code would drop', async () => {
+      it('does not start a build that newer code would drop', async () => {
         const database = await SqliteDatabase.open(system.standalone.folder);
         const readModels = await SqliteReadModels.open(database);
         const pointer = await readModels.pointer('notifications');
-        if (!pointer) throw new Error('There is no pointer.');
+        if (!pointer) throw new Error('The view has no pointer.');
         expect(await readModels.switchPointer({ ...pointer, version: 2, revision: pointer.revision + 1 })).toBe(true);
         await readModels.close();
         await database.close();
@@ -157,7 +157,7 @@ describe('the projections, by status', () => {
     });
   });
 
-  describe('where an answer does not wait', () => {
+  describe('with answers that do not wait', () => {
     beforeAll(async () => {
       system = await TestSystem.start({ env: { REKEY_COMMANDS_WAITTIMEOUTMS: '0' } });
       await appendUnreadable(system);
@@ -166,13 +166,13 @@ describe('the projections, by status', () => {
     afterAll(() => system.stop());
 
     describe('202', () => {
-      it('notes a replay, twice without harm, and tells later what came of it', async () => {
+      it('accepts a replay, ignores a repeated request, and shows the result later', async () => {
         for (const _ of [1, 2]) {
           const answer = await ask('POST', '/projections/authentication/replay', { stream: STREAM });
           const builds = [{ build: expect.stringMatching(/^authentication\.v1\./) }];
           expect([answer.status, answer.body]).toEqual([202, { view: 'authentication', stream: STREAM, builds }]);
         }
-        const [noted] = await until('the replay is answered', async () => {
+        const [noted] = await until('the result of the replay', async () => {
           const items = await failed('?view=authentication');
           return items[0]?.replay?.answered && items;
         });

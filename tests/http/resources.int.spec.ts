@@ -43,7 +43,7 @@ describe('the resources of the API', () => {
     };
   };
   const etag = async (path: string): Promise<string> => (await ask('GET', path)).headers.get('etag') ?? 'none';
-  /** All items of a list, page by page. */
+  /** Returns all items of a list, read page by page. */
   const all = async (target: string, options: Parameters<TestSystem['ask']>[3] = {}): Promise<Answer['body'][]> => {
     const items = [];
     for (let after = ''; ;) {
@@ -69,7 +69,7 @@ describe('the resources of the API', () => {
   afterEach(() => jest.restoreAllMocks());
 
   describe('ETag and If-Match', () => {
-    it('a domain has the revision of what changed it last', async () => {
+    it('a domain has the revision of its last change', async () => {
       const id = await domain();
       const path = `/domains/${id}`;
       const seen = [await etag(path)];
@@ -92,7 +92,7 @@ describe('the resources of the API', () => {
       expect(await etag(path)).toBe(before);
     });
 
-    it('an application is not changed by its secrets, nor a secret by another or by the application', async () => {
+    it('the ETag of an application or secret changes only with that resource', async () => {
       const { path } = await application(DOMAIN);
       const ofApplication = await etag(path);
       const one = await secret(path);
@@ -111,11 +111,11 @@ describe('the resources of the API', () => {
       expect((await ask('POST', `${one.path}/revoke`, {}, { headers: { 'if-match': ofOne } })).status).toBe(412);
     });
 
-    it('notices and recorded expiries do not move it', async () => {
+    it('notices and recorded expiries do not change the ETag', async () => {
       const { path } = await application(DOMAIN);
       const short = await secret(path, { expiresAt: inMs(3_000) });
       const made = await etag(short.path);
-      await until('notices and the expiry on record', async () => {
+      await until('the notices and the expiry to be recorded', async () => {
         const { lastNotice, expiredAt } = await done('GET', short.path);
         return expiredAt !== undefined && lastNotice?.threshold === 0;
       });
@@ -129,7 +129,7 @@ describe('the resources of the API', () => {
       expect(renewed.body).not.toHaveProperty('expiredAt');
     });
 
-    it('a new secret can be made to depend on the application that was seen', async () => {
+    it('If-Match can make adding a secret depend on the revision of the application', async () => {
       const { path } = await application(DOMAIN);
       const seen = await etag(path);
       await done('POST', `${path}/secrets`, { description: 'one' }, { headers: { 'if-match': seen } });
@@ -140,7 +140,7 @@ describe('the resources of the API', () => {
   });
 
   describe('Idempotency-Key', () => {
-    it('brings the same answer, and the same value, for 15 minutes', async () => {
+    it('repeats the same answer, including the secret value, for 15 minutes', async () => {
       const { path, clientId } = await application(DOMAIN);
       const headers = { 'idempotency-key': randomUUID() };
       const send = () => ask('POST', `${path}/secrets`, { description: 'CI' }, { headers });
@@ -162,7 +162,7 @@ describe('the resources of the API', () => {
       expect(await system.check(DOMAIN, clientId, first.body.secret)).toBe(200);
     });
 
-    it('brings the first refusal again, also when it would be accepted now', async () => {
+    it('repeats the first rejection even if the command would be accepted now', async () => {
       const { path } = await application(DOMAIN);
       const taken = await secret(path, { description: 'CI' });
       const headers = { 'idempotency-key': randomUUID() };
@@ -173,7 +173,7 @@ describe('the resources of the API', () => {
       expect((await ask('POST', `${path}/secrets`, { description: 'CI' })).status).toBe(201);
     });
 
-    it('does a no-op or a change once, whatever came between', async () => {
+    it('applies a no-op or a change once, regardless of changes in between', async () => {
       const { path } = await application(DOMAIN);
       const headers = { 'idempotency-key': randomUUID() };
       const rename = () => ask('PATCH', path, { name: 'Mine' }, { headers });
@@ -184,7 +184,7 @@ describe('the resources of the API', () => {
       expect(await done('GET', path)).toMatchObject({ name: 'Yours' });
     });
 
-    it('belongs to its caller, and to one content', async () => {
+    it('is bound to one caller and one request body', async () => {
       const key = randomUUID();
       const headers = { 'idempotency-key': key };
       const { path } = await application(DOMAIN);
@@ -201,7 +201,7 @@ describe('the resources of the API', () => {
       }
     });
 
-    it('gives a value that a caller brought no second look', async () => {
+    it('does not repeat a secret value that the caller supplied', async () => {
       const clientId = randomUUID();
       const headers = { 'idempotency-key': randomUUID() };
       const send = (value: string) =>
@@ -213,7 +213,7 @@ describe('the resources of the API', () => {
       expect(await system.check(DOMAIN, clientId, 'correct horse battery staple')).toBe(200);
     });
 
-    it('holds for many that come at once', async () => {
+    it('holds for many concurrent requests', async () => {
       const { path } = await application(DOMAIN);
       const headers = { 'idempotency-key': randomUUID() };
       const answers = await Promise.all(
@@ -226,7 +226,7 @@ describe('the resources of the API', () => {
   });
 
   describe('Rekey-Position and Rekey-At-Least', () => {
-    it('a read that was told of a write shows it', async () => {
+    it('a read with the position of a write shows that write', async () => {
       const { path } = await application(DOMAIN);
       for (let count = 0; count < 20; count++) {
         const { headers } = await ask('PATCH', path, { name: `Name ${count}` });
@@ -235,7 +235,7 @@ describe('the resources of the API', () => {
       }
     });
 
-    it('the check takes one too', async () => {
+    it('a check accepts a position too', async () => {
       const { path, clientId } = await application(DOMAIN);
       const { headers, body } = await ask('POST', `${path}/secrets`, { description: 'CI' });
       const atLeast = { 'rekey-at-least': headers.get('rekey-position') ?? '' };
@@ -254,7 +254,7 @@ describe('the resources of the API', () => {
   });
 
   describe('domain ids', () => {
-    it('come from the name, with a number behind where it is taken, and stay the same when asked again', async () => {
+    it('are derived from the name, get a number if taken, and stay the same on a repeated request', async () => {
       const create = async (key?: string) => {
         const headers = key === undefined ? {} : { 'idempotency-key': key };
         const { id } = await done('POST', '/domains', { name: 'Größe & Co. KG' }, { headers });
@@ -267,14 +267,14 @@ describe('the resources of the API', () => {
       expect(await create()).toBe(`${first}-4`);
     });
 
-    it('are not those of our own paths', async () => {
+    it('cannot be path segments of the API', async () => {
       const { id } = await done('POST', '/domains', { name: 'Health' });
       expect(id).not.toBe('health');
     });
   });
 
   describe('policies', () => {
-    it('show what a new one would change, and change nothing in a preview', async () => {
+    it('preview the effects of a new policy without applying it', async () => {
       const id = await domain();
       const { path } = await application(id);
       const never = await secret(path, { description: 'never' });
@@ -302,7 +302,7 @@ describe('the resources of the API', () => {
       expect([expirySource, typeof expiresAt]).toEqual(['domain', 'string']);
     });
 
-    it('of an application stand before those of its domain', async () => {
+    it('of an application override those of its domain', async () => {
       const id = await domain();
       await done('PUT', `/domains/${id}/policy`, { expiry: { mode: 'after', after: days(90) } });
       const { path } = await application(id);
@@ -316,14 +316,14 @@ describe('the resources of the API', () => {
       expect(back.affected.count).toBe(1);
     });
 
-    it('that contradict themselves are refused, in a preview too', async () => {
+    it('that contradict themselves are rejected, in a preview too', async () => {
       const id = await domain();
       const crossed = { minLifetime: days(10), maxLifetime: days(5) };
       for (const target of [`/domains/${id}/policy`, `/domains/${id}/policy?preview=true`])
         expect(await ask('PUT', target, crossed)).toMatchObject({ status: 400, body: { field: 'minLifetime' } });
     });
 
-    it('can be bounds alone, or nothing', async () => {
+    it('may have only bounds, or be empty', async () => {
       const id = await domain();
       for (const policy of [{ maxLifetime: days(30) }, {}]) {
         await done('PUT', `/domains/${id}/policy`, policy);
@@ -331,7 +331,7 @@ describe('the resources of the API', () => {
       }
     });
 
-    it('list what they affect by pages of 200', async () => {
+    it('list affected secrets in pages of 200', async () => {
       const id = await domain();
       const { path } = await application(id);
       const made: string[] = [];
@@ -373,7 +373,7 @@ describe('the resources of the API', () => {
       await make('to come', { notBefore: inMs(DAY_MS), expiresIn: days(100) });
       await done('POST', `${(await make('revoked')).path}/revoke`, { reason: 'keyCompromise' });
       await done('POST', `${(await make('suspended', { expiresIn: days(200) })).path}/suspend`, { reason: 'Looking.' });
-      await until('the end of a life', async () => (await names('status=expired')).length === 1);
+      await until('the secret to expire', async () => (await names('status=expired')).length === 1);
       expect(await system.check(INVENTORY, clientId, used.secret)).toBe(200);
     });
 
@@ -385,7 +385,7 @@ describe('the resources of the API', () => {
       ['suspended', ['suspended']],
       ['revoked', ['revoked']],
       ['suspended,revoked', ['suspended', 'revoked']],
-    ])('by status %s', async (status, expected) => {
+    ])('filters by status %s', async (status, expected) => {
       expect(await names(`status=${status}`)).toEqual(expected);
       expect((await names(`status=${status}&limit=1`)).sort()).toEqual([...expected].sort());
     });
@@ -397,11 +397,11 @@ describe('the resources of the API', () => {
       ['-description', ['used', 'to come', 'suspended', 'soon', 'short', 'revoked', 'endless']],
       ['createdAt', ['used', 'soon', 'short', 'endless', 'to come', 'revoked', 'suspended']],
       ['-createdAt', ['suspended', 'revoked', 'to come', 'endless', 'short', 'soon', 'used']],
-    ])('sorted by %p, in pages of any size', async (sort, expected) => {
+    ])('sorts by %p, with pages of any size', async (sort, expected) => {
       const sorting = sort === '' ? '' : `sort=${sort}`;
       for (const limit of [1, 2, 5, 200]) {
         const listed = await names(`${sorting}&limit=${limit}`);
-        // Two never expire: which of them comes first is for their ids to say.
+        // Two secrets never expire; their ids decide which comes first.
         if (sort === '' || sort === '-expiresAt') expect([...listed].sort()).toEqual([...expected].sort());
         else expect(listed).toEqual(expected);
         if (sort === '') expect(listed.slice(0, 5)).toEqual(expected.slice(0, 5));
@@ -409,12 +409,12 @@ describe('the resources of the API', () => {
       }
     });
 
-    it('by text, by expiry, and by use', async () => {
+    it('filters by text, by expiry and by use', async () => {
       expect(await names('q=SHOP')).toHaveLength(7);
       expect(await names('q=OON')).toEqual(['soon']);
       expect(await names('q=%25')).toEqual([]);
       expect(await names(`expiresBefore=${inMs(10 * DAY_MS)}`)).toEqual(['short', 'soon']);
-      await until('the use on record', async () => {
+      await until('the use to be recorded', async () => {
         const unused = await names(`unusedSince=${inMs(-MINUTE_MS * 10)}`);
         return unused.length === 0;
       });
@@ -423,7 +423,7 @@ describe('the resources of the API', () => {
       expect((await names(`unusedSince=${since}&limit=2`)).sort()).toContain('endless');
     });
 
-    it('as CSV, with the way to the next page', async () => {
+    it('is available as CSV, with a link to the next page', async () => {
       const rows: string[] = [];
       for (let target: string | undefined = `//api/v1/secrets?domain=${INVENTORY}&limit=3&sort=description`; target;) {
         const answer: Answer = await ask('GET', target, undefined, { headers: { accept: 'text/csv' } });
@@ -440,7 +440,7 @@ describe('the resources of the API', () => {
       expect(json.headers.get('content-type')).toMatch(/^application\/json/);
     });
 
-    it('shows only what its caller may see, with who did what', async () => {
+    it("shows only secrets in the caller's domains, with who created and changed them", async () => {
       expect(await all('/secrets?limit=200', { as: 'limited' })).toEqual(
         (await all(`/secrets?limit=200&domain=${DOMAIN}`)).map((each) => expect.objectContaining({ id: each.id })),
       );
@@ -458,7 +458,7 @@ describe('the resources of the API', () => {
       });
     });
 
-    it('refuses the cursor of another order', async () => {
+    it('rejects a cursor from a different sort order', async () => {
       const { next } = await done('GET', `/secrets?domain=${INVENTORY}&limit=1&sort=description`);
       const answer = await ask(
         'GET',
@@ -492,7 +492,7 @@ describe('the resources of the API', () => {
     const types = (events: Answer['body'][]) => events.map(({ type }) => type);
     const LIFE = ['ApplicationRegistered', 'SecretAdded', 'SecretRenewed', 'SecretRevoked'];
 
-    it('of an application, page by page, with who did it, and no verifier', async () => {
+    it('lists the events of an application in pages, with the actor and without verifiers', async () => {
       for (const limit of [1, 3, 200]) expect(types(await all(`${path}/history?limit=${limit}`))).toEqual(LIFE);
       const { text, body } = await ask('GET', `${path}/history`, undefined, { as: 'auditor' });
       expect(text).not.toMatch(/\$argon2/);
@@ -501,7 +501,7 @@ describe('the resources of the API', () => {
       expect(body.items[2].metadata.actor).toEqual({ type: 'token', id: 'manager' });
     });
 
-    it('of everything, by stream, type, actor and time', async () => {
+    it('filters all events by stream, type, actor and time', async () => {
       const stream = `application-${applicationId}`;
       expect(types(await all(`/history?stream=domain-${id}`))).toEqual(['DomainCreated']);
       expect(types(await all(`/history?stream=${stream}&type=SecretRenewed`))).toEqual(['SecretRenewed']);
@@ -514,7 +514,7 @@ describe('the resources of the API', () => {
       expect(new Set(seen.map(({ data }) => data.domainId))).toEqual(new Set([DOMAIN]));
     });
 
-    it('as a stream of lines', async () => {
+    it('is available as JSON lines', async () => {
       const headers = { accept: 'application/x-ndjson' };
       const { text, headers: answered } = await ask('GET', `${path}/history`, undefined, { headers });
       expect(answered.get('content-type')).toBe('application/x-ndjson; charset=utf-8');
@@ -532,7 +532,7 @@ describe('the resources of the API', () => {
       expect(cut).toMatchObject({ status: 400, body: { field: 'after' } });
     });
 
-    it('replays an application to any instant', async () => {
+    it('shows an application as of any instant', async () => {
       const at = async (asOf: string) => done('GET', `${path}?asOf=${asOf}`, undefined, { as: 'auditor' });
       const [first = '', second = ''] = between;
       expect((await at(first)).secrets).toMatchObject([{ version: 1, status: 'active', authenticates: [1] }]);
@@ -541,7 +541,7 @@ describe('the resources of the API', () => {
       expect(await ask('GET', `${path}?asOf=2020-01-01T00:00:00Z`)).toMatchObject({ status: 404 });
     });
 
-    it('is whole', async () => {
+    it('verifies as complete and unchanged', async () => {
       const streams = await done('POST', '/history/verify');
       expect(streams).toMatchObject({ broken: [] });
       expect(streams.events).toBe((await all('/history?limit=200')).length);
@@ -551,7 +551,7 @@ describe('the resources of the API', () => {
   });
 
   describe('notifications', () => {
-    it('tell of expiries, are acknowledged once, and belong to their domain', async () => {
+    it('report expiries, are acknowledged once, and are visible only in their domain', async () => {
       const { path } = await application(DOMAIN, { name: 'Noticed' });
       const expiring = await secret(path, { description: 'expiring', expiresIn: days(15) });
       const found = await until('a notice', async () => {
@@ -582,7 +582,7 @@ describe('the resources of the API', () => {
       expect((await ask('POST', `${target}/acknowledge`)).body.code).toBe('not_found');
     });
 
-    it('that failed can be sent again', async () => {
+    it('can be sent again after a failure', async () => {
       let broken = true;
       const hook = createServer((request, response) => {
         request.resume();
@@ -609,7 +609,7 @@ describe('the resources of the API', () => {
         const realNow = Date.now.bind(Date);
         let aheadMs = 0;
         jest.spyOn(Date, 'now').mockImplementation(() => realNow() + aheadMs);
-        /** Between its tries a notice rests for minutes: they pass here, and another secret's notice wakes the watcher. */
+        /** Moves time past the minutes between two attempts. The notice of another secret wakes the watcher. */
         const noticed = async (state: string) => {
           const { items } = await hooked.done('GET', '/notifications?limit=200');
           const found = items.find(
@@ -623,7 +623,7 @@ describe('the resources of the API', () => {
             force: true,
           });
         };
-        const failed = await until('a notice that failed', () => noticed('failed'));
+        const failed = await until('a failed notice', () => noticed('failed'));
         expect(failed).toMatchObject({ cause: expect.any(String), failedAt: expect.any(String) });
         broken = false;
         await hooked.done('POST', `/notifications/${failed.id}/retry`);
@@ -640,7 +640,7 @@ describe('the resources of the API', () => {
   });
 
   describe('commands', () => {
-    it('show their outcome to their sender alone, never with a value', async () => {
+    it('show their outcome only to their sender, without the secret value', async () => {
       const { path } = await application(DOMAIN);
       const made = await ask('POST', `${path}/secrets`, { description: 'CI' }, { as: 'manager' });
       const target = `/commands/${made.headers.get('rekey-command-id')}`;
@@ -652,7 +652,7 @@ describe('the resources of the API', () => {
       for (const as of ['admin', 'limited']) expect((await ask('GET', target, undefined, { as })).status).toBe(404);
     });
 
-    it('that were refused say why', async () => {
+    it('show the reason for a rejection', async () => {
       const { path } = await application(DOMAIN);
       await secret(path, { description: 'CI' });
       const key = randomUUID();

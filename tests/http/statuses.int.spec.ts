@@ -13,7 +13,7 @@ describe('the API, by status', () => {
   const ask: TestSystem['ask'] = (...request) => system.ask(...request);
   const done: TestSystem['done'] = (...request) => system.done(...request);
 
-  /** A new application; its path, its client id and the id. */
+  /** Registers an application. Returns its path, client id and id. */
   const registered = async (body: object = {}) => {
     const clientId = `app-${randomUUID()}`;
     const application = await done('POST', `${at}/applications`, { clientId, name: 'An application', ...body });
@@ -33,7 +33,7 @@ describe('the API, by status', () => {
       expiresAt: string;
     };
   };
-  /** Asks for what is refused, and answers the problem. */
+  /** Sends a request that must be rejected with a status. Returns the problem document. */
   const refused = async (status: number, code: string, ...request: Parameters<TestSystem['ask']>) => {
     const answer = await ask(...request);
     expect({ status: answer.status, code: answer.body?.code }).toEqual({ status, code });
@@ -60,7 +60,7 @@ describe('the API, by status', () => {
   afterAll(() => system.stop());
 
   describe('200', () => {
-    it('shows what was changed, and where it stands', async () => {
+    it('returns the changed resource with its revision and position', async () => {
       const { path } = await registered();
       const answer = await ask('PATCH', path, { name: 'Another name' });
       expect(answer).toMatchObject({ status: 200, body: { name: 'Another name', enabled: true } });
@@ -69,7 +69,7 @@ describe('the API, by status', () => {
       expect((await ask('GET', path)).body).toEqual(answer.body);
     });
 
-    it('lists by pages, each thing once and in order', async () => {
+    it('lists in pages, each item once and in order', async () => {
       const names = Array.from({ length: 7 }, (_, index) => `Paged ${index}`);
       for (const name of names) await done('POST', `${at}/applications`, { name });
       const seen: string[] = [];
@@ -83,7 +83,7 @@ describe('the API, by status', () => {
       expect([seen, pages]).toEqual([names, 2]);
     });
 
-    it('renews, and both values are good while they overlap', async () => {
+    it('renews a secret; both values authenticate during the overlap', async () => {
       const { path, clientId } = await registered();
       const secret = await added(path);
       const renewed = await done('POST', `${secret.path}/renew`, { overlap: { amount: 1, unit: 'hours' }, version: 1 });
@@ -96,7 +96,7 @@ describe('the API, by status', () => {
       expect(await system.check(DOMAIN, clientId, renewed.secret)).toBe(200);
     });
 
-    it('does what is done already again without a word, and tells the same', async () => {
+    it('repeats a no-op with the same answer', async () => {
       const { path } = await registered();
       await added(path);
       const { path: secret } = await added(path);
@@ -106,7 +106,7 @@ describe('the API, by status', () => {
       expect(await done('GET', secret)).toMatchObject({ status: 'active' });
     });
 
-    it('shows the parts of the system, their metrics and their description', async () => {
+    it('serves health, metrics and the API description', async () => {
       expect(await done('GET', '//health/live', undefined, { as: null })).toEqual({ status: 'live' });
       const ready = await done('GET', '//health/ready', undefined, { as: null });
       expect(ready).toMatchObject({ status: 'ready', probes: { 'view authentication': { ready: true } } });
@@ -117,7 +117,7 @@ describe('the API, by status', () => {
   });
 
   describe('201', () => {
-    it('says where the new domain lies', async () => {
+    it('returns the location of the new domain', async () => {
       const answer = await ask('POST', '/domains', { name: 'New Ground', contacts: [] });
       expect(answer).toMatchObject({
         status: 201,
@@ -127,7 +127,7 @@ describe('the API, by status', () => {
       expect(answer.headers.get('etag')).toBe('"0"');
     });
 
-    it('registers an application, with a first secret where one is asked for', async () => {
+    it('registers an application, with a first secret if requested', async () => {
       const { firstSecret, clientId, id, path } = await registered({ firstSecret: {} });
       expect(firstSecret).toMatchObject({ description: 'Default', version: 1, secret: expect.stringMatching(/^rky_/) });
       expect(id).toBe(applicationIdOf(DOMAIN, clientId));
@@ -135,12 +135,12 @@ describe('the API, by status', () => {
       expect(await done('GET', path)).toMatchObject({ secrets: 1, policy: { expiry: { mode: 'inherit' } } });
     });
 
-    it('makes a client id where none is given', async () => {
+    it('generates a client id when the request has none', async () => {
       const { clientId } = await done('POST', `${at}/applications`, { name: 'Nameless' });
       expect(clientId).toMatch(/^[0-9a-f-]{36}$/);
     });
 
-    it('adds a secret, whose value is in this answer and no other', async () => {
+    it('adds a secret and returns its value only in this answer', async () => {
       const { path, clientId } = await registered();
       const body = { description: '  CI  ', expiresIn: { amount: 1, unit: 'days' }, allowedCidrs: ['10.1.2.3/8'] };
       const answer = await ask('POST', `${path}/secrets`, body);
@@ -164,7 +164,7 @@ describe('the API, by status', () => {
   });
 
   describe('204', () => {
-    it('deletes an application, whose client id can be registered again as another life', async () => {
+    it('deletes an application; its client id can then be registered again as a new application', async () => {
       const { path, clientId } = await registered();
       const { secret } = await added(path);
       const answer = await ask('DELETE', path);
@@ -177,7 +177,7 @@ describe('the API, by status', () => {
       expect(await system.check(DOMAIN, clientId, secret)).toBe(401);
     });
 
-    it('deletes a domain with all that is in it', async () => {
+    it('deletes a domain with its applications', async () => {
       await done('POST', '/domains', { id: 'short-lived', name: 'Short' });
       const { firstSecret } = await done('POST', '/domains/short-lived/applications', {
         clientId: 'a',
@@ -197,7 +197,7 @@ describe('the API, by status', () => {
     const field = async (expected: string, ...request: Parameters<TestSystem['ask']>) =>
       expect((await refused(400, 'invalid_request', ...request)).body.field).toBe(expected);
 
-    it('names the field that is wrong, at any depth', async () => {
+    it('names the invalid field, at any depth', async () => {
       const { path } = await registered();
       await field('name', 'POST', '/domains', {});
       await field('name', 'POST', '/domains', { name: 7 });
@@ -225,7 +225,7 @@ describe('the API, by status', () => {
       await field('applicationId', 'GET', `${at}/applications/none`);
     });
 
-    it('refuses what is not known or not taken', async () => {
+    it('rejects unknown fields and parameters', async () => {
       const { path } = await registered();
       await field('colour', 'POST', '/domains', { name: 'x', colour: 'red' });
       await field('firstSecret.colour', 'POST', `${at}/applications`, { name: 'x', firstSecret: { colour: 'red' } });
@@ -236,7 +236,7 @@ describe('the API, by status', () => {
       await field('body', 'POST', '/domains', 'null');
     });
 
-    it('refuses headers that say nothing', async () => {
+    it('rejects malformed headers', async () => {
       const { path } = await registered();
       const body = { name: 'x' };
       await field('If-Match', 'PATCH', path, body, { headers: { 'if-match': 'W/"1"' } });
@@ -248,12 +248,12 @@ describe('the API, by status', () => {
       await field('Last-Event-ID', 'GET', '/events', undefined, { headers: { 'last-event-id': 'x' } });
     });
 
-    it('refuses bodies that are no JSON', async () => {
+    it('rejects bodies that are not JSON', async () => {
       for (const text of ['{', '{"name": "x",}', '{"name": "x"} more', '\u0000', "{'name': 'x'}"])
         await refused(400, 'invalid_request', 'POST', '/domains', text);
     });
 
-    it('asks for an expiry where the old one was an instant', async () => {
+    it('requires an expiry when the previous one was a fixed instant', async () => {
       const { path } = await registered();
       const secret = await added(path, { expiresAt: '2099-01-01T00:00:00Z' });
       const { body } = await refused(400, 'expiry_required', 'POST', `${secret.path}/renew`);
@@ -263,18 +263,18 @@ describe('the API, by status', () => {
 
   describe('401', () => {
     it.each([
-      ['nothing', undefined],
+      ['a missing token', undefined],
       ['a scheme alone', 'Bearer'],
-      ['a token that is none', 'Bearer made-up'],
+      ['an unknown token', 'Bearer made-up'],
       ['another scheme', 'Basic YTpi'],
       ['a long text', `Bearer ${'x'.repeat(12_000)}`],
-    ])('knows nobody by %s', async (_what, authorization) => {
+    ])('rejects %s', async (_what, authorization) => {
       const headers = authorization === undefined ? {} : { authorization };
       const answer = await refused(401, 'unauthenticated', 'GET', '/domains', undefined, { as: null, headers });
       expect(answer.headers.get('www-authenticate')).toBe('Bearer');
     });
 
-    it('tells a client nothing but that its credentials are not valid', async () => {
+    it('tells a client only that its credentials are invalid', async () => {
       const { path, clientId } = await registered();
       const good = await added(path);
       const suspended = await added(path);
@@ -290,7 +290,7 @@ describe('the API, by status', () => {
         [clientId.toUpperCase(), good.secret],
       ];
       for (const [id, clientSecret] of tries) {
-        // Each from an address of its own, for the first few failures are all that is told as such.
+        // Each from its own address, because only the first few failures of an address are answered 401.
         const remoteAddress = `192.0.2.${texts.size + tries.findIndex((each) => each[0] === id && each[1] === clientSecret)}`;
         const body = { clientId: id, clientSecret, remoteAddress };
         const answer = await refused(401, 'invalid_client_credentials', 'POST', `${at}/authenticate`, body);
@@ -311,7 +311,7 @@ describe('the API, by status', () => {
   });
 
   describe('403', () => {
-    it('lets nobody do what their role does not say', async () => {
+    it('rejects what the role does not permit', async () => {
       await refused(403, 'forbidden', 'POST', '/domains', { name: 'x' }, { as: 'manager' });
       await refused(403, 'forbidden', 'GET', '/domains', undefined, { as: 'proxy' });
       await refused(
@@ -325,7 +325,7 @@ describe('the API, by status', () => {
       await refused(403, 'forbidden', 'POST', '/domains', { name: 'x' }, { as: 'elsewhere' });
     });
 
-    it('shows the past only to auditors', async () => {
+    it('shows the history only to auditors', async () => {
       const { path } = await registered();
       const past = `${path}?asOf=${new Date().toISOString()}`;
       await refused(403, 'forbidden', 'GET', past, undefined, { as: 'viewer' });
@@ -334,7 +334,7 @@ describe('the API, by status', () => {
   });
 
   describe('404', () => {
-    it('knows what is missing', async () => {
+    it('names the missing resource', async () => {
       const { path } = await registered();
       await refused(404, 'domain_not_found', 'GET', '/domains/none');
       await refused(404, 'domain_not_found', 'POST', '/domains/none/applications', { name: 'x' });
@@ -351,7 +351,7 @@ describe('the API, by status', () => {
       await refused(404, 'not_found', 'GET', '//');
     });
 
-    it('hides what lies in other domains', async () => {
+    it('hides resources of other domains', async () => {
       const { path } = await registered();
       const secret = await added(path);
       const as = 'elsewhere';
@@ -363,7 +363,7 @@ describe('the API, by status', () => {
       expect((await done('GET', `/history?stream=domain-${DOMAIN}`, undefined, { as })).items).toEqual([]);
     });
 
-    it('does not find an application by the path of another domain', async () => {
+    it('does not find an application under the path of another domain', async () => {
       const { id } = await registered();
       await done('POST', '/domains', { id: 'beside', name: 'Beside' });
       await refused(404, 'application_not_found', 'GET', `/domains/beside/applications/${id}`);
@@ -380,7 +380,7 @@ describe('the API, by status', () => {
       ['GET', `${at}/policy`, 'PUT'],
       ['HEAD', `${at}/authenticate`, 'POST'],
       ['DELETE', '//health/live', 'GET, HEAD'],
-    ])('says what is taken instead of %s %s', async (method, target, allowed) => {
+    ])('lists the allowed methods for %s %s', async (method, target, allowed) => {
       const answer = await ask(method, target);
       expect([answer.status, answer.headers.get('allow')]).toEqual([405, allowed]);
       if (method !== 'HEAD') expect(answer.body.code).toBe('method_not_allowed');
@@ -443,7 +443,7 @@ describe('the API, by status', () => {
       expect(await done('GET', secret.path)).toMatchObject({ status: 'revoked', revocationReason: 'superseded' });
     });
 
-    it('revision_conflict, of a version that is not the present one', async () => {
+    it('revision_conflict, for a version that is not the current one', async () => {
       const { path } = await registered();
       const secret = await added(path);
       const { body } = await refused(409, 'revision_conflict', 'POST', `${secret.path}/renew`, { version: 2 });
@@ -461,7 +461,7 @@ describe('the API, by status', () => {
   });
 
   describe('412', () => {
-    it('changes nothing where the resource has changed since', async () => {
+    it('changes nothing if the resource has changed since', async () => {
       const { path } = await registered();
       const first = (await ask('GET', path)).headers.get('etag') ?? '';
       await done('PATCH', path, { name: 'Changed' }, { headers: { 'if-match': first } });
@@ -480,7 +480,7 @@ describe('the API, by status', () => {
   });
 
   describe('413', () => {
-    it('takes no body that is longer than the limit', async () => {
+    it('rejects a body above the size limit', async () => {
       await refused(413, 'payload_too_large', 'POST', '/domains', { name: 'x'.repeat(5_000) });
     });
   });
@@ -492,13 +492,13 @@ describe('the API, by status', () => {
       'application/x-www-form-urlencoded',
       'multipart/form-data; boundary=x',
       'nonsense',
-    ])('takes no %s', async (type) => {
+    ])('rejects %s', async (type) => {
       await refused(415, 'unsupported_media_type', 'POST', '/domains', '{"name":"x"}', {
         headers: { 'content-type': type },
       });
     });
 
-    it('takes no compressed body', async () => {
+    it('rejects a compressed body', async () => {
       await refused(
         415,
         'unsupported_media_type',
@@ -556,7 +556,7 @@ describe('the API, by status', () => {
   });
 
   describe('429', () => {
-    it('says when to try again, and never delays a right value', async () => {
+    it('returns Retry-After, and never delays a valid secret', async () => {
       const { path, clientId } = await registered();
       const { secret } = await added(path);
       const remoteAddress = '198.51.100.7';
@@ -573,7 +573,7 @@ describe('the API, by status', () => {
   });
 
   describe('503', () => {
-    it('waits for a position that never comes for as long as it is configured, and no longer', async () => {
+    it('waits for a position that never arrives for the configured time', async () => {
       const startedMs = performance.now();
       const headers = { 'rekey-at-least': '99999999999999999999' };
       const answer = await refused(503, 'unavailable', 'GET', at, undefined, { headers });
@@ -588,13 +588,13 @@ describe('the API, by status', () => {
 describe('504', () => {
   let system: TestSystem;
   beforeAll(async () => {
-    // A value of the caller's own takes so long to hash that its command outlasts its time.
+    // Hashing a value supplied by the caller takes longer than the command timeout.
     const slow = { REKEY_HASHING_IMPORTED_MEMORYKIB: '131072', REKEY_HASHING_IMPORTED_ITERATIONS: '6' };
     system = await TestSystem.start({ env: { ...slow, REKEY_COMMANDS_TIMEOUTMS: '100' } });
   });
   afterAll(() => system.stop());
 
-  it('tells under which id the outcome can be asked for, and the same key brings it to light', async () => {
+  it('returns the command id, and a retry with the same key returns the outcome', async () => {
     await until('the domain', async () => {
       const headers = { 'idempotency-key': 'domain' };
       return (await system.ask('POST', '/domains', { id: DOMAIN, name: 'Acme' }, { headers })).status === 201;
@@ -619,7 +619,7 @@ describe('504', () => {
 
 describe('202', () => {
   let system: TestSystem;
-  /** Does something while nothing gets into any view. */
+  /** Runs an action while no view is updated. */
   const whileViewsWait = async <T>(work: () => Promise<T>): Promise<T> => {
     const advance = Reflect.get(SqliteReadModels.prototype, 'advance');
     let go = (): void => undefined;
@@ -643,7 +643,7 @@ describe('202', () => {
   });
   afterAll(() => system.stop());
 
-  it('brings what is known, the value included, where the views are not there in time', async () => {
+  it('returns the result, including the secret value, when the views are late', async () => {
     const ask: TestSystem['ask'] = (...request) => system.ask(...request);
     await until('the domain', async () => {
       const { status } = await ask(
@@ -677,7 +677,7 @@ describe('202', () => {
     await until('the check', async () => (await system.check(DOMAIN, clientId, firstSecret.secret)) === 200);
   });
 
-  it('says of a revocation that it may not be effective yet', async () => {
+  it('reports that a revocation may not be in effect yet', async () => {
     const { firstSecret, id } = await until('an application', async () => {
       const { status, body } = await system.ask(
         'POST',
@@ -692,7 +692,7 @@ describe('202', () => {
     const first = await whileViewsWait(() => system.ask('POST', path, { force: true }, { headers }));
     expect(first.status).toBe(202);
     expect(first.body).toMatchObject({ effective: false, position: expect.any(String) });
-    const settled = await until('that it is effective', async () => {
+    const settled = await until('the revocation to take effect', async () => {
       const answer = await system.ask('POST', path, { force: true }, { headers });
       return answer.status === 200 && answer.body;
     });

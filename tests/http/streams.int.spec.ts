@@ -14,7 +14,7 @@ interface Change {
   readonly data: { readonly type: string; readonly domainId: string; readonly secretId?: string };
 }
 
-/** A reader of server-sent events, as a browser is one. */
+/** Reads server-sent events as a browser does. */
 class Reader {
   readonly changes: Change[] = [];
   ended = false;
@@ -85,7 +85,7 @@ describe('live changes', () => {
   afterEach(() => readers.splice(0).forEach((reader) => reader.close()));
   afterAll(() => system.stop());
 
-  it('come as they happen, and tell neither values nor verifiers', async () => {
+  it('arrive as they happen, without secret values or verifiers', async () => {
     const reader = await open('viewer');
     expect(reader.response.statusCode).toBe(200);
     expect(reader.response.headers).toMatchObject({ 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
@@ -100,7 +100,7 @@ describe('live changes', () => {
     expect(JSON.stringify(reader.changes)).not.toContain(secret);
   });
 
-  it('go on behind the last event that was seen, without a gap', async () => {
+  it('resume after the last event seen, without a gap', async () => {
     const first = await open('viewer');
     await system.done('PATCH', `/domains/${DOMAIN}`, { name: 'One' });
     await until('a change', async () => first.changes.length === 1);
@@ -108,19 +108,19 @@ describe('live changes', () => {
     for (const name of ['Two', 'Three']) await system.done('PATCH', `/domains/${DOMAIN}`, { name });
     const second = await open('viewer', first.changes[0]?.id);
     await system.done('PATCH', `/domains/${DOMAIN}`, { name: 'Four' });
-    await until('what was missed, and what came', async () => second.changes.length === 3);
+    await until('the missed changes and the new one', async () => second.changes.length === 3);
     const ids = second.changes.map(({ id }) => id);
     expect(ids).toEqual([...ids].sort());
     expect(ids.every((id) => id > (first.changes[0]?.id ?? ''))).toBe(true);
   });
 
-  it('begin at the end where the place is one that has not come yet', async () => {
+  it('start at the end when Last-Event-ID is a future position', async () => {
     const reader = await open('viewer', '99999999999999999999');
     await system.done('PATCH', `/domains/${DOMAIN}`, { name: 'After a restore' });
     await until('the change', async () => reader.changes.length === 1);
   });
 
-  it('show a caller only its domains', async () => {
+  it('show a caller only events of its domains', async () => {
     const reader = await open('limited');
     await system.done('PATCH', '/domains/globex', { name: 'Hidden' });
     await system.done('PATCH', `/domains/${DOMAIN}`, { name: 'Shown' });
@@ -128,7 +128,7 @@ describe('live changes', () => {
     expect(reader.changes.map(({ data }) => data.domainId)).toEqual([DOMAIN]);
   });
 
-  it('a reader that does not read holds nobody else up', async () => {
+  it('a stalled reader does not delay other readers', async () => {
     const stalled = await open('viewer', '00000000000000000000');
     stalled.response.pause();
     const live = await open('viewer');
@@ -137,12 +137,12 @@ describe('live changes', () => {
     await until('all changes', async () => live.changes.length === 30);
     stalled.response.resume();
     await until(
-      'them for the other one too',
+      'the changes to reach the other reader',
       async () => stalled.types().filter((type) => type === 'DomainRenamed').length >= 30,
     );
   });
 
-  it('a HEAD answers at once, and leaves the connection free', async () => {
+  it('HEAD is answered at once and frees the connection', async () => {
     const { status, headers } = await system.ask('HEAD', '/events');
     expect([status, headers.get('content-type')]).toEqual([200, 'text/event-stream']);
     expect((await system.ask('GET', '/domains')).status).toBe(200);
@@ -164,7 +164,7 @@ describe('HTTP itself', () => {
   });
   afterAll(() => system.stop());
 
-  /** Status, headers and body of the first answer in a text, and what follows it. */
+  /** Splits raw text into status, headers and body of the first answer, and the rest. */
   const read = (text: string) => {
     const [head = '', ...rest] = text.split('\r\n\r\n');
     const [first = '', ...lines] = head.split('\r\n');
@@ -188,7 +188,7 @@ describe('HTTP itself', () => {
     expect((await system.ask('HEAD', '/domains', undefined, { as: null })).status).toBe(401);
   });
 
-  it('keeps connections, and answers what comes on one in its order', async () => {
+  it('keeps connections alive and answers pipelined requests in order', async () => {
     const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
     const sockets = new Set<Socket>();
     for (const status of [200, 404, 401, 400]) {
@@ -212,12 +212,12 @@ describe('HTTP itself', () => {
     expect([...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status)).toEqual(['200', '404', '200']);
   });
 
-  it('tells by which id its log knows a request', async () => {
+  it('returns the correlation id that its log uses', async () => {
     const ask = async (id: string) =>
       (await system.ask('GET', '/nothing', undefined, { headers: { 'x-request-id': id } })).body.correlationId;
     const given = '3f2b8c1e-9a40-4f6e-8d57-1c0b6a7e2d94';
     expect(await ask(given)).toBe(given);
-    // Any other text could be a secret that came here by mistake, and it would stand in the history.
+    // Any other text could be a secret sent by mistake, and would be stored in the history.
     const made = new Set(await Promise.all(['', 'two words', 'x'.repeat(65), '<script>', 'rky_x'].map(ask)));
     expect(made.size).toBe(5);
     for (const id of made) expect(id).toMatch(/^[0-9a-f-]{36}$/);
@@ -274,7 +274,7 @@ describe('HTTP itself', () => {
     expect(problem).toMatchObject({ status, type: `urn:rekey:error:${code}`, correlationId: expect.any(String) });
   });
 
-  it('lets nobody take for ever to ask', async () => {
+  it('closes a connection whose request does not arrive in time', async () => {
     const head =
       'POST /api/v1/domains HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n';
     const answer = read(await system.raw(`${head}{`));
@@ -284,7 +284,7 @@ describe('HTTP itself', () => {
     ]);
   });
 
-  it('closes although a caller stalls', async () => {
+  it('shuts down although a caller stalls', async () => {
     const closing = await TestSystem.start({ env: { REKEY_HTTP_REQUESTTIMEOUTMS: '1000' } });
     const head =
       'POST /api/v1/domains HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n';
@@ -300,7 +300,7 @@ describe('HTTP itself', () => {
     await answer;
   });
 
-  it('forgets a caller that is gone in the middle of a request', async () => {
+  it('drops a request whose caller disconnects before its end', async () => {
     for (let count = 0; count < 20; count++) {
       const socket = connect(system.port, '127.0.0.1');
       const body = JSON.stringify({ name: 'x'.repeat(1_000) });
@@ -312,7 +312,7 @@ describe('HTTP itself', () => {
     expect((await system.ask('GET', '/domains')).body.items).toHaveLength(1);
   });
 
-  it('takes JSON in UTF-8 only, and keeps what it says', async () => {
+  it('accepts JSON only in UTF-8, and stores the text unchanged', async () => {
     const post = (body: Buffer) =>
       fetch(`${system.url}/api/v1/domains`, {
         method: 'POST',
@@ -333,7 +333,7 @@ describe('HTTP itself', () => {
 });
 
 describe('TLS', () => {
-  it('is spoken where there is a certificate', async () => {
+  it('is used when a certificate is configured', async () => {
     const folder = temporaryFolder();
     const [cert, key] = [path.join(folder.path, 'cert.pem'), path.join(folder.path, 'key.pem')];
     const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];

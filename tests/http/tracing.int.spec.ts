@@ -32,7 +32,7 @@ const valueOf = ({ stringValue, intValue, boolValue, arrayValue }: OtlpValue): u
   boolValue ??
   arrayValue?.values.map(valueOf);
 
-/** Takes OTLP over HTTP, in JSON. */
+/** Receives OTLP over HTTP, in JSON. */
 class Collector {
   readonly bodies: string[] = [];
   readonly spans: Span[] = [];
@@ -59,7 +59,7 @@ class Collector {
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/v1/traces`;
   }
 
-  /** The first span that fits, as soon as it has arrived. */
+  /** Resolves with the first span that fits once it has arrived. */
   span(what: string, fits: (span: Span) => boolean): Promise<Span> {
     return until(`a span arrives: ${what}`, async () => this.spans.find(fits));
   }
@@ -97,7 +97,7 @@ describe('tracing', () => {
       { headers },
     );
 
-  it('follows a command from its request through the bus to what is appended, and names it where it is projected', async () => {
+  it('follows a command from the request through the bus to the append, and links the projection to it', async () => {
     const added = await add();
     expect(added.status).toBe(201);
     const commandId = added.headers.get('rekey-command-id');
@@ -133,7 +133,7 @@ describe('tracing', () => {
     }
   });
 
-  it("goes on with the caller's trace, and believes no header that is none", async () => {
+  it("continues the caller's trace and ignores an invalid traceparent", async () => {
     const [traceId, spanId] = [randomBytes(16).toString('hex'), randomBytes(8).toString('hex')];
     const of = async (traceparent: string): Promise<Span> => {
       const id = (await add({ traceparent })).headers.get('rekey-command-id');
@@ -151,7 +151,7 @@ describe('tracing', () => {
     expect(collector.spans.filter((span) => span.traceId === traceId && span.kind === 2).length).toBe(2);
   });
 
-  it('tells a refusal by its code, as nothing that failed', async () => {
+  it('records a rejection by its code, not as an error', async () => {
     expect((await system.ask('GET', '/domains/none')).status).toBe(404);
     const missing = await collector.span('404', ({ attributes }) => attributes['http.response.status_code'] === 404);
     expect(missing).toMatchObject({ failed: false, attributes: { 'rekey.code': 'domain_not_found' } });
@@ -160,7 +160,7 @@ describe('tracing', () => {
     expect(handled.failed).toBe(false);
   });
 
-  it('holds nothing that is secret, nor what callers have written', async () => {
+  it('contains no secrets and no text from callers', async () => {
     const added = await add({ 'x-request-id': 'not an id of anybody', cookie: 'session=in-a-cookie' });
     const { secret } = added.body as { secret: string };
     expect(await system.check('acme', 'billing', secret)).toBe(200);
@@ -187,7 +187,7 @@ describe('tracing', () => {
 });
 
 describe('tracing with a ratio', () => {
-  it('traces so many only, whoever asks for more', async () => {
+  it('samples at its own ratio even if callers request tracing', async () => {
     const collector = new Collector();
     const url = await collector.start();
     const env = { REKEY_TRACING_ENABLED: 'true', REKEY_TRACING_URL: url, REKEY_TRACING_SAMPLERATIO: '0' };
@@ -200,8 +200,8 @@ describe('tracing with a ratio', () => {
   });
 });
 
-describe('tracing to a collector that is away', () => {
-  it('holds nothing up', async () => {
+describe('tracing to an unavailable collector', () => {
+  it('delays no request', async () => {
     const system = await TestSystem.start({
       env: { REKEY_TRACING_ENABLED: 'true', REKEY_TRACING_URL: 'http://127.0.0.1:1/v1/traces' },
     });
