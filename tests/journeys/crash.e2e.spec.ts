@@ -12,15 +12,15 @@ import { eventually, temporaryFolder } from '@rekey/testing';
 
 const ROUNDS = Number(process.env['REKEY_CRASH_ROUNDS'] ?? 15);
 const SEED = Number(process.env['REKEY_CRASH_SEED'] ?? randomInt(2 ** 31));
-/** Every so many rounds the views are held against the history. */
+/** Rounds between two comparisons of the views with the history. */
 const COMPARE_EVERY = 5;
 const SENDERS = 16;
 const CHECKERS = 3;
-/** Commands of earlier rounds that come again in every round. */
+/** Commands of earlier rounds that each round sends again. */
 const REPEATS = 5;
-/** Values that are known to be dead and tried again in every round. */
+/** Ended values that each round checks again. */
 const DEAD = 40;
-/** Longer than it takes to start. */
+/** Longer than a start takes. */
 const START_MS = 1_500;
 const LOAD_MS = 800;
 const LOAD_COMMANDS = 80;
@@ -29,7 +29,7 @@ const folder = temporaryFolder();
 const data = path.join(folder.path, 'data');
 afterAll(() => folder.remove());
 
-/** Kills the server at a moment of the load: after so many settled commands, at once with the answer, or after a time. */
+/** Kills the server under load: after a number of settled commands, immediately with the answer or after a delay. */
 const killUnderLoad = async (server: StandaloneProcess, load: Load, random: () => number): Promise<void> => {
   const untilCommands = random() < 0.5 ? 1 + Math.floor(random() * LOAD_COMMANDS) : Infinity;
   const untilMs = random() * LOAD_MS;
@@ -44,7 +44,7 @@ const killUnderLoad = async (server: StandaloneProcess, load: Load, random: () =
   load.onSettled = () => undefined;
 };
 
-/** All values that live, and some of the dead ones: each does what it has to. */
+/** Checks all live values and some ended ones. */
 const checkValues = async (load: Load, random: () => number): Promise<void> => {
   const living = load.values.filter(({ expected }) => expected !== 'refused');
   const dead = load.values.filter(({ expected }) => expected === 'refused');
@@ -69,7 +69,7 @@ it(
     for (let round = 0; round <= ROUNDS; round++) {
       const random = randomOf(SEED + round * 104_729);
       try {
-        // A start may be killed as well, and then the one after it finds what it left.
+        // A start may be killed too; the next start must recover from that.
         if (round > 0 && random() < 0.15) await StandaloneProcess.startAndKill(folder.path, random() * START_MS);
         const server = await StandaloneProcess.start(folder.path);
         const client = new Client(server.url, server.token);
@@ -116,7 +116,7 @@ it(
   60_000 + ROUNDS * 6_000,
 );
 
-it('has views that equal those that a projector makes anew', async () => {
+it('has the same views as a projector that builds them anew', async () => {
   const stores = await OpenStores.open(data);
   const { store, readModels } = stores;
   const clock = new SystemClock();

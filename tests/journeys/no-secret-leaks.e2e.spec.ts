@@ -8,7 +8,7 @@ import { ServiceProcesses, createTopics, environmentOf } from '../support/servic
 import { request, type Answer } from '../support/request.testing';
 import { StandaloneProcess } from '../support/standalone.testing';
 
-/** Ways in which a value could be written down. */
+/** Encodings in which a value could be stored. */
 const formsOf = (value: string): Buffer[] => {
   const bytes = Buffer.from(value);
   const base64 = [0, 1, 2].map((skip) =>
@@ -17,14 +17,14 @@ const formsOf = (value: string): Buffer[] => {
   return [value, encodeURIComponent(value), bytes.toString('hex'), ...base64].map((form) => Buffer.from(form));
 };
 
-/** What is searched: a system that runs, what it has written, and where its data lie. */
+/** A running system with its logs and data, which the test searches for secrets. */
 interface Searched {
   readonly url: string;
   readonly token: string;
   readonly output: string;
-  /** Ends it; resolves when all of its processes have ended well. */
+  /** Stops it. Resolves when all of its processes have ended with exit code 0. */
   end(): Promise<void>;
-  /** Everything that it keeps, by name, once it has ended; `verifiers` where these belong. */
+  /** Everything it has stored, by name, once it has stopped. `verifiers`: whether it may contain verifiers. */
   kept(): Promise<{ readonly name: string; readonly content: Buffer; readonly verifiers: boolean }[]>;
   remove(): void;
 }
@@ -54,7 +54,7 @@ const startStandalone = async (): Promise<Searched> => {
   };
 };
 
-/** The four services on engines of their own, whose files are searched as well. */
+/** The four services on engines of their own, so that the engines' files can be searched too. */
 const startServices = async (): Promise<Searched> => {
   const folder = temporaryFolder();
   const of = (name: 'kafka' | 'mongodb' | 'redis'): string => path.join(folder.path, 'engines', name);
@@ -72,7 +72,7 @@ const startServices = async (): Promise<Searched> => {
     },
     end: async () => {
       expect(new Set(await services.stop())).toEqual(new Set([0]));
-      // The emulator may store what it keeps in another form: it is asked for it.
+      // The MongoDB emulator may encode what it stores, so the test queries it instead of reading its files.
       const client = await new MongoClient(mongodb).connect();
       const database = client.db(env['REKEY_MONGODB_DATABASE']);
       for (const { name } of await database.listCollections().toArray()) {
@@ -98,7 +98,7 @@ const startServices = async (): Promise<Searched> => {
 
 const searches = (start: () => Promise<Searched>, mustKeep: readonly RegExp[]): void => {
   const answers: { readonly request: string; readonly answer: Answer | string }[] = [];
-  /** Every value that the run made or brought, and the one answer that may hold it. */
+  /** Every value that the run generated or supplied, and the one answer that may contain it. */
   const values = new Map<string, string | undefined>();
   let rekey: Searched;
 
@@ -112,7 +112,7 @@ const searches = (start: () => Promise<Searched>, mustKeep: readonly RegExp[]): 
     answers.push({ request: `${method} ${target}`, answer });
     return answer;
   };
-  /** The value in the answer of a command that makes one; only this very answer may hold it. */
+  /** Returns the value in the answer to a command. Only this answer may contain it. */
   const made = (answer: Answer, value: unknown): string => {
     expect(typeof value).toBe('string');
     values.set(value as string, answer.text);
@@ -137,7 +137,7 @@ const searches = (start: () => Promise<Searched>, mustKeep: readonly RegExp[]): 
   });
   afterAll(() => rekey?.remove());
 
-  it('are made, brought, shown and misplaced in every way there is', async () => {
+  it('are generated, supplied, checked and misplaced in every possible way', async () => {
     await ask('POST', '/domains', { id: 'acme', name: 'Acme' });
     const registered = await ask('POST', '/domains/acme/applications', {
       clientId: 'billing',
@@ -243,7 +243,7 @@ const searches = (start: () => Promise<Searched>, mustKeep: readonly RegExp[]): 
     expect(values.size).toBe(5);
   });
 
-  it('stand in no answer but the one that hands them out', () => {
+  it('are in no answer except the one that issues them', () => {
     for (const [value, allowed] of values)
       for (const { request, answer } of answers) {
         const text = typeof answer === 'string' ? answer : `${answer.text}\n${JSON.stringify([...answer.headers])}`;
@@ -253,14 +253,14 @@ const searches = (start: () => Promise<Searched>, mustKeep: readonly RegExp[]): 
       }
   });
 
-  it('stand in no log', () => {
+  it('are in no log', () => {
     expect(rekey.output.length).toBeGreaterThan(1000);
     expect(rekey.output).not.toContain(rekey.token);
     for (const value of values.keys())
       for (const form of formsOf(value)) expect(Buffer.from(rekey.output).includes(form)).toBe(false);
   });
 
-  it('stand in nothing that is kept, and verifiers only where they belong', async () => {
+  it('are not in stored data, where verifiers are only where they belong', async () => {
     const kept = await rekey.kept();
     for (const pattern of mustKeep) expect(kept.map(({ name }) => name)).toContainEqual(expect.stringMatching(pattern));
     for (const { name, content, verifiers } of kept) {
@@ -271,7 +271,7 @@ const searches = (start: () => Promise<Searched>, mustKeep: readonly RegExp[]): 
     }
   });
 
-  it('are not the only thing that stays inside: no verifier is told either', () => {
+  it('nor are verifiers in any answer or log', () => {
     expect(rekey.output).not.toContain('$argon2id$');
     for (const { request, answer } of answers) {
       const text = typeof answer === 'string' ? answer : answer.text;
@@ -280,11 +280,11 @@ const searches = (start: () => Promise<Searched>, mustKeep: readonly RegExp[]): 
   });
 };
 
-describe('plain secrets, in standalone', () => {
+describe('plaintext secrets in standalone', () => {
   searches(startStandalone, [/^rekey\.db$/, /^admin-token$/]);
 });
 
-describe('plain secrets, in four services', () => {
+describe('plaintext secrets in the four services', () => {
   describeOn(['kafka', 'mongodb', 'redis'], () => {
     searches(startServices, [
       /^rekey\.db$/,

@@ -12,7 +12,7 @@ interface Added {
   readonly secret: string;
 }
 
-describe('over HTTP at the same time', () => {
+describe('concurrent requests over HTTP', () => {
   const folder = temporaryFolder();
   let rekey: StandaloneProcess;
   let names = 0;
@@ -44,7 +44,7 @@ describe('over HTTP at the same time', () => {
     return { base, add, check };
   };
 
-  it('fifty adds never exceed the cap', async () => {
+  it('fifty adds never exceed the limit of secrets', async () => {
     const { base, check } = await application();
     const answers = await Promise.all(
       Array.from({ length: ADDS }, (_, index) => rekey.request('POST', `${base}/secrets`, { description: `${index}` })),
@@ -59,7 +59,7 @@ describe('over HTTP at the same time', () => {
     expect((listed.body as { items: unknown[] }).items).toHaveLength(CAP);
   });
 
-  it('one idempotency key makes one secret, and everybody is told the same value', async () => {
+  it('one idempotency key creates one secret, and every request gets the same value', async () => {
     const { base, check } = await application();
     for (let round = 0; round < 5; round++) {
       const send = (): Promise<Answer> =>
@@ -79,7 +79,7 @@ describe('over HTTP at the same time', () => {
     expect((body as { items: { type: string }[] }).items.filter(({ type }) => type === 'SecretAdded')).toHaveLength(5);
   });
 
-  it('tells the first outcome again, whatever others have changed since', async () => {
+  it('repeats the first outcome, regardless of later changes', async () => {
     const { base, add } = await application();
     const { id } = await add({ description: 'first' });
     const key = (name: string) => ({ headers: { 'idempotency-key': `${base}-${name}` } });
@@ -101,7 +101,7 @@ describe('over HTTP at the same time', () => {
     });
   });
 
-  /** What ends a secret, and which of its values must be refused once the answer is there. */
+  /** Commands that end a secret, and which of its values must be rejected once the command is acknowledged. */
   const endings: readonly [string, (secret: Added, base: string) => Promise<{ ended: string; answer: Answer }>][] = [
     [
       'revoke',
@@ -148,7 +148,7 @@ describe('over HTTP at the same time', () => {
     ],
   ];
 
-  it.each(endings)('%s: no check that is sent after the answer admits', async (_name, end) => {
+  it.each(endings)('%s: rejects every check sent after the answer', async (_name, end) => {
     for (let round = 0; round < ROUNDS; round++) {
       const { base, add, check } = await application();
       const secret = await add();
@@ -177,7 +177,7 @@ describe('over HTTP at the same time', () => {
     }
   });
 
-  it('disabling and deleting a domain ends all that is in it', async () => {
+  it('disabling or deleting a domain ends every secret in it', async () => {
     for (const [method, body] of [
       ['PATCH', { enabled: false }],
       ['DELETE', undefined],

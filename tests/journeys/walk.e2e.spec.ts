@@ -8,7 +8,7 @@ import { StandaloneProcess } from '../support/standalone.testing';
 const ROOT = path.resolve(__dirname, '../..');
 const WALK_TIMEOUT_MS = 90_000;
 
-/** What a reader pastes, to the letter. */
+/** The shell commands of the README, exactly as a reader pastes them. */
 const walkOf = (page: string): string => {
   const chapter = page.slice(page.indexOf('## A walk'), page.indexOf('## More'));
   return [...chapter.matchAll(/^```bash\n([\s\S]*?)^```$/gm)].map(([, block]) => block).join('\n');
@@ -18,7 +18,7 @@ const folder = temporaryFolder();
 let server: StandaloneProcess;
 let walked: { readonly code: number | null; readonly stdout: string; readonly stderr: string };
 
-/** Rows of a table, known by its head; each begins with an id or an instant. */
+/** Rows of the table with a matching header. Each row begins with an id or an instant. */
 const rowsBelow = (head: RegExp): string[] => {
   const lines = walked.stdout.split('\n');
   const from = lines.findIndex((line) => head.test(line)) + 1;
@@ -52,9 +52,9 @@ afterAll(async () => {
   folder.remove();
 });
 
-describe('the walk of the README', () => {
-  it('can be walked to its end', () => {
-    // The bundle is made anew where somebody has changed a source since the tests began.
+describe('the walkthrough in the README', () => {
+  it('runs to its end', () => {
+    // The CLI bundles itself again if a source has changed since the tests began.
     const stderr = walked.stderr.replace(/^Building .*\n/, '');
     expect({ code: walked.code, stderr }).toEqual({
       code: 0,
@@ -64,7 +64,7 @@ describe('the walk of the README', () => {
     expect(walked.stdout).toMatch(/^The policy is set/m);
   });
 
-  it('lets both secrets in, and during the overlap both values of one', () => {
+  it('admits both secrets, and during the overlap both values of one', () => {
     const checks = [...walked.stdout.matchAll(/^Valid +yes\n[\s\S]*?^Version +(\d)\nExpires +\S+ \((.*)\)$/gm)];
     expect(checks.map(([, version, expires]) => [version, expires])).toEqual([
       ['1', 'in 90 days'],
@@ -74,26 +74,26 @@ describe('the walk of the README', () => {
     ]);
   });
 
-  it('sees the revoked one refused', () => {
+  it('shows that the revoked secret is rejected', () => {
     expect(walked.stdout).toMatch(/^The secret is revoked\. In effect for every check received after \S+Z\.$/m);
     expect(walked.stdout).toContain('The check ended with exit code 4.');
   });
 
-  it('sees the notice of the one that expires', () => {
+  it('shows the notice of the expiring secret', () => {
     expect(walked.stdout).toMatch(/^\S+Z +expired +Trial +billing +walk-\d+ +(ui|log) +sent/m);
   });
 
-  it('sees how things stand', () => {
+  it('shows the state of the secrets', () => {
     const rows = rowsBelow(/^SECRET +DESCRIPTION/).map((row) => row.split(/ {2,}/).slice(1, 4).join(' '));
     expect(rows.sort()).toEqual(['Pipeline revoked 1', 'Production active 2', 'Trial expired 1']);
   });
 
-  it('reads the history of it all, which nobody has altered', () => {
+  it('shows and verifies the history', () => {
     const events = rowsBelow(/^AT +EVENT/).map((row) => row.split(/ {2,}/));
     const told = events.map(
       ([, type, , about = '']) => `${type} ${/(?:secret|description|name)=(\S+)/.exec(about)?.[1]}`,
     );
-    // A notice for each channel, and a reader may be faster than the second.
+    // Each channel has its notice, and the history may be read before the second.
     expect([...new Set(told)]).toEqual([
       'ApplicationRegistered Billing',
       'SecretAdded Production',
@@ -107,7 +107,7 @@ describe('the walk of the README', () => {
     expect(walked.stdout).toMatch(/^The history is intact: checked \d+ events in \d+ streams\.$/m);
   });
 
-  it('shows no value, neither to the reader nor in the log', () => {
+  it('prints no secret value to the terminal or the log', () => {
     expect(walked.stdout + walked.stderr + server.output).not.toMatch(/rky_[0-9A-Za-z]/);
   });
 });

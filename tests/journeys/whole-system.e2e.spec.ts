@@ -3,11 +3,11 @@ import { randomUUID } from 'node:crypto';
 import { describeSystems, type SystemUnderTest } from '../support/system-under-test.testing';
 
 /**
- * The main job of Rekey from end to end, over nothing but a URL and a token: whatever composition of the system stands
- * behind these must do the same. The steps build on each other.
+ * The life of a secret from end to end, through a URL and a token only: every composition of the system must behave
+ * the same. The steps build on each other.
  */
 describeSystems('the whole system', (startSystem) => {
-  // An event store that is given by its address may know others from before.
+  // An external event store may already contain other domains.
   const DOMAIN = `acme-${randomUUID().slice(0, 8)}`;
   const CLIENT = 'billing';
   let system: SystemUnderTest;
@@ -35,13 +35,13 @@ describeSystems('the whole system', (startSystem) => {
     const text = await response.text();
     return { status: response.status, headers: response.headers, body: text === '' ? undefined : JSON.parse(text) };
   };
-  /** The same, for what must be accepted; answers the body. */
+  /** Sends a request that must be accepted. Returns the body. */
   const done = async (method: string, path: string, body?: unknown): Promise<Answer['body']> => {
     const answer = await ask(method, path, body);
     if (answer.status > 201) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
     return answer.body;
   };
-  /** The status of a check: 200 or 401. */
+  /** Returns the status of a check: 200 or 401. */
   const check = async (secret: string): Promise<number> =>
     (await ask('POST', `/domains/${DOMAIN}/authenticate`, { clientId: CLIENT, clientSecret: secret })).status;
   const until = <T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> =>
@@ -58,7 +58,7 @@ describeSystems('the whole system', (startSystem) => {
   });
   afterAll(() => system?.remove());
 
-  it('creates a domain, gives it a policy and registers an application', async () => {
+  it('creates a domain, sets its policy and registers an application', async () => {
     await done('POST', '/domains', { id: DOMAIN, name: 'Acme', contacts: ['security@acme.example'] });
     const policy = {
       expiry: { mode: 'after', after: { amount: 90, unit: 'days' } },
@@ -69,7 +69,7 @@ describeSystems('the whole system', (startSystem) => {
     application = `/domains/${DOMAIN}/applications/${id}`;
   });
 
-  it('adds two secrets, of which both authenticate', async () => {
+  it('adds two secrets that both authenticate', async () => {
     secrets.production = await done('POST', `${application}/secrets`, { description: 'Production' });
     secrets.ci = await done('POST', `${application}/secrets`, {
       description: 'CI',
@@ -84,7 +84,7 @@ describeSystems('the whole system', (startSystem) => {
     expect(JSON.stringify(items)).not.toContain(secrets.production.secret);
   });
 
-  it('renews one with an overlap, and ends the overlap', async () => {
+  it('renews a secret with an overlap, and ends the overlap', async () => {
     instants.beforeRenewal = await nextMoment();
     const overlap = { amount: 2, unit: 'days' };
     ({ secret: renewed } = await done('POST', `${path(secrets.production)}/renew`, { overlap }));
@@ -94,14 +94,14 @@ describeSystems('the whole system', (startSystem) => {
     expect([await check(renewed), await check(secrets.production.secret)]).toEqual([200, 401]);
   });
 
-  it('refuses a suspended secret at once, and takes it again when it is resumed', async () => {
+  it('rejects a disabled secret at once, and accepts it again once it is resumed', async () => {
     await done('POST', `${path(secrets.ci)}/suspend`, { reason: 'Seen in a log.' });
     expect(await check(secrets.ci.secret)).toBe(401);
     await done('POST', `${path(secrets.ci)}/resume`);
     expect(await check(secrets.ci.secret)).toBe(200);
   });
 
-  it('refuses a revoked secret at once, for good', async () => {
+  it('rejects a revoked secret at once and permanently', async () => {
     expect(await done('POST', `${path(secrets.ci)}/revoke`, { reason: 'keyCompromise' })).toHaveProperty('effectiveAt');
     expect(await check(secrets.ci.secret)).toBe(401);
     expect(await ask('POST', `${path(secrets.ci)}/renew`)).toMatchObject({
@@ -113,24 +113,24 @@ describeSystems('the whole system', (startSystem) => {
     expect(await check(renewed)).toBe(200);
   });
 
-  it('refuses an expired secret from its instant on, and puts that on record', async () => {
+  it('rejects an expired secret from its expiry on, and records the expiry', async () => {
     const expiresIn = { amount: 3, unit: 'seconds' };
     secrets.trial = await done('POST', `${application}/secrets`, { description: 'Trial', expiresIn });
     const { expiresAt } = await done('GET', path(secrets.trial));
     const endsMs = Date.parse(expiresAt);
     let admitted = 0;
-    await until('the end of it', async () => {
+    await until('the expiry', async () => {
       const askedMs = Date.now();
       const status = await check(secrets.trial.secret);
       const answeredMs = Date.now();
-      // Around the instant both are right, for only the check knows on which side of it it was.
+      // Either status is correct at the instant itself, because only the server knows when it checked.
       if (answeredMs < endsMs) expect(status).toBe(200);
       if (askedMs >= endsMs) expect(status).toBe(401);
       if (status === 200) admitted++;
       return askedMs >= endsMs;
     });
     expect(admitted).toBeGreaterThan(0);
-    const recorded = await until('the record', async () => {
+    const recorded = await until('the recorded expiry', async () => {
       const { items } = await done('GET', `${application}/history?type=SecretExpired`);
       return items[0];
     });
@@ -138,7 +138,7 @@ describeSystems('the whole system', (startSystem) => {
     expect(await done('GET', path(secrets.trial))).toMatchObject({ status: 'expired' });
   });
 
-  it('has a notice of it in the inbox, which somebody acknowledges', async () => {
+  it('puts a notice of the expiry in the inbox, where it is acknowledged', async () => {
     const notice = await until('the notice', async () => {
       const { items } = await done('GET', `/notifications?domain=${DOMAIN}&acknowledged=false`);
       return items.find(
@@ -149,7 +149,7 @@ describeSystems('the whole system', (startSystem) => {
     expect(await done('POST', `/notifications/${notice.id}/acknowledge`)).toMatchObject({ state: 'acknowledged' });
   });
 
-  it('tells how it all came about, what held at an instant, and that nobody altered it', async () => {
+  it('shows the history and an earlier state, and verifies that the history is unchanged', async () => {
     const { items } = await done('GET', `${application}/history?limit=200`);
     expect(
       items.map(({ type }: { type: string }) => type).filter((type: string) => !type.startsWith('ExpiryNotice')),
@@ -187,12 +187,12 @@ describeSystems('the whole system', (startSystem) => {
     expect(streams).toBeGreaterThanOrEqual(2);
   });
 
-  it('stops when it is told to, and starts again with all that it had', async () => {
+  it('stops on request, and restarts with the same data', async () => {
     const before = await done('GET', `/secrets?domain=${DOMAIN}`);
     const { items: history } = await done('GET', `${application}/history?limit=200`);
     expect(new Set(await system.stop())).toEqual(new Set([0]));
     system = await system.restart();
-    await until('that it is ready', async () => (await fetch(`${system.url}/health/ready`)).status === 200);
+    await until('readiness', async () => (await fetch(`${system.url}/health/ready`)).status === 200);
     expect([await check(renewed), await check(secrets.production.secret), await check(secrets.ci.secret)]).toEqual([
       200, 401, 401,
     ]);

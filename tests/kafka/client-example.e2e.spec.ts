@@ -91,42 +91,42 @@ describeOn(['kafka', 'mongodb', 'redis'], (urls) => {
     folder.remove();
   });
 
-  it('gets itself an application and a secret', async () => {
+  it('registers its application and gets a secret', async () => {
     expect(await run()).toEqual({
       code: 0,
       output: 'version 1 of the secret of billing is in credentials.json\n',
     });
-    await until('that the secret authenticates', () => authenticates(secret()), PATIENT);
+    await until('the secret to authenticate', () => authenticates(secret()), PATIENT);
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(state()).not.toHaveProperty('pending');
   });
 
-  it('leaves alone what is not old', async () => {
+  it('does not renew a recent secret', async () => {
     const before = state();
     expect(await run()).toMatchObject({ code: 0 });
     expect(state()).toEqual(before);
   });
 
-  it('renews it, and the value before lives on for an hour', async () => {
+  it('renews an old secret and keeps the previous value for an hour', async () => {
     const before = secret();
     expect(await run({}, '--renew')).toMatchObject({ code: 0, output: expect.stringContaining('version 2') });
     expect(secret()).not.toBe(before);
-    await until('that the new one authenticates', () => authenticates(secret()), PATIENT);
+    await until('the new value to authenticate', () => authenticates(secret()), PATIENT);
     expect(await authenticates(before)).toBe(true);
   });
 
-  it('is killed before it has an answer, and gets the value of that very renewal when it is run again', async () => {
+  it('is killed before the reply, and gets the value of the same renewal on its next run', async () => {
     const commandService = services.running.find(({ app }) => app === 'command-service')!;
     commandService.signal('SIGSTOP');
     const child = launch({}, '--renew');
-    await until('what it is about to ask', () => state().pending !== undefined, PATIENT);
+    await until('its pending command', () => state().pending !== undefined, PATIENT);
     const asked = state().pending?.commandId;
     child.kill('SIGKILL');
     await once(child, 'exit');
     commandService.signal('SIGCONT');
-    // Whether the killed one had sent its command or not: this one asks for the same.
+    // This run repeats the same command, whether or not the killed one had sent it.
     expect(await run()).toMatchObject({ code: 0, output: expect.stringContaining('version 3') });
-    await until('that the value authenticates', () => authenticates(secret()), PATIENT);
+    await until('the value to authenticate', () => authenticates(secret()), PATIENT);
     const application = (await api.ask({ method: 'GET', target: '/history?type=SecretRenewed' })).body.items;
     expect(application).toHaveLength(2);
     expect(application.map(({ metadata }: { metadata: object }) => metadata)).toContainEqual(
@@ -134,14 +134,14 @@ describeOn(['kafka', 'mongodb', 'redis'], (urls) => {
     );
   });
 
-  it('renews what is too old to be told again', async () => {
+  it('renews again when the reply can no longer be repeated', async () => {
     const { clientId, credentials } = state();
     writeFileSync(file, JSON.stringify({ clientId, credentials: { ...credentials, secret: null } }));
     expect(await run()).toMatchObject({ code: 0, output: expect.stringContaining('version 4') });
-    await until('that the value authenticates', () => authenticates(secret()), PATIENT);
+    await until('the value to authenticate', () => authenticates(secret()), PATIENT);
   });
 
-  it('says what Rekey does not let it do', async () => {
+  it('reports a rejection by Rekey', async () => {
     renameSync(file, `${file}.kept`);
     expect(await run({ REKEY_DOMAIN: 'elsewhere' })).toEqual({
       code: 1,
@@ -153,7 +153,7 @@ describeOn(['kafka', 'mongodb', 'redis'], (urls) => {
     renameSync(`${file}.kept`, file);
   });
 
-  it('leaves no value in what the services write', () => {
+  it('leaves no secret value in the logs of the services', () => {
     expect(secret()).toMatch(/^rky_/);
     for (const { output } of services.running) expect(output).not.toContain(secret());
   });

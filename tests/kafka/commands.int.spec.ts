@@ -83,7 +83,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     gateway.send({ command, caller, correlationId: 'of the request' }, PATIENT_MS);
   const history = () => store.readStream(applicationStream(applicationId));
 
-  /** A record as a foreign sender makes it; what is signed may be another than what is sent. */
+  /** Builds the record of a foreign sender. The signed command may differ from the one sent. */
   const post = async (
     command: CommandEnvelope,
     sign: SignCommand | string,
@@ -179,7 +179,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     await consumer.run({ autoCommit: false, eachMessage: async ({ message }) => take(message) });
   };
 
-  it('acts for the caller whom the gateway names: in events, for idempotency, for the outcome, and within their rights', async () => {
+  it('acts for the caller that the gateway names: in events, idempotency, outcomes and permissions', async () => {
     const command = addSecret('gateway');
     const reply = await sendAs(USER, command);
     expect(reply).toMatchObject({ id: command.id, status: 'accepted', replayed: false });
@@ -199,7 +199,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     });
   });
 
-  it('takes a partner’s own commands, in its own name, and nobody else’s', async () => {
+  it("accepts a partner's commands only in its own name", async () => {
     const command = addSecret('partner');
     expect(await replyTo(await post(command, asPartner))).toMatchObject({ id: command.id, status: 'accepted' });
     const [event] = (await history()).slice(-1);
@@ -234,7 +234,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       'over another spelling of the reply partition',
       (command) => post(command, asPartner, { replyPartition: Buffer.from([0, 0, 0, 0]) }),
     ],
-  ])('takes no command whose token is %s', async (_, attempt) => {
+  ])('rejects a command whose token is %s', async (_, attempt) => {
     const before = await history();
     const command = addSecret(randomUUID());
     expect(await replyTo(await attempt(command))).toEqual({
@@ -253,7 +253,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     expect(await history()).toHaveLength(before.length);
   });
 
-  it('does a record once, however often a stranger puts it there again, and answers its own address alone', async () => {
+  it("executes a record once even if a stranger sends it again, and replies only to the sender's own address", async () => {
     const command = addSecret('copied');
     const first = await post(command, asPartner);
     await replyTo(first);
@@ -262,7 +262,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     await tail(topics.commands, (message) => {
       if (message.headers?.['kafka_correlationId']?.toString() === first) record = message;
     });
-    await until('it is read', () => Promise.resolve(record !== undefined));
+    await until('the record to be read', () => Promise.resolve(record !== undefined));
     const { key, value, headers } = record as KafkaMessage;
     replies.delete(first);
     await producer.send({ topic: topics.commands, messages: [{ key, value, headers: headers as never }] });
@@ -270,7 +270,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     expect(await history()).toHaveLength(length);
   });
 
-  it('takes no command whose token was too old when it came; tells one that is known its outcome', async () => {
+  it('rejects a command whose token had expired on arrival, but returns the outcome of a known one', async () => {
     const old = { nowMs: () => Date.now() - 600_000 } as SystemClock;
     const late = commandSigner({ name: 'partner', privateKey: partnerKeys.privateKey, audience: AUDIENCE, clock: old });
     const command = addSecret('late');
@@ -280,7 +280,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     expect(await replyTo(await post(command, late))).toMatchObject({ status: 'accepted', replayed: true });
   });
 
-  it('waits for a store that is away, and answers once', async () => {
+  it('waits while the store is unavailable, and replies once', async () => {
     const group = topicsOf(`away-${randomUUID().slice(0, 8)}.`);
     await ensureTopics({ connection, topics: group });
     let away = true;
@@ -299,14 +299,14 @@ describeOn(['kafka'], ({ kafka: url }) => {
     });
     const command = addSecret('away');
     const answer = sending.send({ command, caller: USER, correlationId: 'c' }, PATIENT_MS);
-    await until('it has been tried', () => Promise.resolve(attempts >= 3));
+    await until('three attempts', () => Promise.resolve(attempts >= 3));
     away = false;
     expect(await answer).toMatchObject({ status: 'accepted', replayed: false });
     await Promise.all([serving.close(), sending.close()]);
     await admin.deleteTopics({ topics: [group.commands, group.reply, group.dead, group.events, group.notifications] });
   });
 
-  it('keeps no plain value in any topic or log line, be it made, brought sealed or sent in clear', async () => {
+  it('leaves no plaintext value in a topic or log line, whether generated, supplied sealed or sent in plaintext', async () => {
     const made = await sendAs(USER, addSecret('made'));
     const value = await open(made.result?.sealedSecret ?? '', recipient.privateKey);
     const brought = 'a value that a person chose';
@@ -331,8 +331,8 @@ describeOn(['kafka'], ({ kafka: url }) => {
       await tail(topic, ({ key, value: text, headers }) =>
         kept.push(`${String(key)} ${String(text)} ${JSON.stringify(headers)}`),
       );
-    await until('the dead letter is there', () => Promise.resolve(kept.some((text) => text.includes('rekey-reason'))));
-    await until('the replies are', () => Promise.resolve(kept.some((text) => text.includes(made.id))));
+    await until('the dead letter', () => Promise.resolve(kept.some((text) => text.includes('rekey-reason'))));
+    await until('the replies', () => Promise.resolve(kept.some((text) => text.includes(made.id))));
     for (const secret of [value, brought, 'sent in clear']) {
       expect(kept.join()).not.toContain(secret);
       expect(lines.join()).not.toContain(secret);
@@ -340,7 +340,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     expect(await outcomes.find(clear.id)).toBeNull();
     const commands: string[] = [];
     await tail(topics.commands, (message) => commands.push(String(message.value)));
-    await until('the commands are read', () => Promise.resolve(commands.some((text) => text.includes(clear.id))));
+    await until('the commands to be read', () => Promise.resolve(commands.some((text) => text.includes(clear.id))));
     for (const secret of [value, brought]) expect(commands.join()).not.toContain(secret);
   });
 });

@@ -20,7 +20,7 @@ const DOMAIN = 'shop';
 const APPLICATION = applicationIdOf(DOMAIN, 'billing');
 const PATIENCE_MS = 60_000;
 
-/** The block of shell in the guide that has these words in it. */
+/** Returns the one shell block of the guide that contains `words`. */
 const block = (words: string): string => {
   const found = [...GUIDE.matchAll(/```sh\n([\s\S]*?)```/g)]
     .map(([, text = '']) => text)
@@ -34,7 +34,7 @@ const SIGN = block('rekey sign');
 const SEND = block('kcat -P');
 const REPLY = block('-t rekey.replies.billing -o');
 const DEAD = block('-t rekey.commands.dead');
-/** Text between the braces of the guide's command. */
+/** The JSON of the guide's command, without its braces. */
 const FIRST = JSON.parse(/\{[\s\S]*\}/.exec(COMMAND)?.[0] ?? '') as { id: string; data: object };
 
 const tests = (): void =>
@@ -47,13 +47,13 @@ const tests = (): void =>
     let services: ServiceProcesses;
     let api: Client;
 
-    /** The guide's addresses and names are those of an installation that has the brokers to itself. */
+    /** Replaces the addresses and topic names of the guide with those of this test. */
     const here = (script: string): string =>
       script
         .replaceAll('127.0.0.1:9092', urls.kafka)
         .replaceAll(/\brekey\.(commands|replies)\b/g, (name) => prefix + name);
 
-    /** Runs lines of the guide in the sender's folder. */
+    /** Runs shell lines of the guide in the sender's folder. */
     const shell = (script: string): Promise<{ stdout: string; stderr: string }> =>
       new Promise((resolve, reject) => {
         const environment = { PATH: `${path.join(sender, 'bin')}:${process.env['PATH']}`, HOME: sender };
@@ -67,16 +67,16 @@ const tests = (): void =>
     interface Sent {
       readonly name: string;
       readonly value: string;
-      /** A line of shell that changes the file after it was signed. */
+      /** Shell line that changes the file after it was signed. */
       readonly tamper?: string;
       readonly key?: string;
       /** Instead of `rekey sign`. */
       readonly token?: string;
-      /** Changes the guide's command that sends it. */
+      /** Edits the guide's kcat command. */
       readonly edit?: (script: string) => string;
     }
 
-    /** As the guide does it, with another correlation id. */
+    /** Sends a command as the guide does, with its own correlation id. */
     const send = async ({ name, value, tamper = '', key = APPLICATION, token, edit = (same) => same }: Sent) => {
       writeFileSync(path.join(sender, 'command.json'), value);
       const sign = token === undefined ? SIGN : `token=${token}`;
@@ -90,7 +90,7 @@ const tests = (): void =>
       return stdout.trim();
     };
 
-    /** All records that the guide's command shows, by their headers. */
+    /** Returns all records that the guide's kcat command prints, with their headers. */
     const recordsOf = async (script: string): Promise<{ headers: string; value: string }[]> => {
       const { stdout } = await shell(script.replace(String.raw`%h\n%s\n`, String.raw`\x01%h\x02%s`));
       return stdout
@@ -103,7 +103,7 @@ const tests = (): void =>
     };
     const until = <T>(what: string, look: () => Promise<T | undefined>): Promise<T> =>
       waitUntil(what, look, { timeoutMs: PATIENCE_MS });
-    /** Replies with a correlation id, as soon as there are so many. */
+    /** Resolves with the replies that have a correlation id once there are `count`. */
     const repliesTo = (name: string, count = 1): Promise<CommandReply[]> =>
       until(`the reply to ${name}`, async () => {
         const all = await recordsOf(REPLY.replace('-c 1', '-e'));
@@ -111,7 +111,7 @@ const tests = (): void =>
         return own.length >= count ? own.map(({ value }) => JSON.parse(value) as CommandReply) : undefined;
       });
 
-    /** Types of all that has happened to the application, and to its domain. */
+    /** Returns the types of all events of the application and its domain. */
     const history = async (): Promise<string[]> => {
       const streams = [`application-${APPLICATION}`, `domain-${DOMAIN}`];
       const pages = await Promise.all(
@@ -119,14 +119,14 @@ const tests = (): void =>
       );
       return pages.flatMap(({ body }) => (body.items as { type: string }[]).map(({ type }) => type));
     };
-    /** A command that changes the application, if it is done. */
+    /** A command that would change the application if it were executed. */
     const renaming = (): string =>
       JSON.stringify({
         id: randomUUID(),
         type: 'UpdateApplication',
         data: { domainId: DOMAIN, applicationId: APPLICATION, name: `Renamed ${randomUUID()}` },
       });
-    /** Sends what must be refused; resolves with the code, once it is certain that nothing has happened. */
+    /** Sends a command that must be rejected. Checks that it had no effect. Resolves with the code. */
     const refused = async (sent: Sent): Promise<string | undefined> => {
       const before = await history();
       await send(sent);
@@ -166,7 +166,7 @@ const tests = (): void =>
       folder.remove();
     });
 
-    it('does what the guide says, command by command', async () => {
+    it('does what the guide says, step by step', async () => {
       expect(FIRST.data).toMatchObject({ applicationId: APPLICATION });
       const { stdout } = await shell([COMMAND, SIGN, SEND, REPLY].join('\n'));
       const [headers, value] = stdout.split('\n');
@@ -186,7 +186,7 @@ const tests = (): void =>
       ]);
     });
 
-    it('does it once, however often the same record is sent', async () => {
+    it('executes a record once, however often it is sent', async () => {
       const value = renaming();
       const token = await tokenFor(value, 'twice');
       await send({ name: 'twice', value, token });
@@ -199,7 +199,7 @@ const tests = (): void =>
       expect((await history()).filter((type) => type === 'ApplicationRenamed')).toHaveLength(1);
     });
 
-    it('puts a key into the partition that it has with other clients', async () => {
+    it('puts a key into the same partition as other clients do', async () => {
       const { stdout } = await shell(
         `kcat -C -b 127.0.0.1:9092 -t rekey.commands -o beginning -e -q -f '%p %k\\n' | sort -u`,
       );
@@ -216,7 +216,7 @@ const tests = (): void =>
       expect(after).toBe(stdout);
     });
 
-    it('seals a value to the key in the record', async () => {
+    it("seals the reply's value to the key in the record", async () => {
       const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
       const secret = { domainId: DOMAIN, applicationId: APPLICATION, secretId: randomUUID(), description: 'By kcat' };
       const recipientKey = publicKey.export({ format: 'jwk' });
@@ -237,20 +237,20 @@ const tests = (): void =>
       ).toMatchObject({ valid: true, secretId: secret.secretId });
     });
 
-    it('refuses what has no token', async () => {
+    it('rejects a command without a token', async () => {
       const edit = (script: string): string => script.replace('-H "authorization=Bearer $token" ', '');
       expect(await refused({ name: 'no-token', value: renaming(), edit })).toBe('unauthenticated');
     });
 
-    it("refuses another command's token", async () => {
+    it('rejects the token of another command', async () => {
       const token = await tokenFor(renaming(), 'other-token');
       expect(await refused({ name: 'other-token', value: renaming(), token })).toBe('unauthenticated');
     });
 
     it.each([
       ['changed', `sed -i 's/Renamed/Mistaken/' command.json`],
-      ['longer by a line end', 'echo >> command.json'],
-    ])('refuses a value that is %s since it was signed', async (how, tamper) => {
+      ['extended by a line end', 'echo >> command.json'],
+    ])('rejects a value that was %s after signing', async (how, tamper) => {
       const name = how.replaceAll(' ', '-');
       expect(await refused({ name, value: renaming(), tamper })).toBe('unauthenticated');
     });
@@ -258,7 +258,7 @@ const tests = (): void =>
     it.each([
       ['key', (script: string) => script.replace(/-k \S+/, `-k ${randomUUID()}`)],
       ['correlation id', (script: string) => script.replace('correlationId=', 'correlationId=not-')],
-    ])('refuses a %s that is not the one that was signed', async (what, edit) => {
+    ])('rejects a %s that differs from the signed one', async (what, edit) => {
       const name = what.replace(' ', '-');
       const before = await history();
       await send({ name, value: renaming(), edit });
@@ -266,7 +266,7 @@ const tests = (): void =>
       expect([reply?.error?.code, await history()]).toEqual(['unauthenticated', before]);
     });
 
-    it('refuses a token that was too old when the record came', async () => {
+    it('rejects a token that had expired when the record arrived', async () => {
       const value = renaming();
       const privateKey = JSON.parse(readFileSync(path.join(sender, 'billing-key.json'), 'utf8')) as JWK;
       const tenMinutesAgo = new ManualClock(Date.now() - 600_000);
@@ -285,7 +285,7 @@ const tests = (): void =>
       expect(await refused({ name: 'expired', value, token: bearer.slice('Bearer '.length) })).toBe('unauthenticated');
     });
 
-    it('refuses what the sender may not do, and where', async () => {
+    it("rejects commands outside the sender's role and domains", async () => {
       const update = { id: randomUUID(), type: 'UpdateDomain', data: { domainId: DOMAIN, name: 'Mine' } };
       expect(await refused({ name: 'role', value: JSON.stringify(update), key: DOMAIN })).toBe('forbidden');
       const elsewhere = applicationIdOf('other', 'billing');
@@ -294,7 +294,7 @@ const tests = (): void =>
       expect(await refused({ name: 'domain', value: register, key: elsewhere })).toBe('domain_not_found');
     });
 
-    it('answers nothing to a topic of others, and puts the record among the dead letters', async () => {
+    it('never replies to a foreign topic, and writes the record to the dead letters', async () => {
       const before = await history();
       const value = renaming();
       const { id } = JSON.parse(value) as { id: string };
@@ -311,7 +311,7 @@ const tests = (): void =>
       expect(await history()).toEqual(before);
     });
 
-    it('takes what kcat has cut at line ends for no command', async () => {
+    it('rejects the fragments of a command that kcat split at line ends', async () => {
       const lines = '{\n"id": "none"\n}';
       writeFileSync(path.join(sender, 'command.json'), lines);
       const before = (await recordsOf(DEAD)).length;
@@ -332,5 +332,5 @@ if (KCAT || required) {
   tests();
 } else {
   process.stderr.write('kcat is not installed: the guide for it is not run\n');
-  describe('the guide for kcat', () => it.skip('not run: kcat is not installed', () => undefined));
+  describe('the guide for kcat', () => it.skip('skipped: kcat is not installed', () => undefined));
 }

@@ -8,7 +8,7 @@ type Row = readonly (string | number | null)[];
 const ALL = VIEWS.map(({ name }) => name);
 const run = (sql: string, params: Row = []): Step => ({ kind: 'run', sql, params });
 
-/** Tables of the builds of views, of whatever version. */
+/** Tables of all builds of the given views, of any version. */
 const tablesOf = (database: SqliteDatabase, views: readonly ViewName[]): string[] =>
   database
     .prepare<{ name: string }>(`SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'view:*.v*'`)
@@ -21,14 +21,14 @@ const takeAway = (database: SqliteDatabase, views: readonly ViewName[]): Step[] 
   ...views.map((view) => run('DELETE FROM view_pointers WHERE view = ?', [view])),
 ];
 
-/** Takes views away behind everybody's back, as if they had never been there: documents, checkpoints and pointers. */
+/** Deletes views directly in the store, with their documents, checkpoints and pointers. */
 export const dropViews = async (database: SqliteDatabase, views: readonly ViewName[] = ALL): Promise<void> => {
   await database.write(takeAway(database, views));
 };
 
 /**
- * Copies views as they are now, all at one moment: documents, checkpoints, leases and pointers. The answer puts them
- * back at one moment, in place of what is there then, as a restore of the engine would that knows nothing of Rekey.
+ * Copies views in one transaction: documents, checkpoints, leases and pointers. The returned function restores the copy
+ * in one transaction, as a restore of the engine's own backup would.
  */
 export const copyViews = (database: SqliteDatabase, views: readonly ViewName[] = ALL): (() => Promise<void>) => {
   const steps = database.snapshot(() => [

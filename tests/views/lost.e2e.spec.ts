@@ -12,9 +12,9 @@ import { eventually, temporaryFolder } from '@rekey/testing';
 
 const SENDERS = 5;
 const CHECKERS = 4;
-/** The server gives up waiting for a view that is away after this. */
+/** How long the server waits for an unavailable view. */
 const ENV = { REKEY_COMMANDS_WAITTIMEOUTMS: '1000', REKEY_LOGGING_LEVEL: 'warn' };
-/** How much happens before and after each loss. */
+/** Commands and checks before and after each loss. */
 const COMMANDS = 30;
 const CHECKS = 60;
 
@@ -25,7 +25,7 @@ let server: StandaloneProcess;
 let client: Client;
 let load: Load;
 let stores: OpenStores;
-/** What a test has started beside the server. */
+/** Started by a test in addition to the server. */
 const started: { stop(): Promise<void> | void }[] = [];
 
 const start = async (): Promise<void> => {
@@ -43,7 +43,7 @@ const begin = async (more: Partial<LoadOptions> = {}): Promise<void> => {
 
 const checked = (): number => load.counts.admitted + load.counts.refused;
 
-/** Resolves when commands are settled, and checks answered for certain, as before. */
+/** Resolves once further commands are settled and further checks answered, so that the system works again. */
 const goesOn = async (): Promise<void> => {
   const { settled, counts } = load;
   const until = { settled: settled.length + COMMANDS, checked: checked() + CHECKS, admitted: counts.admitted + 10 };
@@ -56,7 +56,7 @@ const goesOn = async (): Promise<void> => {
 const activeOf = async (view: 'authentication' | 'secrets'): Promise<string | undefined> =>
   (await stores.readModels.pointer(view))?.collection;
 
-/** The very first check after something was done to the view: whoever was quicker, it is not answered from what is left. */
+/** Sends the first check after a loss. It must not be answered from what is left of the view. */
 const probe = async (): Promise<void> => {
   const { counts } = load;
   const before = counts.unavailable;
@@ -76,7 +76,7 @@ beforeAll(async () => {
   await start();
   stores = await OpenStores.open(data);
 });
-/** After the load has ended, which needs it. */
+/** Runs after the load has ended, because the load needs it. */
 const stopStarted = async (): Promise<void> => {
   for (const each of started.splice(0)) await each.stop();
 };
@@ -99,7 +99,7 @@ describe('under load', () => {
     expect(await differences(stores)).toEqual([]);
   });
 
-  it('dropped views are not answered from until they are rebuilt', async () => {
+  it('does not answer from dropped views until they are rebuilt', async () => {
     const { readModels } = stores;
     for (const { collection, view } of await readModels.builds())
       if (VIEWS.some(({ name }) => name === view)) await readModels.dropBuild(collection);
@@ -107,13 +107,13 @@ describe('under load', () => {
     await goesOn();
   });
 
-  it('nor are views that were taken away with all that is known of them', async () => {
+  it('does not answer from views deleted with their checkpoints and pointers', async () => {
     await dropViews(stores.database);
     await probe();
     await goesOn();
   });
 
-  it('nor views that were put back to an older copy', async () => {
+  it('does not answer from views restored from an older copy', async () => {
     const putBack = copyViews(stores.database);
     await goesOn();
     await putBack();
@@ -121,7 +121,7 @@ describe('under load', () => {
     await goesOn();
   });
 
-  it('nor one view alone that was put back to an older copy', async () => {
+  it('does not answer from a single view restored from an older copy', async () => {
     for (const view of ['authentication', 'secrets'] as const) {
       const putBack = copyViews(stores.database, [view]);
       await goesOn();
@@ -131,7 +131,7 @@ describe('under load', () => {
     }
   });
 
-  it('nor an older copy that a loss had come before', async () => {
+  it('does not answer from an older copy restored after a loss', async () => {
     const putBack = copyViews(stores.database);
     await goesOn();
     await dropViews(stores.database);
@@ -141,7 +141,7 @@ describe('under load', () => {
     await goesOn();
   });
 
-  it('nor an older copy that is found at a start', async () => {
+  it('does not answer from an older copy found at start', async () => {
     for (let round = 0; round < 2; round++) {
       const putBack = copyViews(stores.database);
       await goesOn();
@@ -159,7 +159,7 @@ describe('under load', () => {
     }
   });
 
-  it('a new build takes over without a gap, and an older copy from before is not answered from', async () => {
+  it('switches to a new build without a gap, and does not answer from an older copy of the previous build', async () => {
     await project('operator', authenticationView);
     const projections = new Projections({ ...stores, clock });
     const putBack = copyViews(stores.database);
@@ -179,7 +179,7 @@ describe('a new version of the view', () => {
     await end().finally(stopStarted);
   });
 
-  it('takes over without a gap for those who know it, and the others do not answer', async () => {
+  it('takes over without a gap where the code knows it; older code does not answer', async () => {
     const newer = await NewerCode.start(stores, data);
     started.push(newer);
     await begin({ name: 'version', checker: newer.checker, domains: 3 });
