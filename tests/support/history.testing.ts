@@ -1,15 +1,21 @@
 import { SqliteDatabase, SqliteEventStore, SqliteReadModels } from '@rekey/adapters/embedded';
 import type { ViewName } from '@rekey/contracts';
 import { CHAIN_START, checkLink, type ChainPlace } from '@rekey/domain';
-import { START, SystemClock, type EventStore, type Position, type ReadModels, type StoredEvent } from '@rekey/ports';
+import {
+  sha256,
+  START,
+  SystemClock,
+  type EventStore,
+  type Position,
+  type ReadModels,
+  type StoredEvent,
+} from '@rekey/ports';
 import { VIEWS, decoded, foldEvents } from '@rekey/read-models';
 import { eventually } from '@rekey/testing';
-import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { Client } from './client.testing';
 import type { Load, SentCommand } from './load.testing';
 
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 const PAGE = 200;
 const ALL = 1_000_000;
 

@@ -1,7 +1,6 @@
 import { chain, type Instant } from '@rekey/domain';
-import type { StoredEvent } from '@rekey/ports';
+import { sha256, type StoredEvent } from '@rekey/ports';
 import type { HistoryStore } from './history';
-import { sha256 } from './sha256';
 
 export const APPLICATION = '11111111-1111-4111-8111-111111111111';
 export const SECRET = '22222222-2222-4222-8222-222222222222';

@@ -1,8 +1,7 @@
 import { RekeyError } from '@rekey/contracts';
 import { redact, type EventMetadata, type Instant } from '@rekey/domain';
-import { START, inFeed, type EventStore, type Position, type StoredEvent } from '@rekey/ports';
+import { START, inFeed, sha256, type EventStore, type Position, type StoredEvent } from '@rekey/ports';
 import { setImmediate } from 'node:timers/promises';
-import { sha256 } from './sha256';
 
 /** What the history is read from. */
 export type HistoryStore = Pick<EventStore, 'readFeed' | 'readStream'>;

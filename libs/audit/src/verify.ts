@@ -1,7 +1,7 @@
 import { RekeyError } from '@rekey/contracts';
 import { CHAIN_START, checkLink, type BrokenLink, type ChainPlace, type ChainedEvent } from '@rekey/domain';
+import { sha256 } from '@rekey/ports';
 import { eventsOf, visibleIn, type HistoryStore } from './history';
-import { sha256 } from './sha256';
 
 /** Breaks that are listed; of a store that is damaged all over the first ones say enough. */
 export const BROKEN_MAX = 1_000;

@@ -3,9 +3,9 @@ import { Argon2SecretHasher } from '@rekey/adapters/hashing';
 import { decodeEvent, type Caller, type CommandEnvelope, type CommandReply, type CommandType } from '@rekey/contracts';
 import { CHAIN_START, applicationIdOf, applicationStream, checkLink } from '@rekey/domain';
 import { open, seal } from '@rekey/platform';
-import { EngineUnavailable, ManualClock, type EventStore, type Outcomes } from '@rekey/ports';
+import { sha256, EngineUnavailable, ManualClock, type EventStore, type Outcomes } from '@rekey/ports';
 import type { JWK } from 'jose';
-import { createHash, generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { CommandHandler } from './index';
 import { temporaryFolder } from '@rekey/testing';
 
@@ -15,8 +15,6 @@ const domainId = 'acme';
 const clientId = 'billing';
 const applicationId = applicationIdOf(domainId, clientId);
 const ids = { domainId, applicationId };
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
-
 const keyPair = (): { publicKey: JWK; privateKey: JWK } => {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   return {

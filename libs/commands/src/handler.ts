@@ -30,6 +30,7 @@ import {
 } from '@rekey/platform';
 import {
   WrongRevision,
+  sha256,
   type Clock,
   type CommandRequest,
   type EventStore,
@@ -42,7 +43,7 @@ import {
 import type { JWK } from 'jose';
 import { randomUUID } from 'node:crypto';
 import { acceptedReply, busy, idReused, orTimeout, orUnavailable, rejectedReply, stale, withResult } from './replies';
-import { SecretValues, sha256, type SecretValue } from './secret-values';
+import { SecretValues, type SecretValue } from './secret-values';
 
 export interface CommandHandlerOptions {
   readonly store: Pick<EventStore, 'append' | 'readStream'>;

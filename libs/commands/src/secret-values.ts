@@ -9,13 +9,9 @@ import {
   type Verifier,
 } from '@rekey/domain';
 import { open, seal } from '@rekey/platform';
-import type { SecretHasher } from '@rekey/ports';
+import { sha256, type SecretHasher } from '@rekey/ports';
 import canonicalize from 'canonicalize';
 import type { JWK } from 'jose';
-import { createHash } from 'node:crypto';
-
-/** SHA-256 of UTF-8 text in lower-case hex. */
-export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 /** What a command keeps of the value that it makes or imports: never the value in clear. */
 export interface SecretValue {

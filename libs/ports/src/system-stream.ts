@@ -1,11 +1,10 @@
 import { chain } from '@rekey/domain';
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { NewEvent } from './event-store';
+import { sha256 } from './sha256';
 
 /** The stream that names the store and records every restore. */
 export const SYSTEM_STREAM = 'rekey-system';
-
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 /** An event of the stream `rekey-system`, chained like all others. `place` is where it will stand. */
 export const systemEvent = (

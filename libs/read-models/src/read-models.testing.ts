@@ -16,6 +16,7 @@ import {
   type SecurityDomainState,
 } from '@rekey/domain';
 import {
+  sha256,
   EngineUnavailable,
   NO_STREAM,
   START,
@@ -27,11 +28,10 @@ import {
   type ViewIndex,
 } from '@rekey/ports';
 import { Projections, Projector, type FailedStream, type ProjectorOptions, type Replayed } from './index';
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { MongoClient } from 'mongodb';
 import { eventually, temporaryFolder } from '@rekey/testing';
 
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 const DAY_MS = 86_400_000;
 const START_MS = Date.parse('2026-01-01T00:00:00.000Z');
 

@@ -1,7 +1,7 @@
 import { chain } from '@rekey/domain';
-import { ManualClock, START, SYSTEM_STREAM, type EventStore, type NewEvent, SystemClock } from '@rekey/ports';
+import { sha256, ManualClock, START, SYSTEM_STREAM, type EventStore, type NewEvent, SystemClock } from '@rekey/ports';
 import Database from 'libsql';
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import {
   existsSync,
   mkdtempSync,
@@ -21,8 +21,6 @@ import { SqliteEventStore } from './sqlite-event-store';
 import { SqliteOutcomes } from './sqlite-outcomes';
 
 const clock = new ManualClock(Date.parse('2026-03-01T00:00:00.000Z'));
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
-
 let root: string;
 let folder: string;
 let file: string;

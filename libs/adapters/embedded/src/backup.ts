@@ -1,8 +1,7 @@
 import { RekeyError } from '@rekey/contracts';
 import { CHAIN_START, type ChainPlace, type ChainedEvent, checkLink } from '@rekey/domain';
-import { type Clock, EngineUnavailable, type Position, SYSTEM_STREAM, systemEvent } from '@rekey/ports';
+import { sha256, type Clock, EngineUnavailable, type Position, SYSTEM_STREAM, systemEvent } from '@rekey/ports';
 import Database from 'libsql';
-import { createHash } from 'node:crypto';
 import {
   closeSync,
   copyFileSync,
@@ -198,8 +197,6 @@ const checkFile = (database: Database.Database): void => {
   }
   if (!sound) throw refused('The file is damaged.');
 };
-
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 /** Walks all streams. A gap is never accepted: the store could not go on with such a stream. */
 const checkHistory = (database: Database.Database, { acceptBrokenChains = false }: RestoreOptions): void => {

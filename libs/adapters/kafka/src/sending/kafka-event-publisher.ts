@@ -1,6 +1,5 @@
 import { RekeyError, cloudEventOf } from '@rekey/contracts';
-import { EventPublisher, type StoredEvent } from '@rekey/ports';
-import { createHash } from 'node:crypto';
+import { sha256, EventPublisher, type StoredEvent } from '@rekey/ports';
 import type { Message } from 'kafkajs';
 import type { KafkaConnection } from '../connection';
 import { publicCause, isTooLarge } from '../failures';
@@ -15,8 +14,6 @@ export interface KafkaEventPublisherOptions {
 }
 
 const REQUEST_BYTES_MAX = 512 * 1024;
-
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 /**
  * Publishes events as CloudEvents 1.0 in JSON (Kafka protocol binding §3.3, structured mode), verifiers removed. The key

@@ -1,4 +1,4 @@
 import { createHash } from 'node:crypto';
 
-/** SHA-256 of UTF-8 text, in lower-case hex. */
+/** Returns the SHA-256 of UTF-8 text in lower-case hex. */
 export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
