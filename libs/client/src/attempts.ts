@@ -1,5 +1,5 @@
 import { RekeyError, type CommandReply } from '@rekey/contracts';
-import { SystemClock, type Clock } from '@rekey/ports';
+import { backoffMs, SystemClock, type Clock } from '@rekey/ports';
 
 export interface AttemptsOptions {
   readonly clock: Clock;
@@ -24,12 +24,13 @@ export const untilKnown = async (
 ): Promise<CommandReply> => {
   const startMs = clock.monotonicMs();
   let mayBeTaken = false;
-  for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS))
+  for (let attempt = 1; ; attempt++)
     try {
       return await send();
     } catch (error) {
       if (!(error instanceof RekeyError) || (error.code !== 'timeout' && error.code !== 'unavailable')) throw error;
       mayBeTaken ||= error.code === 'timeout';
+      const waitMs = backoffMs(attempt, FIRST_WAIT_MS, LONGEST_WAIT_MS);
       const stopped = (): boolean => ended() || signal?.aborted === true;
       if (stopped() || clock.monotonicMs() - startMs + waitMs > retryForMs) throw told(error, mayBeTaken, commandId);
       await clock.sleep(waitMs, signal);

@@ -1,5 +1,5 @@
 import type { Instant } from '@rekey/domain';
-import { storedCauseOf, type Job, type JobOptions, type JobRun } from '@rekey/ports';
+import { backoffMs, storedCauseOf, type Job, type JobOptions, type JobRun } from '@rekey/ports';
 import { DelayedError, type Job as EngineJob, UnrecoverableError } from 'bullmq';
 import type { ReportFailure } from './redis-link';
 import { BullWorker, type BullWorkerOptions } from './bull-worker';
@@ -35,10 +35,10 @@ export class QueueWorker {
     private readonly handler: (run: JobRun) => Promise<void>,
     private readonly options: QueueWorkerOptions,
   ) {
-    const { concurrency, backoffMs, backoffMaxMs } = jobOptions;
+    const { concurrency } = jobOptions;
     this.worker = new BullWorker<StoredJob>(engineQueue, (job, token) => this.take(job, token), options, {
       concurrency,
-      settings: { backoffStrategy: (failures) => Math.min(backoffMs * 2 ** (failures - 1), backoffMaxMs) },
+      settings: { backoffStrategy: (failures) => backoffMs(failures, jobOptions.backoffMs, jobOptions.backoffMaxMs) },
     });
     this.worker.on('error', (error) => options.link.tell(error, { queue }, 'Jobs cannot be taken, or kept.'));
   }

@@ -84,6 +84,7 @@ it('withdraws a command that waits for its turn among streams, too', async () =>
   begun[0]?.finish();
   await first;
   const again = bus.send(request(2), 10_000);
+  await turn();
   begun[1]?.finish();
   expect(await again).toEqual(reply);
   expect(begun).toHaveLength(2);

@@ -1,5 +1,6 @@
 import { invalid } from '@rekey/domain';
 import {
+  backoffMs,
   type Clock,
   type DeadJob,
   storedCauseOf,
@@ -221,11 +222,11 @@ export class SqliteJobs extends Jobs {
         sql: 'UPDATE jobs SET due_ms = NULL, tries = ?, cause = ?, failed_at = ? WHERE queue = ? AND id = ?',
         params: [attempt, storedCauseOf(error), clock.now(), name, row.id],
       };
-    const backoffMs = Math.min(options.backoffMs * 2 ** (attempt - 1), options.backoffMaxMs);
+    const waitMs = backoffMs(attempt, options.backoffMs, options.backoffMaxMs);
     return {
       kind: 'run',
       sql: 'UPDATE jobs SET due_ms = ?, tries = ? WHERE queue = ? AND id = ?',
-      params: [clock.nowMs() + backoffMs, attempt, name, row.id],
+      params: [clock.nowMs() + waitMs, attempt, name, row.id],
     };
   }
 

@@ -8,6 +8,7 @@ import {
 } from '@eventstore/db-client';
 import type { EventMetadata } from '@rekey/domain';
 import {
+  backoffMs,
   type Appended,
   type Clock,
   EngineUnavailable,
@@ -108,7 +109,7 @@ export class EventStoreDbEventStore extends EventStore {
     const proposed = events.map(proposedEvent);
     const revision = expected + events.length;
     const untilMs = this.clock.monotonicMs() + this.appendRetryMs;
-    for (let pauseMs = PAUSE_FIRST_MS; ; pauseMs = Math.min(2 * pauseMs, PAUSE_MAX_MS)) {
+    for (let attempt = 1; ; attempt++) {
       let cause: unknown;
       try {
         const result = await this.send(stream, expected, proposed);
@@ -121,6 +122,7 @@ export class EventStoreDbEventStore extends EventStore {
         if (refusal) throw refusal;
         cause = error;
       }
+      const pauseMs = backoffMs(attempt, PAUSE_FIRST_MS, PAUSE_MAX_MS);
       const isLate = this.clock.monotonicMs() + pauseMs >= untilMs;
       if (isLate || this.ending.signal.aborted) throw new EngineUnavailable(ENGINE, { cause });
       await this.clock.sleep(pauseMs, this.ending.signal);

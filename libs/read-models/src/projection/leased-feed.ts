@@ -1,4 +1,5 @@
 import {
+  backoffMs,
   EngineUnavailable,
   START,
   type Build,
@@ -92,20 +93,19 @@ export class LeasedFeed {
   /** Runs until the signal is given, or the build is gone or was put back to an older copy. */
   async run(signal: AbortSignal): Promise<RunEnd> {
     const { log, collection, clock } = this.options;
-    for (let retryMs = RETRY_FIRST_MS; !signal.aborted;) {
+    for (let failures = 0; !signal.aborted;) {
       const before = this.checkpointNow;
       try {
         const end = await this.lease(signal);
         if (end !== undefined) return end;
-        retryMs = RETRY_FIRST_MS;
+        failures = 0;
       } catch (error) {
-        if (this.checkpointNow !== before) retryMs = RETRY_FIRST_MS;
+        failures = this.checkpointNow === before ? failures + 1 : 1;
         this.failingSinceMs ??= clock.monotonicMs();
         const away = error instanceof EngineUnavailable;
         if (away) log.warn({ collection, err: error }, 'a store is away, projecting waits');
         else log.error({ collection, err: error }, 'projecting failed, trying again');
-        await clock.sleep(retryMs, signal);
-        retryMs = Math.min(retryMs * 2, RETRY_MAX_MS);
+        await clock.sleep(backoffMs(failures, RETRY_FIRST_MS, RETRY_MAX_MS), signal);
       }
     }
     return 'stopped';

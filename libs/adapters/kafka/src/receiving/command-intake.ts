@@ -1,6 +1,6 @@
+import { KeyedQueue } from '@rekey/ports';
 import type { EachBatchPayload, KafkaMessage } from 'kafkajs';
 import type { KafkaLog } from '../connection';
-import { Turns } from './turns';
 
 /** Handles one record; false where the signal came before it was done. Never throws. */
 export type HandleRecord = (message: KafkaMessage, partition: number, signal: AbortSignal) => Promise<boolean>;
@@ -16,7 +16,7 @@ const COMMIT_AGAIN_MS = 250;
  */
 export class CommandIntake {
   /** Across assignments: what is in hand when the group is balanced anew may come again at once. */
-  private readonly turns: Turns;
+  private readonly queue: KeyedQueue;
   private readonly partitions = new Map<number, PartitionRecords>();
   private closed = false;
 
@@ -25,7 +25,7 @@ export class CommandIntake {
     concurrency: number,
     private readonly log: KafkaLog,
   ) {
-    this.turns = new Turns(concurrency);
+    this.queue = new KeyedQueue(concurrency);
   }
 
   /** The group was balanced anew: all that is not committed comes again, here or elsewhere. */
@@ -42,8 +42,8 @@ export class CommandIntake {
     const records = taken;
     for (const message of messages) {
       const done = records.add(message.offset);
-      const turn = message.key ? message.key.toString('latin1') : `${partition} ${message.offset}`;
-      this.turns.add(turn, async () => {
+      const key = message.key ? message.key.toString('latin1') : `${partition} ${message.offset}`;
+      this.queue.add(key, async () => {
         if (!records.signal.aborted && (await this.handle(message, partition, records.signal))) done();
       });
     }
@@ -54,7 +54,7 @@ export class CommandIntake {
   async close(): Promise<void> {
     this.closed = true;
     for (const taken of this.partitions.values()) taken.stop();
-    await this.turns.idle();
+    await this.queue.idle();
     await Promise.all([...this.partitions.values()].map((taken) => taken.flushed()));
   }
 }

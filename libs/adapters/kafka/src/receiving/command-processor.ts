@@ -1,6 +1,6 @@
 import { KafkaHeaders } from '@nestjs/microservices';
 import { RekeyError, publicErrorOf, type CommandReply, type PublicError } from '@rekey/contracts';
-import { EngineUnavailable, type Clock, type CommandHandler, type VerifyCommand } from '@rekey/ports';
+import { backoffMs, EngineUnavailable, type Clock, type CommandHandler, type VerifyCommand } from '@rekey/ports';
 import type { IHeaders, KafkaMessage, Message } from 'kafkajs';
 import { isSafeToKeep } from './safe-to-keep';
 import { HEADERS, bytesOf, readCommand, type ReadCommand } from '../command-record';
@@ -47,15 +47,15 @@ export class CommandProcessor {
    */
   async handle(message: KafkaMessage, partition: number, signal: AbortSignal): Promise<boolean> {
     const { clock, log, observer } = this.options;
-    for (let waitMs = FIRST_WAIT_MS; !signal.aborted; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS))
+    for (let attempt = 1; !signal.aborted; attempt++)
       try {
         await this.handleOnce(message, partition);
         return true;
       } catch (error) {
         const place = { partition, offset: message.offset };
-        if (waitMs === FIRST_WAIT_MS) log.warn({ ...place, err: error }, 'a command waits for what is away');
+        if (attempt === 1) log.warn({ ...place, err: error }, 'a command waits for what is away');
         observer.commandWaits?.();
-        await clock.sleep(waitMs, signal);
+        await clock.sleep(backoffMs(attempt, FIRST_WAIT_MS, LONGEST_WAIT_MS), signal);
       }
     return false;
   }
