@@ -1,5 +1,5 @@
 import type { DomainCredentials, ScheduledSecret } from '@rekey/contracts';
-import { dueOf, Ticks, type NoticeRules, type Watched } from '@rekey/expiry';
+import { dueJobs, Ticks, type NoticeRules, type ExpiryFacts } from '@rekey/expiry';
 import type { ReadModels, ViewDocument } from '@rekey/ports';
 import { createHmac, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -115,13 +115,13 @@ export const overdue = async (readModels: ReadModels, withinMs: number): Promise
   for (const deadline = performance.now() + withinMs; ; await sleep(POLL_MS)) {
     const now = new Date().toISOString();
     const secrets = await standingSecrets(readModels);
-    const due = secrets.flatMap((value) => dueOf(value, RULES, now, now).map(({ id }) => id));
+    const due = secrets.flatMap((value) => dueJobs(value, RULES, now, now).map(({ id }) => id));
     if (due.length === 0 || performance.now() > deadline) return due;
   }
 };
 
 /** All secrets, each in view of its domain. */
-const standingSecrets = async (readModels: ReadModels): Promise<Watched[]> => {
+const standingSecrets = async (readModels: ReadModels): Promise<ExpiryFacts[]> => {
   const all = async <D extends ViewDocument>(view: string): Promise<D[]> => {
     const pointer = await readModels.pointer(view);
     return readModels.find<D>(pointer?.collection ?? '', { limit: ALL });

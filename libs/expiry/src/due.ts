@@ -5,18 +5,18 @@ import type { Ticks } from './ticks';
 const DAY_MS = 86_400_000;
 
 /**
- * For how many days after an expiry people are still told of it: long enough for a system that was down, and short
- * enough that a channel that is switched on later does not begin with every secret that ever expired.
+ * Days after an expiry during which its notice is still sent. Long enough for a system that was down; short enough that
+ * switching a channel on does not send a notice for every secret that ever expired.
  */
 export const EXPIRED_NOTICE_DAYS = 30;
 
-/** The threshold that stands for the expiry itself. */
+/** Threshold of the notice that is sent at the expiry itself. */
 export const EXPIRED = 0;
 
-/** What is known of a secret and its current value: a document of the schedule, or the same from its streams. */
-export type Watched = Omit<ScheduledSecret, 'position' | 'suspended'>;
+/** Facts about the current value of a secret, from its schedule document or from its streams. */
+export type ExpiryFacts = Omit<ScheduledSecret, 'position' | 'suspended'>;
 
-/** What the configuration says of notices. No channels: none are sent. */
+/** The configuration of notices. Without channels, no notices are sent. */
 export interface NoticeRules {
   /** Days before the expiry, each above 0. */
   readonly thresholds: readonly number[];
@@ -24,8 +24,8 @@ export interface NoticeRules {
   readonly ticks: Ticks;
 }
 
-/** Something to do for the current value of a secret, from an instant on. The id is the job's. */
-export type Due =
+/** A job that the current value of a secret needs, and when it is to run. */
+export type DueJob =
   | { readonly kind: 'expiry'; readonly id: string; readonly runAt: Instant }
   | {
       readonly kind: 'notice';
@@ -35,116 +35,135 @@ export type Due =
       readonly channel: string;
     };
 
-/** Names the job that records the expiry of a value; `id` is that of the secret's document. */
+/** Returns the id of the job that records the expiry of a version; `id` is the id of the secret's document. */
 export const expiryJobId = (id: string, version: number): string => `expire.${id}.${version}`;
 
-/** Names the job that sends a notice through a channel; `id` is that of the secret's document. */
+/** Returns the id of the job that sends a notice through a channel; `id` is the id of the secret's document. */
 export const noticeJobId = (id: string, version: number, threshold: number, channel: string): string =>
   `notice.${id}.${version}.${threshold}.${channel}`;
 
 /**
- * What is due for the current value of a secret up to an instant, what should have been done before `now` included:
- * its expiry, at `expiresAt`, unless it is revoked or gone or the expiry is on record; and notices, for a secret that
- * is active in an application and a domain that are.
+ * Returns the jobs that the current value of a secret needs up to `until`, overdue ones included.
  *
- * A notice of a threshold is due at the first tick at or after `max(expiresAt - threshold, the value's creation)`; a
- * tick at or after `expiresAt` is dropped. Of several thresholds that are due together only the nearest to the expiry
- * is, and what was sent, or failed for good, settles the greater ones. The notice of the expiry itself follows its
- * record. A notice that somebody asked for again is due at once, whatever it had been settled by.
+ * - Expiry: at `expiresAt`, unless it is recorded or the secret is revoked or deleted.
+ * - Notices, only while the secret, its application and its domain are active:
+ *   - before the expiry, each threshold at its first tick at or after `max(expiresAt - threshold, createdAt)`. A tick
+ *     at or after `expiresAt` is dropped. Of several thresholds due together only the nearest to the expiry is sent, and
+ *     a notice on record settles all greater thresholds of its channel;
+ *   - once the expiry is recorded, the notice of the expiry, for `EXPIRED_NOTICE_DAYS`;
+ *   - a retried notice at once, whatever is on record.
  */
-export const dueOf = (value: Watched, rules: NoticeRules, now: Instant, until: Instant): Due[] => {
-  const { _id, version, expiresAt, state } = value;
-  if (value.broken || expiresAt === undefined || state === 'revoked' || state === 'deleted') return [];
-  const recorded = value.expiredVersion === version;
-  const expiry: Due[] =
+export const dueJobs = (facts: ExpiryFacts, rules: NoticeRules, now: Instant, until: Instant): DueJob[] => {
+  const { _id, version, expiresAt, state } = facts;
+  if (facts.broken || expiresAt === undefined || state === 'revoked' || state === 'deleted') return [];
+  const recorded = facts.expiredVersion === version;
+  const expiry: DueJob[] =
     recorded || expiresAt > until ? [] : [{ kind: 'expiry', id: expiryJobId(_id, version), runAt: expiresAt }];
-  if (state !== 'active') return expiry;
-  if (now >= expiresAt && !recorded) return expiry;
-  const channels = rules.channels.map((channel) => knownIn(channel, value.notices));
-  const notice = (threshold: number, channel: string, runAt: Instant): Due => ({
-    kind: 'notice',
-    id: noticeJobId(_id, version, threshold, channel),
-    runAt,
-    threshold,
-    channel,
-  });
-  const askedAgain = channels.flatMap(({ channel, retried }) =>
-    retried
+  // An expiry that is reached but not recorded yet comes before its notice.
+  if (state !== 'active' || (!recorded && now >= expiresAt)) return expiry;
+
+  const channels = rules.channels.map((channel) => channelRecord(channel, facts.notices));
+  const retried = channels.flatMap(({ channel, retried: thresholds }) =>
+    thresholds
       .filter((threshold) => (threshold === EXPIRED) === recorded)
-      .map((threshold) => notice(threshold, channel, now)),
+      .map((threshold) => noticeJob(facts, threshold, channel, now)),
   );
-  if (recorded) {
-    const isNews = Date.parse(now) < Date.parse(expiresAt) + EXPIRED_NOTICE_DAYS * DAY_MS;
-    const untold = channels.filter(({ settled }) => isNews && settled > EXPIRED);
-    return [...askedAgain, ...untold.map(({ channel }) => notice(EXPIRED, channel, expiresAt))];
-  }
-  const unsettled = Math.max(...channels.map(({ settled }) => settled));
-  const opportunities = opportunitiesOf({ ...value, expiresAt }, rules, unsettled, Date.parse(until));
-  const notices = channels.flatMap(({ channel, settled }) =>
-    nearestOf(opportunities, settled, Date.parse(now)).map(({ threshold, tick }) =>
-      notice(threshold, channel, new Date(tick).toISOString()),
-    ),
-  );
-  return [...expiry, ...askedAgain, ...notices];
+  if (recorded) return [...retried, ...expiredNotices({ ...facts, expiresAt }, channels, now)];
+  return [...expiry, ...retried, ...thresholdNotices({ ...facts, expiresAt }, rules, channels, now, until)];
 };
 
-interface Known {
+type ExpiringFacts = ExpiryFacts & { readonly expiresAt: Instant };
+
+const noticeJob = ({ _id, version }: ExpiryFacts, threshold: number, channel: string, runAt: Instant): DueJob => ({
+  kind: 'notice',
+  id: noticeJobId(_id, version, threshold, channel),
+  runAt,
+  threshold,
+  channel,
+});
+
+/** The notices of an expiry on record, in the channels that have none yet. */
+const expiredNotices = (facts: ExpiringFacts, channels: readonly ChannelRecord[], now: Instant): DueJob[] => {
+  if (Date.parse(now) >= Date.parse(facts.expiresAt) + EXPIRED_NOTICE_DAYS * DAY_MS) return [];
+  const open = channels.filter(({ settledFrom }) => settledFrom > EXPIRED);
+  return open.map(({ channel }) => noticeJob(facts, EXPIRED, channel, facts.expiresAt));
+};
+
+const thresholdNotices = (
+  facts: ExpiringFacts,
+  rules: NoticeRules,
+  channels: readonly ChannelRecord[],
+  now: Instant,
+  until: Instant,
+): DueJob[] => {
+  // Computed once for all channels, without the thresholds that every channel has settled.
+  const below = Math.max(...channels.map(({ settledFrom }) => settledFrom));
+  const ticks = thresholdTicks(facts, rules, below, Date.parse(until));
+  return channels.flatMap(({ channel, settledFrom }) =>
+    ticks
+      .filter(({ threshold }) => threshold < settledFrom)
+      // A nearer threshold that is due by then replaces this notice.
+      .filter(({ tick, nearerTick }) => nearerTick > Math.max(tick, Date.parse(now)))
+      .map(({ threshold, tick }) => noticeJob(facts, threshold, channel, new Date(tick).toISOString())),
+  );
+};
+
+/** What is on record of a channel for the current version. */
+interface ChannelRecord {
   readonly channel: string;
-  /** The smallest threshold that there is a record of, whether it is still configured or not. */
-  readonly settled: number;
-  /** Thresholds that were asked for again. */
+  /** Smallest threshold on record, configured or not. This one and all greater ones are settled. */
+  readonly settledFrom: number;
   readonly retried: readonly number[];
 }
 
-/** What is on record of a channel. */
-const knownIn = (channel: string, notices: Watched['notices']): Known => {
-  const ending = `.${channel}`;
-  let settled = Infinity;
+const channelRecord = (channel: string, notices: ExpiryFacts['notices']): ChannelRecord => {
+  const suffix = `.${channel}`;
+  let settledFrom = Infinity;
   const retried: number[] = [];
   for (const key in notices) {
-    if (!key.endsWith(ending)) continue;
-    const threshold = Number(key.slice(0, -ending.length));
-    // Otherwise the name of the channel only ends like this one's.
+    if (!key.endsWith(suffix)) continue;
+    const threshold = Number(key.slice(0, -suffix.length));
+    // Another channel, whose name ends like this one: `5.audit.log` for `log`.
     if (Number.isNaN(threshold)) continue;
-    settled = Math.min(settled, threshold);
+    settledFrom = Math.min(settledFrom, threshold);
     if (notices[key] === 'retried') retried.push(threshold);
   }
-  return { channel, settled, retried };
+  return { channel, settledFrom, retried };
 };
 
 /** A threshold and its tick, in milliseconds since 1970 UTC. */
-interface Opportunity {
+interface ThresholdTick {
   readonly threshold: number;
   readonly tick: number;
+  /** The tick of the next threshold nearer to the expiry, or Infinity. */
+  readonly nearerTick: number;
 }
 
-/** The thresholds below another with a tick before the expiry and up to an instant, the nearest to the expiry first. */
-const opportunitiesOf = (
-  { createdAt, expiresAt }: Watched & { readonly expiresAt: Instant },
+/** Returns the thresholds less than `below` that have a tick before the expiry and up to `until`, nearest first. */
+const thresholdTicks = (
+  { createdAt, expiresAt }: ExpiringFacts,
   { thresholds, ticks }: NoticeRules,
   below: number,
   until: number,
-): Opportunity[] => {
+): ThresholdTick[] => {
   const end = Date.parse(expiresAt);
   const start = Date.parse(createdAt);
-  const nearestFirst = [...new Set(thresholds)].filter((days) => days > EXPIRED && days < below).sort((a, b) => a - b);
-  return nearestFirst.flatMap((threshold) => {
+  const found: ThresholdTick[] = [];
+  for (const threshold of [...new Set(thresholds)].sort((a, b) => a - b)) {
+    if (threshold <= EXPIRED || threshold >= below) continue;
     const from = Math.max(end - threshold * DAY_MS, start);
-    // A tick lies at or after the instant that it is asked for: what begins later need not be asked.
+    // A tick is never before `from`, so this saves a search.
     const tick = from > until ? undefined : ticks.msAtOrAfter(from);
-    return tick === undefined || tick >= end || tick > until ? [] : [{ threshold, tick }];
-  });
+    if (tick === undefined || tick >= end || tick > until) continue;
+    found.push({ threshold, tick, nearerTick: found.at(-1)?.tick ?? Infinity });
+  }
+  return found;
 };
 
-/** Without those that another, nearer to the expiry, stands for: one that is due by now, or at the same tick. */
-const nearestOf = (opportunities: readonly Opportunity[], settled: number, now: number): Opportunity[] =>
-  opportunities.filter(
-    ({ threshold, tick }, index) =>
-      threshold < settled && !((opportunities[index - 1]?.tick ?? Infinity) <= Math.max(tick, now)),
-  );
+type JobKind = { readonly kind: 'expiry' } | { readonly kind: 'notice'; readonly channel: string };
 
-/** Every job that a version of a secret can have had under these rules. */
-export const possibleJobs = (id: string, version: number, rules: NoticeRules): (Pick<Due, 'id'> & JobKind)[] => [
+/** Returns every job that a version of a secret can have had under these rules. */
+export const possibleJobs = (id: string, version: number, rules: NoticeRules): (Pick<DueJob, 'id'> & JobKind)[] => [
   { kind: 'expiry', id: expiryJobId(id, version) },
   ...rules.channels.flatMap((channel) =>
     [EXPIRED, ...rules.thresholds].map((threshold) => {
@@ -153,7 +172,5 @@ export const possibleJobs = (id: string, version: number, rules: NoticeRules): (
   ),
 ];
 
-type JobKind = { readonly kind: 'expiry' } | { readonly kind: 'notice'; readonly channel: string };
-
-/** The queue of a job: each channel has its own, so that one that hangs delays no other. */
+/** Returns the queue of a job. Each channel has its own, so that a slow channel delays no other. */
 export const queueOf = (job: JobKind): string => (job.kind === 'expiry' ? 'expiry' : `notices.${job.channel}`);

@@ -1,6 +1,14 @@
 import type { Instant } from '@rekey/domain';
 import fc from 'fast-check';
-import { EXPIRED_NOTICE_DAYS, dueOf, possibleJobs, queueOf, type Due, type NoticeRules, type Watched } from './due';
+import {
+  EXPIRED_NOTICE_DAYS,
+  dueJobs,
+  possibleJobs,
+  queueOf,
+  type DueJob,
+  type NoticeRules,
+  type ExpiryFacts,
+} from './due';
 import { Ticks } from './ticks';
 
 const HOUR_MS = 3_600_000;
@@ -12,7 +20,7 @@ const at = (text: string): Instant => new Date(text).toISOString();
 const plus = (instant: Instant, ms: number): Instant => new Date(Date.parse(instant) + ms).toISOString();
 
 /** A secret made on 1 March that expires on 31 March at noon. */
-const secret: Watched = {
+const secret: ExpiryFacts = {
   _id: 'a.s',
   applicationId: 'a',
   secretId: 's',
@@ -26,12 +34,12 @@ const secret: Watched = {
 const EVER = at('9000-01-01T00:00Z');
 
 /** Jobs as `<id without prefix> <instant>`. */
-const listed = (due: readonly Due[]): string[] => due.map(({ id, runAt }) => `${id} ${runAt}`);
-const ids = (due: readonly Due[]): string[] => due.map(({ id }) => id);
+const listed = (due: readonly DueJob[]): string[] => due.map(({ id, runAt }) => `${id} ${runAt}`);
+const ids = (due: readonly DueJob[]): string[] => due.map(({ id }) => id);
 
 describe('what is due for a secret that nothing was told of', () => {
   it('is its expiry, and each threshold at the first tick at or after it', () => {
-    expect(listed(dueOf(secret, rules, secret.createdAt, EVER))).toEqual([
+    expect(listed(dueJobs(secret, rules, secret.createdAt, EVER))).toEqual([
       'expire.a.s.1 2027-03-31T12:00:00.000Z',
       'notice.a.s.1.1.log 2027-03-31T05:00:00.000Z',
       'notice.a.s.1.5.log 2027-03-27T05:00:00.000Z',
@@ -42,19 +50,19 @@ describe('what is due for a secret that nothing was told of', () => {
   });
 
   it('is only what lies up to the horizon', () => {
-    expect(dueOf(secret, rules, secret.createdAt, at('2027-03-12T04:59:59.999Z'))).toEqual([]);
-    expect(ids(dueOf(secret, rules, secret.createdAt, at('2027-03-12T05:00Z')))).toEqual(['notice.a.s.1.20.log']);
+    expect(dueJobs(secret, rules, secret.createdAt, at('2027-03-12T04:59:59.999Z'))).toEqual([]);
+    expect(ids(dueJobs(secret, rules, secret.createdAt, at('2027-03-12T05:00Z')))).toEqual(['notice.a.s.1.20.log']);
   });
 
   it('is a tick that stands exactly at the threshold', () => {
     const value = { ...secret, expiresAt: at('2027-03-31T05:00Z') };
-    const due = dueOf(value, { ...rules, thresholds: [1] }, secret.createdAt, EVER);
+    const due = dueJobs(value, { ...rules, thresholds: [1] }, secret.createdAt, EVER);
     expect(listed(due)).toContain('notice.a.s.1.1.log 2027-03-30T05:00:00.000Z');
   });
 
   it('is only the nearest of the thresholds that a short life begins within', () => {
     const value = { ...secret, createdAt: at('2027-03-24T12:00Z') };
-    expect(listed(dueOf(value, rules, value.createdAt, EVER))).toEqual([
+    expect(listed(dueJobs(value, rules, value.createdAt, EVER))).toEqual([
       'expire.a.s.1 2027-03-31T12:00:00.000Z',
       'notice.a.s.1.1.log 2027-03-31T05:00:00.000Z',
       'notice.a.s.1.5.log 2027-03-27T05:00:00.000Z',
@@ -63,21 +71,21 @@ describe('what is due for a secret that nothing was told of', () => {
   });
 
   it('is only the nearest of the thresholds that are due by now', () => {
-    const due = dueOf(secret, rules, at('2027-03-28T00:00Z'), EVER);
+    const due = dueJobs(secret, rules, at('2027-03-28T00:00Z'), EVER);
     expect(ids(due)).toEqual(['expire.a.s.1', 'notice.a.s.1.1.log', 'notice.a.s.1.5.log']);
   });
 
   it('is no notice whose first tick comes at or after the expiry', () => {
     const value = { ...secret, createdAt: at('2027-03-31T05:00:00.001Z') };
-    expect(ids(dueOf(value, rules, value.createdAt, EVER))).toEqual(['expire.a.s.1']);
+    expect(ids(dueJobs(value, rules, value.createdAt, EVER))).toEqual(['expire.a.s.1']);
     const atTick = { ...secret, createdAt: at('2027-03-30T06:00Z'), expiresAt: at('2027-03-31T05:00Z') };
-    expect(ids(dueOf(atTick, rules, atTick.createdAt, EVER))).toEqual(['expire.a.s.1']);
+    expect(ids(dueJobs(atTick, rules, atTick.createdAt, EVER))).toEqual(['expire.a.s.1']);
   });
 
   it('is a notice for each second-wise tick of a life of seconds, the nearest threshold only', () => {
     const value = { ...secret, createdAt: at('2027-03-31T11:59:55.500Z') };
     const everySecond = { ...rules, ticks: new Ticks('* * * * * *', 'UTC') };
-    expect(listed(dueOf(value, everySecond, value.createdAt, EVER))).toEqual([
+    expect(listed(dueJobs(value, everySecond, value.createdAt, EVER))).toEqual([
       'expire.a.s.1 2027-03-31T12:00:00.000Z',
       'notice.a.s.1.1.log 2027-03-31T11:59:56.000Z',
     ]);
@@ -86,13 +94,13 @@ describe('what is due for a secret that nothing was told of', () => {
   it('is one notice for thresholds that share a tick, and one for each that does not', () => {
     const weekly = { ...rules, thresholds: [1, 2, 10], ticks: new Ticks('0 0 5 * * 1', 'UTC') };
     const value = { ...secret, expiresAt: at('2027-03-30T12:00Z') };
-    expect(listed(dueOf(value, weekly, secret.createdAt, EVER))).toEqual([
+    expect(listed(dueJobs(value, weekly, secret.createdAt, EVER))).toEqual([
       'expire.a.s.1 2027-03-30T12:00:00.000Z',
       'notice.a.s.1.2.log 2027-03-29T05:00:00.000Z',
       'notice.a.s.1.10.log 2027-03-22T05:00:00.000Z',
     ]);
     const shared = { ...value, expiresAt: at('2027-03-31T12:00Z') };
-    expect(listed(dueOf(shared, { ...weekly, thresholds: [3, 4, 10] }, secret.createdAt, EVER))).toEqual([
+    expect(listed(dueJobs(shared, { ...weekly, thresholds: [3, 4, 10] }, secret.createdAt, EVER))).toEqual([
       'expire.a.s.1 2027-03-31T12:00:00.000Z',
       'notice.a.s.1.3.log 2027-03-29T05:00:00.000Z',
       'notice.a.s.1.10.log 2027-03-22T05:00:00.000Z',
@@ -100,86 +108,86 @@ describe('what is due for a secret that nothing was told of', () => {
   });
 
   it('goes through every channel', () => {
-    const due = dueOf(secret, { ...rules, thresholds: [5], channels: ['log', 'ui'] }, secret.createdAt, EVER);
+    const due = dueJobs(secret, { ...rules, thresholds: [5], channels: ['log', 'ui'] }, secret.createdAt, EVER);
     expect(ids(due)).toEqual(['expire.a.s.1', 'notice.a.s.1.5.log', 'notice.a.s.1.5.ui']);
   });
 
   it('is its expiry alone where no channel is on', () => {
-    expect(ids(dueOf(secret, { ...rules, channels: [] }, secret.createdAt, EVER))).toEqual(['expire.a.s.1']);
+    expect(ids(dueJobs(secret, { ...rules, channels: [] }, secret.createdAt, EVER))).toEqual(['expire.a.s.1']);
   });
 
   it('is nothing where it never expires', () => {
     const { expiresAt: _expiresAt, ...never } = secret;
-    expect(dueOf(never, rules, secret.createdAt, EVER)).toEqual([]);
+    expect(dueJobs(never, rules, secret.createdAt, EVER)).toEqual([]);
   });
 });
 
 describe('what was told', () => {
   const now = at('2027-03-28T00:00Z');
-  const withNotices = (notices: Watched['notices']) => ({ ...secret, notices });
+  const withNotices = (notices: ExpiryFacts['notices']) => ({ ...secret, notices });
 
   it.each(['sent', 'failed', 'acknowledged'] as const)('settles its threshold and the greater ones: %s', (state) => {
-    expect(ids(dueOf(withNotices({ '5.log': state }), rules, now, EVER))).toEqual([
+    expect(ids(dueJobs(withNotices({ '5.log': state }), rules, now, EVER))).toEqual([
       'expire.a.s.1',
       'notice.a.s.1.1.log',
     ]);
   });
 
   it('settles them too where its threshold is not configured any more', () => {
-    const due = dueOf(withNotices({ '3.log': 'sent' }), rules, now, EVER);
+    const due = dueJobs(withNotices({ '3.log': 'sent' }), rules, now, EVER);
     expect(ids(due)).toEqual(['expire.a.s.1', 'notice.a.s.1.1.log']);
   });
 
   it('settles nothing in another channel', () => {
     const both = { ...rules, channels: ['log', 'ui'] };
-    expect(ids(dueOf(withNotices({ '1.log': 'sent' }), both, now, now))).toEqual(['notice.a.s.1.5.ui']);
+    expect(ids(dueJobs(withNotices({ '1.log': 'sent' }), both, now, now))).toEqual(['notice.a.s.1.5.ui']);
   });
 
   it('settles nothing in a channel whose name only ends alike', () => {
     const both = { ...rules, channels: ['log', 'audit.log'] };
-    expect(ids(dueOf(withNotices({ '1.audit.log': 'sent' }), both, now, now))).toEqual(['notice.a.s.1.5.log']);
+    expect(ids(dueJobs(withNotices({ '1.audit.log': 'sent' }), both, now, now))).toEqual(['notice.a.s.1.5.log']);
   });
 
   it('and is asked for again is due at once, also where a nearer one was told', () => {
-    const due = dueOf(withNotices({ '10.log': 'retried', '5.log': 'sent' }), rules, now, now);
+    const due = dueJobs(withNotices({ '10.log': 'retried', '5.log': 'sent' }), rules, now, now);
     expect(listed(due)).toEqual([`notice.a.s.1.10.log ${now}`]);
   });
 });
 
 describe('the notice of the expiry', () => {
   const now = secret.expiresAt ?? '';
-  const expired: Watched = { ...secret, expiredVersion: 1 };
+  const expired: ExpiryFacts = { ...secret, expiredVersion: 1 };
 
   it('waits for its record', () => {
-    expect(ids(dueOf(secret, rules, now, EVER))).toEqual(['expire.a.s.1']);
-    expect(listed(dueOf(expired, rules, now, now))).toEqual([`notice.a.s.1.0.log ${now}`]);
+    expect(ids(dueJobs(secret, rules, now, EVER))).toEqual(['expire.a.s.1']);
+    expect(listed(dueJobs(expired, rules, now, now))).toEqual([`notice.a.s.1.0.log ${now}`]);
   });
 
   it('is all that is due from then on', () => {
-    expect(ids(dueOf({ ...expired, notices: { '5.log': 'retried' } }, rules, now, EVER))).toEqual([
+    expect(ids(dueJobs({ ...expired, notices: { '5.log': 'retried' } }, rules, now, EVER))).toEqual([
       'notice.a.s.1.0.log',
     ]);
   });
 
   it('is sent once', () => {
-    expect(dueOf({ ...expired, notices: { '0.log': 'sent' } }, rules, now, EVER)).toEqual([]);
-    expect(dueOf({ ...expired, notices: { '0.log': 'failed' } }, rules, now, EVER)).toEqual([]);
-    expect(ids(dueOf({ ...expired, notices: { '0.log': 'retried' } }, rules, now, EVER))).toEqual([
+    expect(dueJobs({ ...expired, notices: { '0.log': 'sent' } }, rules, now, EVER)).toEqual([]);
+    expect(dueJobs({ ...expired, notices: { '0.log': 'failed' } }, rules, now, EVER)).toEqual([]);
+    expect(ids(dueJobs({ ...expired, notices: { '0.log': 'retried' } }, rules, now, EVER))).toEqual([
       'notice.a.s.1.0.log',
     ]);
   });
 
   it('is no news after a month', () => {
     const late = plus(now, EXPIRED_NOTICE_DAYS * DAY_MS);
-    expect(ids(dueOf(expired, rules, plus(late, -1), EVER))).toEqual(['notice.a.s.1.0.log']);
-    expect(dueOf(expired, rules, late, EVER)).toEqual([]);
-    expect(ids(dueOf(secret, rules, late, EVER))).toEqual(['expire.a.s.1']);
+    expect(ids(dueJobs(expired, rules, plus(late, -1), EVER))).toEqual(['notice.a.s.1.0.log']);
+    expect(dueJobs(expired, rules, late, EVER)).toEqual([]);
+    expect(ids(dueJobs(secret, rules, late, EVER))).toEqual(['expire.a.s.1']);
   });
 
   it('belongs to the value that expired, not to the one after it', () => {
-    const renewed: Watched = { ...expired, version: 2, createdAt: now, expiresAt: at('2027-04-30T12:00Z') };
-    expect(ids(dueOf(renewed, rules, now, at('2027-04-26T00:00Z')))).not.toContain('notice.a.s.2.0.log');
-    expect(ids(dueOf(renewed, rules, at('2027-04-30T12:00Z'), EVER))).toEqual(['expire.a.s.2']);
+    const renewed: ExpiryFacts = { ...expired, version: 2, createdAt: now, expiresAt: at('2027-04-30T12:00Z') };
+    expect(ids(dueJobs(renewed, rules, now, at('2027-04-26T00:00Z')))).not.toContain('notice.a.s.2.0.log');
+    expect(ids(dueJobs(renewed, rules, at('2027-04-30T12:00Z'), EVER))).toEqual(['expire.a.s.2']);
   });
 });
 
@@ -187,16 +195,16 @@ describe('a secret that is not active', () => {
   const now = at('2027-03-28T00:00Z');
 
   it.each(['suspended', 'disabled'] as const)('has its expiry recorded and nobody told: %s', (state) => {
-    expect(ids(dueOf({ ...secret, state }, rules, now, EVER))).toEqual(['expire.a.s.1']);
-    expect(dueOf({ ...secret, state, expiredVersion: 1 }, rules, secret.expiresAt ?? '', EVER)).toEqual([]);
+    expect(ids(dueJobs({ ...secret, state }, rules, now, EVER))).toEqual(['expire.a.s.1']);
+    expect(dueJobs({ ...secret, state, expiredVersion: 1 }, rules, secret.expiresAt ?? '', EVER)).toEqual([]);
   });
 
   it.each(['revoked', 'deleted'] as const)('has nothing due: %s', (state) => {
-    expect(dueOf({ ...secret, state }, rules, now, EVER)).toEqual([]);
+    expect(dueJobs({ ...secret, state }, rules, now, EVER)).toEqual([]);
   });
 
   it('has nothing due while its document cannot be trusted', () => {
-    expect(dueOf({ ...secret, broken: true }, rules, now, EVER)).toEqual([]);
+    expect(dueJobs({ ...secret, broken: true }, rules, now, EVER)).toEqual([]);
   });
 });
 
@@ -204,7 +212,7 @@ describe('job ids', () => {
   it('hold nothing that an engine forbids, and are all known beforehand', () => {
     const all = possibleJobs('a.s', 1, { ...rules, channels: ['log', 'ui'] });
     for (const job of all) expect(`${queueOf(job)} ${job.id}`).toMatch(/^[\w.-]+ [\w.-]+$/);
-    const due = dueOf(secret, rules, secret.createdAt, EVER);
+    const due = dueJobs(secret, rules, secret.createdAt, EVER);
     expect(all.map(({ id }) => id)).toEqual(expect.arrayContaining(ids(due)));
   });
 });
@@ -230,12 +238,12 @@ describe('a watcher that looks now and then', () => {
         const expiresAt = plus(made, livesMs);
         const ticks = new Ticks(cron, zone);
         const known: NoticeRules = { thresholds, channels: ['log'], ticks };
-        let value: Watched = { ...secret, createdAt: made, expiresAt };
+        let value: ExpiryFacts = { ...secret, createdAt: made, expiresAt };
         let now = made;
         const told: { threshold: number; at: Instant }[] = [];
         for (let look = 0, over = false; !over; look++) {
           over = now >= expiresAt;
-          for (let due = dueOf(value, known, now, now); due.length > 0; due = dueOf(value, known, now, now)) {
+          for (let due = dueJobs(value, known, now, now); due.length > 0; due = dueJobs(value, known, now, now)) {
             const [first] = due;
             expect(due).toHaveLength(1);
             expect((first?.runAt ?? '') <= now).toBe(true);
@@ -263,12 +271,12 @@ describe('a watcher that looks now and then', () => {
     fc.assert(
       fc.property(life, ({ createdAt, livesMs, thresholds, cron, zone }) => {
         const made = new Date(createdAt).toISOString();
-        const value: Watched = { ...secret, createdAt: made, expiresAt: plus(made, livesMs) };
+        const value: ExpiryFacts = { ...secret, createdAt: made, expiresAt: plus(made, livesMs) };
         const known: NoticeRules = { thresholds, channels: ['log'], ticks: new Ticks(cron, zone) };
-        const ahead = dueOf(value, known, made, EVER);
+        const ahead = dueJobs(value, known, made, EVER);
         for (const job of ahead)
           if (job.kind === 'notice' && job.runAt > made)
-            expect(ids(dueOf(value, known, job.runAt, job.runAt))).toContain(job.id);
+            expect(ids(dueJobs(value, known, job.runAt, job.runAt))).toContain(job.id);
         expect(new Set(ahead.map(({ runAt }) => runAt)).size).toBe(ahead.length);
       }),
     );

@@ -1,5 +1,5 @@
 export * from './due';
-export type { ScheduleView } from './schedule';
+export { NOTICE_RETRIES, type JobHandlersOptions, type WatcherLog } from './job-handlers';
+export type { ScheduleView } from './job-sync';
 export * from './ticks';
 export * from './watcher';
-export { NOTICE_TRIES, type WorkLog, type WorkOptions } from './work';

@@ -8,7 +8,7 @@ import {
 } from '@rekey/domain';
 import { readApplication, readDomain } from '@rekey/platform';
 import type { EventStore, ExpiryNotice } from '@rekey/ports';
-import type { Watched } from './due';
+import type { ExpiryFacts } from './due';
 
 /** The secret that a job is about. */
 export interface SecretKey {
@@ -19,7 +19,7 @@ export interface SecretKey {
 
 /** Snapshot of a secret folded from its streams. Unlike a view, it is never behind. */
 export interface SecretSnapshot {
-  readonly value: Watched;
+  readonly value: ExpiryFacts;
   /** Facts for the text of a notice. */
   readonly facts: Omit<ExpiryNotice, 'messageId' | 'version' | 'expiresAt' | 'threshold'>;
   /** Returns the state of a notice of any version. */
@@ -51,7 +51,11 @@ export const readSecretSnapshot = async (store: EventStore, key: SecretKey): Pro
   };
 };
 
-const stateOf = (secret: Secret, { status }: RegisteredApplication, domain: SecurityDomainState): Watched['state'] => {
+const stateOf = (
+  secret: Secret,
+  { status }: RegisteredApplication,
+  domain: SecurityDomainState,
+): ExpiryFacts['state'] => {
   if (secret.status === 'revoked') return 'revoked';
   if (status === 'disabled' || domain.status === 'disabled') return 'disabled';
   return secret.status;
@@ -60,8 +64,8 @@ const stateOf = (secret: Secret, { status }: RegisteredApplication, domain: Secu
 const watched = (
   { domainId, applicationId, secretId }: SecretKey,
   secret: Secret,
-  state: Watched['state'],
-): Watched => {
+  state: ExpiryFacts['state'],
+): ExpiryFacts => {
   const { version, valueCreatedAt, expiresAt, expiredVersion } = secret;
   const ofVersion = `${version}.`;
   const notices = Object.entries(secret.notices).filter(([id]) => id.startsWith(ofVersion));

@@ -1,68 +1,68 @@
 import { secretDocumentId } from '@rekey/contracts';
 import type { Position, StoredEvent } from '@rekey/ports';
-import { concernedBy, type AskedAgain } from './concerned';
+import { affectedBy, type RetriedNotice } from './affected';
 import { EXPIRED_NOTICE_DAYS, noticeJobId, queueOf, type NoticeRules } from './due';
-import { Schedule, type ScheduleView } from './schedule';
+import { JobHandlers, type JobHandlersOptions } from './job-handlers';
+import { JobSync, type ScheduleView } from './job-sync';
 import { Ticks } from './ticks';
-import { ExpiryWork, type WorkOptions } from './work';
 
 const DAY_MS = 86_400_000;
-/** Events that are taken from the feed in one go. */
-const BATCH = 500;
+const FEED_BATCH_SIZE = 500;
 
 /**
- * A job that has just looked at a secret is not forgotten at once, and keeps another from being made under its id: what
- * changed is looked at a second time.
+ * A job that is just finishing keeps a new one from being scheduled under its id. So each changed secret is synced once
+ * more after this time.
  */
-const SECOND_LOOK_MS = 2_000;
+const RECHECK_MS = 2_000;
 
-/** How long sweeps may fail before that is called a failure. */
-const FAILING_MS = 30_000;
+/** How long sweeps may fail before the watcher reports that it is not ready. */
+const FAILURE_GRACE_MS = 30_000;
 
-export interface ExpiryWatcherOptions extends WorkOptions {
+export interface ExpiryWatcherOptions extends JobHandlersOptions {
   readonly schedule: ScheduleView;
-  /** `notifications` of the configuration. Not enabled: expiries are recorded, nobody is told. */
+  /** `notifications` of the configuration. When not enabled, expiries are recorded and no notices are sent. */
   readonly notifications: {
     readonly enabled: boolean;
     /** Six fields, seconds first. */
     readonly cronExpression: string;
-    /** IANA name. */
+    /** IANA time zone. */
     readonly timezone: string;
-    /** Days. */
+    /** Days before the expiry. */
     readonly expiryThresholds: readonly number[];
   };
-  /** How far ahead jobs are made; more than `sweepEveryMs`. Default one hour. */
+  /** Jobs are scheduled this long before they are due; longer than `sweepEveryMs`. Default one hour. */
   readonly horizonMs?: number;
-  /** How often the schedule is looked through for what has no job. Default five minutes. */
+  /** How often a sweep looks for missing jobs. Default five minutes. */
   readonly sweepEveryMs?: number;
-  /** Wait after something failed. Default one second. */
+  /** Wait before something that failed is retried. Default one second. */
   readonly retryMs?: number;
-  /** How long to wait for the view to know an event. Default ten seconds. */
+  /** How long to wait for the view to reach an event. Default ten seconds. */
   readonly viewTimeoutMs?: number;
 }
 
 /**
- * Keeps a job for everything that is due soon. The view is the truth: a sweep at the start and every few minutes makes
- * the jobs that are missing, so whatever happens to the jobs' store, nothing is lost; the feed of events tells at once
- * of secrets that come, change and go.
+ * Keeps a job scheduled for everything that is due soon. A sweep over the schedule view, at the start and every few
+ * minutes, adds missing jobs, so jobs may be lost without harm. Between sweeps, the event feed shows which secrets have
+ * changed.
  */
 export class ExpiryWatcher {
   private readonly rules: NoticeRules;
-  private readonly work: ExpiryWork;
-  private readonly schedule: Schedule;
+  private readonly handlers: JobHandlers;
+  private readonly sync: JobSync;
   private readonly stopping = new AbortController();
   private running: Promise<unknown> = Promise.resolve();
-  /** The last event that was seen: a sweep of a view that does not know it yet would miss something. */
-  private seen: Position = '';
-  /** Something may lack its job that only a whole sweep can find. */
-  private missed = true;
-  private nap = new AbortController();
-  private failing: { readonly cause: string; readonly sinceMs: number } | undefined;
-  /** Ids of documents that are to be looked at a second time. */
-  private again = new Set<string>();
-  private lookingAgain: Promise<void> | undefined;
+  /** Last event of the feed. A sweep first waits for the view to reach it, or it would miss secrets. */
+  private lastPosition: Position = '';
+  /** Whether a sweep must cover secrets that expired long ago as well, because jobs may be missing. */
+  private fullSweepNeeded = true;
+  /** Aborted to end the pause between two sweeps early. */
+  private pause = new AbortController();
+  private failure: { readonly cause: string; readonly sinceMs: number } | undefined;
+  /** Document ids of the secrets to sync once more. */
+  private toRecheck = new Set<string>();
+  private rechecking: Promise<void> | undefined;
 
-  /** Throws `invalid_request` with the field of the configuration that is wrong. */
+  /** Throws `invalid_request` naming the configuration field if the cron expression or the time zone is invalid. */
   constructor(private readonly options: ExpiryWatcherOptions) {
     const { store, jobs, clock, schedule: view, horizonMs = 3_600_000, viewTimeoutMs = 10_000 } = options;
     const { enabled, cronExpression, timezone, expiryThresholds } = options.notifications;
@@ -71,79 +71,87 @@ export class ExpiryWatcher {
       channels: enabled ? options.notifiers.map(({ channel }) => channel) : [],
       ticks: new Ticks(cronExpression, timezone),
     };
-    this.work = new ExpiryWork(options, this.rules);
-    this.schedule = new Schedule({ store, jobs, clock, view, horizonMs, viewTimeoutMs }, this.rules);
-    // Until the first sweep, nobody knows.
-    this.failing = { cause: 'the schedule was not looked through yet', sinceMs: -Infinity };
+    this.handlers = new JobHandlers(options, this.rules);
+    this.sync = new JobSync({ store, jobs, clock, view, horizonMs, viewTimeoutMs }, this.rules);
+    this.failure = { cause: 'The first sweep has not finished yet.', sinceMs: -Infinity };
   }
 
-  /** Takes jobs, and begins to sweep and to follow the feed; all of it waits by itself for engines that are away. */
+  /** Starts to run jobs, to sweep and to follow the feed. Returns at once and waits for unavailable engines by itself. */
   start(): Promise<void> {
     this.running = this.run();
     return Promise.resolve();
   }
 
-  /** Ends when what is in hand is done. The jobs' own end is `Jobs.close`. */
+  /** Stops and waits for what is in progress. Running jobs end with `Jobs.close`. */
   async stop(): Promise<void> {
     this.stopping.abort();
-    this.nap.abort();
+    this.pause.abort();
     await this.running;
-    await this.lookingAgain;
+    await this.rechecking;
   }
 
-  /** Whether all that is due soon has a job; what fails for less than half a minute is not told. */
+  /** Returns whether everything that is due soon has a job. Failures shorter than half a minute are not reported. */
   status(): { readonly ready: boolean; readonly cause?: string } {
-    const { failing } = this;
-    const patient = failing === undefined || this.options.clock.monotonicMs() - failing.sinceMs < FAILING_MS;
-    return patient ? { ready: true } : { ready: false, cause: failing.cause };
+    const { failure } = this;
+    if (!failure || this.options.clock.monotonicMs() - failure.sinceMs < FAILURE_GRACE_MS) return { ready: true };
+    return { ready: false, cause: failure.cause };
   }
 
   private async run(): Promise<void> {
-    await this.untilDone(() => this.work.begin());
-    await this.untilDone(async () => {
-      this.seen = await this.options.store.head();
+    await this.retry(() => this.handlers.start());
+    await this.retry(async () => {
+      this.lastPosition = await this.options.store.head();
     });
-    await Promise.all([this.sweepRegularly(), this.untilDone(() => this.follow())]);
+    await Promise.all([this.sweepRegularly(), this.retry(() => this.followFeed())]);
   }
 
-  /** Tries until it is done, or until the end. */
-  private async untilDone(work: () => Promise<void>): Promise<void> {
+  /** Calls `work` until it succeeds or the watcher stops. */
+  private async retry(work: () => Promise<void>): Promise<void> {
     const { clock, retryMs = 1_000 } = this.options;
     while (!this.stopping.signal.aborted)
       try {
         return await work();
       } catch (error) {
-        this.miss(error);
+        this.requestFullSweep(error);
         await clock.sleep(retryMs, this.stopping.signal);
       }
   }
 
-  // ── Sweeping ───────────────────────────────────────────────────────────────────────────────────────────────────
+  /** Notes a failure, after which jobs may be missing, and ends the pause before the next sweep. */
+  private requestFullSweep(error: unknown): void {
+    this.fullSweepNeeded = true;
+    const cause = error instanceof Error ? error.message : 'unknown';
+    this.failure = { cause, sinceMs: this.failure?.sinceMs ?? this.options.clock.monotonicMs() };
+    this.options.log?.warn({ err: error }, 'The expiry watcher failed and will retry');
+    this.pause.abort();
+  }
+
+  // ── Sweeps ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   private async sweepRegularly(): Promise<void> {
     const { clock, sweepEveryMs = 300_000 } = this.options;
     for (let first = true; !this.stopping.signal.aborted; first = false) {
-      this.nap = new AbortController();
-      await this.untilDone(() => this.sweep(first));
-      if (!this.missed && !this.stopping.signal.aborted) await clock.sleep(sweepEveryMs, this.nap.signal);
+      this.pause = new AbortController();
+      await this.retry(() => this.sweep(first));
+      if (!this.fullSweepNeeded && !this.stopping.signal.aborted) await clock.sleep(sweepEveryMs, this.pause.signal);
     }
   }
 
-  /** Makes the jobs that are missing; the first time all of them, for those that are there may know an older configuration. */
+  /** Adds missing jobs. The first sweep replaces all of them: they may be of an older configuration. */
   private async sweep(first: boolean): Promise<void> {
     const { clock } = this.options;
-    // What nobody missed, and expired so long ago that it is no news any more, has nothing due.
-    const since = new Date(clock.nowMs() - (EXPIRED_NOTICE_DAYS + 1) * DAY_MS).toISOString();
-    const from = this.missed ? '' : since;
-    this.missed = false;
-    await this.schedule.knows(this.seen);
+    // Unless a failure came between, secrets that expired before this have nothing due any more.
+    const recent = new Date(clock.nowMs() - (EXPIRED_NOTICE_DAYS + 1) * DAY_MS).toISOString();
+    const from = this.fullSweepNeeded ? '' : recent;
+    this.fullSweepNeeded = false;
+    await this.sync.waitForView(this.lastPosition);
     await this.removeDeadJobs();
-    const making = first ? 'anew' : 'missing';
-    await this.schedule.makeWhere({ field: 'expiresAt', op: 'gte', value: from }, making, this.stopping.signal);
-    this.failing = undefined;
+    const filter = { field: 'expiresAt', op: 'gte', value: from } as const;
+    await this.sync.syncWhere(filter, first ? 'replace' : 'add', this.stopping.signal);
+    this.failure = undefined;
   }
 
-  /** A job is only dead here where even its failure could not be recorded: it begins again. */
+  /** A job is dead only if its failure could not be recorded either. Removing it lets the sweep schedule it anew. */
   private async removeDeadJobs(): Promise<void> {
     const { jobs, notifiers } = this.options;
     const channels = notifiers.map(({ channel }) => queueOf({ kind: 'notice', channel }));
@@ -151,46 +159,36 @@ export class ExpiryWatcher {
       for (const { id } of await jobs.dead(queue)) await jobs.removeDead(queue, id);
   }
 
-  /** Something may lack its job: only a sweep can tell. */
-  private miss(error: unknown): void {
-    this.missed = true;
-    const cause = error instanceof Error ? error.message : 'unknown';
-    this.failing = { cause, sinceMs: this.failing?.sinceMs ?? this.options.clock.monotonicMs() };
-    this.options.log?.warn({ err: error }, 'The watcher of expiries will try again');
-    this.nap.abort();
-  }
+  // ── The event feed ─────────────────────────────────────────────────────────────────────────────────────────────
 
-  // ── The feed ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-  private async follow(): Promise<void> {
+  private async followFeed(): Promise<void> {
     const { signal } = this.stopping;
-    for await (const { events } of this.options.store.subscribe({ after: this.seen, batchSize: BATCH, signal })) {
+    const feed = this.options.store.subscribe({ after: this.lastPosition, batchSize: FEED_BATCH_SIZE, signal });
+    for await (const { events } of feed) {
       const last = events.at(-1);
       if (!last) continue;
-      this.seen = last.position;
-      await this.react(events).catch((error: unknown) => this.miss(error));
+      this.lastPosition = last.position;
+      await this.handleEvents(events).catch((error: unknown) => this.requestFullSweep(error));
     }
   }
 
-  private async react(events: readonly StoredEvent[]): Promise<void> {
-    const { schedule } = this;
+  private async handleEvents(events: readonly StoredEvent[]): Promise<void> {
+    const { sync } = this;
     const { signal } = this.stopping;
-    const { added, changed, applications, domains, askedAgain } = concernedBy(events, schedule.reach());
-    if (added.size + changed.size + applications.size + domains.size > 0) await schedule.knows(this.seen);
-    await schedule.makeOf([...added], 'missing');
-    await schedule.makeOf([...changed], 'exactly');
+    const { added, changed, applications, domains, retriedNotices } = affectedBy(events, sync.latestExpiry());
+    if (added.size + changed.size + applications.size + domains.size > 0) await sync.waitForView(this.lastPosition);
+    await sync.syncSecrets([...added], 'add');
+    await sync.syncSecrets([...changed], 'exact');
     for (const value of applications)
-      await schedule.makeWhere({ field: 'applicationId', op: 'eq', value }, 'exactly', signal);
-    for (const value of domains) await schedule.makeWhere({ field: 'domainId', op: 'eq', value }, 'exactly', signal);
-    for (const notice of askedAgain) await this.askAgain(notice);
-    this.lookAgain([
-      ...changed,
-      ...askedAgain.map((notice) => secretDocumentId(notice.applicationId, notice.secretId)),
-    ]);
+      await sync.syncWhere({ field: 'applicationId', op: 'eq', value }, 'exact', signal);
+    for (const value of domains) await sync.syncWhere({ field: 'domainId', op: 'eq', value }, 'exact', signal);
+    for (const notice of retriedNotices) await this.retryNotice(notice);
+    const retried = retriedNotices.map((notice) => secretDocumentId(notice.applicationId, notice.secretId));
+    this.recheckLater([...changed, ...retried]);
   }
 
-  /** Where somebody asks for a notice again, a job says what becomes of it, be it that its time is over. */
-  private async askAgain(notice: AskedAgain): Promise<void> {
+  /** Schedules the job even if the notice is no longer due: the job then records that it has failed. */
+  private async retryNotice(notice: RetriedNotice): Promise<void> {
     const { jobs, clock } = this.options;
     const { domainId, applicationId, secretId, version, threshold, channel } = notice;
     const id = noticeJobId(secretDocumentId(applicationId, secretId), version, threshold, channel);
@@ -198,24 +196,26 @@ export class ExpiryWatcher {
     const now = clock.now();
     const data = { domainId, applicationId, secretId, version, threshold, channel, madeAt: now };
     const job = { id, queue, runAt: now, data };
-    if (!this.rules.channels.includes(channel)) return this.work.fail(job, 'This channel is not switched on.');
+    if (!this.rules.channels.includes(channel))
+      return this.handlers.recordFailure(job, `The channel ${channel} is not enabled.`);
     await jobs.removeDead(queue, id);
     await jobs.schedule([job]);
   }
 
-  private lookAgain(ids: readonly string[]): void {
-    for (const id of ids) this.again.add(id);
-    if (this.again.size > 0) this.lookingAgain ??= this.lookUntilDone();
+  private recheckLater(ids: readonly string[]): void {
+    for (const id of ids) this.toRecheck.add(id);
+    if (this.toRecheck.size > 0) this.rechecking ??= this.recheck();
   }
 
-  private async lookUntilDone(): Promise<void> {
+  private async recheck(): Promise<void> {
     const { signal } = this.stopping;
-    while (this.again.size > 0 && !signal.aborted) {
-      await this.options.clock.sleep(SECOND_LOOK_MS, signal);
-      const ids = [...this.again];
-      this.again.clear();
-      if (!signal.aborted) await this.schedule.makeOf(ids, 'missing').catch((error: unknown) => this.miss(error));
+    while (this.toRecheck.size > 0 && !signal.aborted) {
+      await this.options.clock.sleep(RECHECK_MS, signal);
+      const ids = [...this.toRecheck];
+      this.toRecheck.clear();
+      if (signal.aborted) break;
+      await this.sync.syncSecrets(ids, 'add').catch((error: unknown) => this.requestFullSweep(error));
     }
-    this.lookingAgain = undefined;
+    this.rechecking = undefined;
   }
 }

@@ -161,7 +161,7 @@ describe('jobs are withdrawn, and nobody is told, where a secret is', () => {
     await addSecret(EXPIRES);
     await world.advanceTo(at('2027-03-02T04:45Z'));
     // The view learns nothing of it, so that the job is not withdrawn; it looks for itself.
-    world.schedule.knowsOnly = world.store.events.length;
+    world.schedule.appliedEvents = world.store.events.length;
     await world.onSecret('SuspendSecret', { force: true });
     await world.advanceTo(at('2027-03-02T05:10Z'));
     expect(world.log.sent).toEqual([]);
@@ -200,12 +200,12 @@ describe('nothing is lost', () => {
   });
 
   it('where the view cannot be read for a while', async () => {
-    world.schedule.away = true;
+    world.schedule.unavailable = true;
     const watcher = await world.watch();
     await addSecret(at('2027-03-01T12:00:05Z'));
     await world.advance(40_000, 1_000);
-    expect(watcher.status()).toEqual({ ready: false, cause: 'The view cannot be read now.' });
-    world.schedule.away = false;
+    expect(watcher.status()).toEqual({ ready: false, cause: 'The view is unavailable.' });
+    world.schedule.unavailable = false;
     await world.advance(2_000, 1_000);
     expect(watcher.status()).toEqual({ ready: true });
     expect(world.recorded('SecretExpired')).toHaveLength(1);
@@ -213,12 +213,12 @@ describe('nothing is lost', () => {
   });
 
   it('where the jobs are away at the start', async () => {
-    world.jobs.away = true;
+    world.jobs.unavailable = true;
     const watcher = await world.watch();
     await addSecret(at('2027-03-01T12:00:05Z'));
     await world.advance(40_000, 1_000);
     expect(watcher.status()).toMatchObject({ ready: false });
-    world.jobs.away = false;
+    world.jobs.unavailable = false;
     await world.advance(2_000, 1_000);
     expect(watcher.status()).toEqual({ ready: true });
     expect(world.recorded('SecretExpired')).toHaveLength(1);
@@ -227,11 +227,11 @@ describe('nothing is lost', () => {
 
   it('where the view learns of an event too late', async () => {
     await world.watch();
-    world.schedule.knowsOnly = world.store.events.length;
+    world.schedule.appliedEvents = world.store.events.length;
     await addSecret(at('2027-03-01T12:00:05Z'));
     await world.advance(3_000, 1_000);
     expect(world.jobs.ids()).toEqual([]);
-    world.schedule.knowsOnly = Infinity;
+    world.schedule.appliedEvents = Infinity;
     await world.advance(3_000, 1_000);
     expect(world.recorded('SecretExpired')).toHaveLength(1);
   });
@@ -250,9 +250,9 @@ describe('nothing is lost', () => {
   it('where the bus was away for longer than a job is tried', async () => {
     await world.watch();
     await addSecret(at('2027-03-01T12:00:05Z'));
-    world.bus.away = true;
+    world.bus.unavailable = true;
     await world.advance(HOUR_MS, 30_000);
-    world.bus.away = false;
+    world.bus.unavailable = false;
     await world.advance(10 * 60_000, 30_000);
     expect(world.recorded('SecretExpired')).toHaveLength(1);
     expect(world.log.sent).toHaveLength(1);
@@ -275,10 +275,10 @@ describe('each notice is sent once', () => {
   it('where it cannot be recorded at once', async () => {
     await world.watch();
     await addSecret(at('2027-03-01T12:00:05Z'));
-    world.log.onSend = () => (world.bus.away = true);
+    world.log.onSend = () => (world.bus.unavailable = true);
     await world.advance(60_000, 1_000);
     expect(world.recorded('ExpiryNoticeSent').map(({ channel }) => channel)).not.toContain('log');
-    world.bus.away = false;
+    world.bus.unavailable = false;
     await world.advance(10 * 60_000, 10_000);
     expect(world.recorded('ExpiryNoticeSent')).toHaveLength(2);
     expect(world.log.sent).toHaveLength(1);
@@ -287,11 +287,11 @@ describe('each notice is sent once', () => {
   it('but for a crash between sending and recording, and then under the same message id', async () => {
     await world.watch();
     await addSecret(at('2027-03-01T12:00:05Z'));
-    world.log.onSend = () => (world.bus.away = true);
+    world.log.onSend = () => (world.bus.unavailable = true);
     await world.advance(5_000);
     await world.stop();
     world.log.onSend = () => undefined;
-    world.bus.away = false;
+    world.bus.unavailable = false;
     await world.watch();
     await world.advance(60_000, 1_000);
     expect(world.log.sent).toHaveLength(2);
@@ -410,7 +410,7 @@ describe('a notice that somebody asks for again', () => {
     await world.onSecret('RetryNotice', { version: 1, threshold: 0, channel: 'log' });
     expect(world.recorded('ExpiryNoticeFailed')[1]).toMatchObject({
       channel: 'log',
-      cause: 'This channel is not switched on.',
+      cause: 'The channel log is not enabled.',
     });
   });
 });
@@ -471,7 +471,7 @@ describe('whatever happens', () => {
           if (next.kind === 'advance') await around.advance(next.ms, 3 * HOUR_MS);
           if (next.kind === 'renew') {
             const expiresAt = new Date(around.clock.nowMs() + next.hours * HOUR_MS).toISOString();
-            around.bus.away = false;
+            around.bus.unavailable = false;
             await around.onSecret('RenewSecret', { expiresAt }).catch(() => undefined);
           }
           if (next.kind === 'suspend') await around.onSecret('SuspendSecret', { force: true }).catch(() => undefined);
@@ -485,9 +485,9 @@ describe('whatever happens', () => {
           if (next.kind === 'lose') around.jobs.lose();
           if (next.kind === 'break' || next.kind === 'mend')
             around.log.broken = next.kind === 'break' ? 'Broken.' : undefined;
-          if (next.kind === 'down' || next.kind === 'up') around.bus.away = next.kind === 'down';
+          if (next.kind === 'down' || next.kind === 'up') around.bus.unavailable = next.kind === 'down';
         }
-        around.bus.away = false;
+        around.bus.unavailable = false;
         around.log.broken = undefined;
         await around.advance(30 * DAY_MS + HOUR_MS, 3 * HOUR_MS);
         await around.stop();

@@ -2,31 +2,31 @@ import { UnreadableEvent, decodeEvent, secretDocumentId, type FeedEvent } from '
 import type { Instant, NoticeKey } from '@rekey/domain';
 import type { StoredEvent } from '@rekey/ports';
 
-/** A notice that somebody asked for again. */
-export type AskedAgain = NoticeKey & { readonly domainId: string; readonly applicationId: string };
+/** A notice that an operator retries. */
+export type RetriedNotice = NoticeKey & { readonly domainId: string; readonly applicationId: string };
 
-/** Whose jobs may have to change. */
-export interface Concerned {
-  /** Ids of documents of secrets that are new, and expire before long. */
+/** Whose jobs some events may change. Secrets are named by the ids of their schedule documents. */
+export interface Affected {
+  /** New secrets that expire soon. They have no jobs yet. */
   readonly added: ReadonlySet<string>;
-  /** Ids of documents of secrets that may have jobs already. */
+  /** Secrets that may have jobs already. */
   readonly changed: ReadonlySet<string>;
   readonly applications: ReadonlySet<string>;
   readonly domains: ReadonlySet<string>;
-  readonly askedAgain: readonly AskedAgain[];
+  readonly retriedNotices: readonly RetriedNotice[];
 }
 
-/** Whose jobs may have to change after these events. New secrets that expire after `reach` are left to a later sweep. */
-export const concernedBy = (events: readonly StoredEvent[], reach: Instant): Concerned => {
+/** Returns whose jobs the events may change. Leaves new secrets that expire after `latestExpiry` to a later sweep. */
+export const affectedBy = (events: readonly StoredEvent[], latestExpiry: Instant): Affected => {
   const added = new Set<string>();
   const changed = new Set<string>();
   const applications = new Set<string>();
   const domains = new Set<string>();
-  const askedAgain: AskedAgain[] = [];
-  for (const event of events.flatMap(readable))
+  const retriedNotices: RetriedNotice[] = [];
+  for (const event of events.flatMap(decodeReadable))
     switch (event.type) {
       case 'SecretAdded':
-        if (event.data.expiresAt === undefined || event.data.expiresAt > reach) break;
+        if (event.data.expiresAt === undefined || event.data.expiresAt > latestExpiry) break;
         added.add(secretDocumentId(event.data.applicationId, event.data.secretId));
         break;
       case 'SecretRenewed':
@@ -37,7 +37,7 @@ export const concernedBy = (events: readonly StoredEvent[], reach: Instant): Con
         changed.add(secretDocumentId(event.data.applicationId, event.data.secretId));
         break;
       case 'ExpiryNoticeRetried':
-        askedAgain.push(event.data);
+        retriedNotices.push(event.data);
         break;
       case 'ApplicationDisabled':
       case 'ApplicationEnabled':
@@ -68,11 +68,11 @@ export const concernedBy = (events: readonly StoredEvent[], reach: Instant): Con
         event satisfies never;
     }
   for (const id of changed) added.delete(id);
-  return { added, changed, applications, domains, askedAgain };
+  return { added, changed, applications, domains, retriedNotices };
 };
 
-/** An event, or nothing where this code cannot read it: the view marks its secret as broken. */
-const readable = (event: StoredEvent): FeedEvent[] => {
+/** Skips an event that this version cannot read: the view marks its secret as broken, so it has no jobs. */
+const decodeReadable = (event: StoredEvent): FeedEvent[] => {
   try {
     return [decodeEvent(event)];
   } catch (error) {
