@@ -2,10 +2,13 @@ import { RekeyError } from '@rekey/contracts';
 import {
   applicationStream,
   domainStream,
+  liveVersions,
+  present,
+  statusAt,
   type ApplicationPolicy,
   type Instant,
   type RegisteredApplication,
-  type Secret,
+  type StatusAt,
   type SecurityDomainState,
 } from '@rekey/domain';
 import { foldApplication, foldDomain } from '@rekey/platform';
@@ -32,7 +35,7 @@ export interface SecretAsOf {
   readonly description: string;
   /** Of the current value. */
   readonly version: number;
-  readonly status: 'active' | 'pending' | 'expired' | 'suspended' | 'revoked';
+  readonly status: Exclude<StatusAt, 'expiring'>;
   readonly valueCreatedAt: Instant;
   readonly notBefore?: Instant;
   readonly expiresAt?: Instant;
@@ -97,24 +100,8 @@ const secretsAt = ({ secrets }: RegisteredApplication, asOf: Instant, open: bool
       version,
       status: statusAt(secret, asOf),
       valueCreatedAt,
-      ...(notBefore !== undefined && { notBefore }),
-      ...(expiresAt !== undefined && { expiresAt }),
-      ...(previousValidUntil !== undefined && { previousValidUntil }),
+      ...present({ notBefore, expiresAt, previousValidUntil }),
       allowedCidrs: secret.allowedCidrs,
       authenticates: open ? liveVersions(secret, asOf) : [],
     };
   });
-
-const statusAt = ({ status, notBefore, expiresAt }: Secret, at: Instant): SecretAsOf['status'] => {
-  if (status !== 'active') return status;
-  if (expiresAt !== undefined && at >= expiresAt) return 'expired';
-  return notBefore !== undefined && at < notBefore ? 'pending' : 'active';
-};
-
-const liveVersions = (secret: Secret, at: Instant): number[] => {
-  const { status, version, notBefore, expiresAt, previousValidUntil } = secret;
-  if (status !== 'active' || (notBefore !== undefined && at < notBefore)) return [];
-  const current = expiresAt === undefined || at < expiresAt ? [version] : [];
-  const previous = previousValidUntil !== undefined && at < previousValidUntil ? [version - 1] : [];
-  return [...current, ...previous];
-};

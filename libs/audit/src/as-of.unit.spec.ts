@@ -143,6 +143,31 @@ describe('an application as of an instant', () => {
     expect(await secrets(instant)).toEqual(expected);
   });
 
+  it('is active while only the previous version authenticates, and expired after the overlap', async () => {
+    const short = new MemoryHistory().write(
+      domainCreated('shop', at('2027-01-01T00:00Z')),
+      registered(at('2027-01-02T00:00Z')),
+      secretAdded(at('2027-01-03T00:00Z')),
+      ofApplication('SecretRenewed', at('2027-01-10T00:00Z'), {
+        secretId: SECRET,
+        version: 2,
+        verifier: VERIFIER,
+        lookupId: '0000000001',
+        expirySource: 'command',
+        expiresAt: at('2027-01-11T00:00Z'),
+        previousValidUntil: at('2027-01-12T00:00Z'),
+      }),
+    );
+    const statusOf = async (instant: string) => {
+      const options = { store: short, clock: new ManualClock(Date.parse(NOW)) };
+      const { secrets } = await applicationAsOf(options, { domainId: 'shop', applicationId: APPLICATION }, at(instant));
+      return secrets.map(({ status, authenticates }) => [status, authenticates]);
+    };
+    expect(await statusOf('2027-01-10T23:59:59.999Z')).toEqual([['active', [2, 1]]]);
+    expect(await statusOf('2027-01-11T00:00Z')).toEqual([['active', [1]]]);
+    expect(await statusOf('2027-01-12T00:00Z')).toEqual([['expired', []]]);
+  });
+
   it('tells all that was known of it, and never a verifier', async () => {
     const state = await asOf('2027-01-16T00:00Z');
     expect(state).toMatchObject({

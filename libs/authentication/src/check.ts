@@ -13,7 +13,9 @@ import {
   applicationStream,
   domainStream,
   parseSecret,
+  versionStateAt,
   type Instant,
+  type VersionState,
 } from '@rekey/domain';
 import type { Clock, SecretHasher, ViewDocument } from '@rekey/ports';
 import { parseBasic } from './basic';
@@ -83,6 +85,14 @@ interface Candidate {
   readonly secretId: string;
   readonly value: ValueCredentials;
 }
+/** The view has no revoked secrets; `revoked` is here because the type has it. */
+const NOT_LIVE: Readonly<Record<Exclude<VersionState, 'live'>, RefusalCause>> = {
+  revoked: 'no_match',
+  suspended: 'suspended',
+  pending: 'not_yet_valid',
+  expired: 'expired',
+};
+
 const NONE: readonly Candidate[] = [];
 /** The refusal holds where no candidate's verifier fits. */
 type Judged = Refusal & { readonly candidates: readonly Candidate[] };
@@ -214,9 +224,8 @@ export class Authenticator {
     now: Instant,
     remoteAddress: string | undefined,
   ): RefusalCause | undefined {
-    if (secret.suspended) return 'suspended';
-    if (secret.notBefore !== undefined && now < secret.notBefore) return 'not_yet_valid';
-    if (value.validUntil !== undefined && now >= value.validUntil) return 'expired';
+    const state = versionStateAt(secret.suspended ? 'suspended' : 'active', secret.notBefore, value.validUntil, now);
+    if (state !== 'live') return NOT_LIVE[state];
     if (secret.allowedCidrs.length === 0) return undefined;
     const address = parseAddress(remoteAddress);
     if (!address) return 'address_unknown';

@@ -1,6 +1,7 @@
 import { secretDocumentId } from '@rekey/contracts';
 import {
   noticeId,
+  present,
   type NoticeState,
   type RegisteredApplication,
   type Secret,
@@ -46,6 +47,7 @@ export const readSecretSnapshot = async (store: EventStore, key: SecretKey): Pro
       clientId,
       description: secret.description,
       contacts: [...new Set([...contacts, ...domain.contacts])],
+      ...present({ previousValidUntil: secret.previousValidUntil }),
     },
     noticeState: (notice) => secret.notices[noticeId(notice)],
   };

@@ -94,6 +94,19 @@ describe('a watched secret', () => {
     expect(world.log.sent).toMatchObject([{ version: 2, threshold: 0 }]);
   });
 
+  it('has the end of its overlap in the notice, because the previous version may outlive the current one', async () => {
+    await world.watch();
+    await addSecret(at('2027-04-01T00:00Z'));
+    await world.onSecret('RenewSecret', {
+      expiresAt: at('2027-03-01T13:00Z'),
+      overlap: { amount: 2, unit: 'hours' },
+    });
+    await world.advance(HOUR_MS);
+    expect(world.log.sent).toMatchObject([
+      { version: 2, threshold: 0, expiresAt: at('2027-03-01T13:00Z'), previousValidUntil: at('2027-03-01T14:00Z') },
+    ]);
+  });
+
   it('that expired and was renewed is told of when it expires again', async () => {
     await world.watch();
     await addSecret(at('2027-03-01T12:00:05Z'));

@@ -13,6 +13,8 @@ export interface ExpiryNotice {
   readonly version: number;
   readonly description: string;
   readonly expiresAt: Instant;
+  /** End of the overlap: the previous version authenticates until then. Missing: no overlap. */
+  readonly previousValidUntil?: Instant;
   /** Days before the expiry that this notice stands for; 0: it has expired. */
   readonly threshold: number;
   /** Contacts of the application and its domain. */

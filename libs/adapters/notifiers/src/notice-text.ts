@@ -1,3 +1,4 @@
+import { later, liveVersions } from '@rekey/domain';
 import type { ExpiryNotice } from '@rekey/ports';
 
 const SECOND_MS = 1_000;
@@ -15,19 +16,35 @@ export interface NoticeText {
 
 /**
  * Words a notice for people as of `nowMs` (milliseconds since 1970 UTC), always with the exact instant and its zone:
- * "… expires in 5 days, at 2027-01-01T00:00:00.000Z", "… expired at 2027-01-01T00:00:00.000Z".
+ * "… expires in 5 days, at 2027-01-01T00:00:00.000Z", "… expired at 2027-01-01T00:00:00.000Z". When the previous
+ * version outlives the expired one, the notice says so.
  */
 export const noticeText = (notice: ExpiryNotice, nowMs: number): NoticeText => {
-  const leftMs = Date.parse(notice.expiresAt) - nowMs;
-  const expired = notice.threshold === 0 || leftMs <= 0;
-  const when = expired ? `expired at ${notice.expiresAt}` : `expires in ${span(leftMs)}, at ${notice.expiresAt}`;
+  const { expiresAt, previousValidUntil, threshold, version } = notice;
+  const leftMs = Date.parse(expiresAt) - nowMs;
+  const expired = threshold === 0 || leftMs <= 0;
+  // The notice of the expiry may be worded by a clock that is slightly behind.
+  const now = later(new Date(nowMs).toISOString(), expired ? expiresAt : undefined);
+  const live = liveVersions({ status: 'active', version, expiresAt, previousValidUntil }, now);
+  const when = expired ? `expired at ${expiresAt}` : `expires in ${span(leftMs)}, at ${expiresAt}`;
   const secret = `secret "${oneLine(notice.description)}"`;
   const application = `application "${oneLine(notice.applicationName)}"`;
   const domain = `domain "${oneLine(notice.domainName)}"`;
+  const of = `of ${application} (client id ${notice.clientId}) in ${domain} ${when}.`;
+  const [previous] = expired ? live : [];
+  if (previous !== undefined)
+    return {
+      subject: `Version ${version} of the ${secret} of ${application} ${when}`,
+      body: [
+        `Version ${version} of the ${secret} ${of}`,
+        `Version ${previous} still authenticates until ${previousValidUntil}. Move its clients to another secret of ` +
+          `the application before then; a renewal of this secret ends version ${previous} at once.`,
+      ].join('\n'),
+    };
   return {
     subject: `The ${secret} of ${application} ${when}`,
     body: [
-      `The ${secret} (version ${notice.version}) of ${application} (client id ${notice.clientId}) in ${domain} ${when}.`,
+      `The ${secret} (version ${version}) ${of}`,
       expired
         ? 'It no longer authenticates. Renew it, or use another secret of the application.'
         : 'Renew it before then, or move to another secret of the application.',

@@ -52,6 +52,23 @@ describe('noticeText', () => {
     expect(at(0)).toContain('expired at 2027-01-01T00:00:00.000Z.\nIt no longer authenticates.');
   });
 
+  it('says which version still authenticates when the current one expired during an overlap', () => {
+    const previousValidUntil = '2027-01-03T00:00:00.000Z';
+    const notice = exampleNotice({ threshold: 0, previousValidUntil });
+    const { subject, body } = noticeText(notice, Date.parse(EXPIRES_AT));
+    expect(subject).toBe(
+      'Version 2 of the secret "production" of application "Checkout" expired at 2027-01-01T00:00:00.000Z',
+    );
+    expect(body).toBe(
+      'Version 2 of the secret "production" of application "Checkout" (client id checkout) in domain "Shop" ' +
+        'expired at 2027-01-01T00:00:00.000Z.\n' +
+        'Version 1 still authenticates until 2027-01-03T00:00:00.000Z. Move its clients to another secret of the ' +
+        'application before then; a renewal of this secret ends version 1 at once.',
+    );
+    expect(noticeText(notice, Date.parse(EXPIRES_AT) - 1).body).toBe(body);
+    expect(noticeText(notice, Date.parse(previousValidUntil)).body).toContain('It no longer authenticates.');
+  });
+
   it('keeps its subject one line, whatever the names hold', () => {
     const { subject } = noticeText(exampleNotice({ description: 'a\r\nBcc: x\u2028y\0z' }), 0);
     expect(subject).toContain('"a Bcc: x y z"');

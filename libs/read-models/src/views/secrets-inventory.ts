@@ -1,5 +1,5 @@
 import { RekeyError, type SecretStatus } from '@rekey/contracts';
-import { addDuration, type Instant } from '@rekey/domain';
+import { expiryHorizon, statusAt, type Instant } from '@rekey/domain';
 import type { Filter } from '@rekey/ports';
 import { namedLike } from './applications.view';
 import { findVisibleDomains } from './domains.view';
@@ -8,27 +8,14 @@ import type { SecretDocument } from './secrets.view';
 import type { SecretUsage } from './usage';
 import type { ViewReader } from './view';
 
-/** Fields that a status follows from. */
+/** Fields that the status depends on. */
 type Dated = Pick<SecretDocument, 'state' | 'expiresAt' | 'notBefore' | 'previousValidUntil'>;
 
-/**
- * What a secret is at an instant: what somebody did to it (revoked, suspended), else what the time makes of it.
- * `expired` means that no value of it authenticates any more, the one before a renewal included; `expiring`, that its
- * expiry lies within so many days. The state of application and domain is not in it.
- */
-export const secretStatus = (secret: Dated, now: Instant, expiringWithinDays: number): SecretStatus => {
-  const { state, expiresAt, notBefore, previousValidUntil } = secret;
-  if (state !== 'active') return state;
-  const overlaps = previousValidUntil !== undefined && now < previousValidUntil;
-  if (expiresAt !== undefined && expiresAt <= now && !overlaps) return 'expired';
-  if (notBefore !== undefined && now < notBefore) return 'pending';
-  return expiresAt !== undefined && expiresAt <= horizon(now, expiringWithinDays) ? 'expiring' : 'active';
-};
+/** Returns the status of a secret at an instant; see `statusAt`. The state of application and domain does not count. */
+export const secretStatus = ({ state, ...dates }: Dated, now: Instant, expiringWithinDays: number): SecretStatus =>
+  statusAt({ status: state, ...dates }, now, expiringWithinDays);
 
-const horizon = (now: Instant, days: number): Instant =>
-  days > 0 ? (addDuration(now, { amount: days, unit: 'days' }) ?? '~') : now;
-
-/** The same as `secretStatus`, as a condition. */
+/** Returns the condition that exactly the secrets with this `secretStatus` meet. */
 export const statusFilter = (status: SecretStatus, now: Instant, expiringWithinDays: number): Filter => {
   if (status === 'revoked' || status === 'suspended') return { field: 'state', op: 'eq', value: status };
   const state: Filter = { field: 'state', op: 'eq', value: 'active' };
@@ -39,7 +26,7 @@ export const statusFilter = (status: SecretStatus, now: Instant, expiringWithinD
     or: [unlessAtOrBefore('expiresAt', now), { field: 'previousValidUntil', op: 'gt', value: now }],
   };
   const begun = unlessAfter('notBefore', now);
-  const within = horizon(now, expiringWithinDays);
+  const within = expiryHorizon(now, expiringWithinDays);
   switch (status) {
     case 'expired':
       return { and: [state, ended] };

@@ -1,5 +1,5 @@
 import { SECRET_STATUSES } from '@rekey/contracts';
-import { addDuration } from '@rekey/domain';
+import { addDuration, isLive } from '@rekey/domain';
 import type { Filter } from '@rekey/ports';
 import fc from 'fast-check';
 import { secretStatus, statusFilter } from './secrets-inventory';
@@ -67,6 +67,8 @@ describe('secretStatus', () => {
         ) as typeof drawn;
         const fitting = SECRET_STATUSES.filter((status) => fits(known, statusFilter(status, NOW, within)));
         expect(fitting).toEqual([secretStatus(known as never, NOW, within)]);
+        const live = isLive({ ...known, status: known.state } as never, NOW);
+        expect(fitting.some((status) => status === 'active' || status === 'expiring')).toBe(live);
       }),
       { numRuns: 2_000 },
     );
