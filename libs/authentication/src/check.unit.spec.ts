@@ -1,5 +1,5 @@
 import { RekeyError, type ApplicationCredentials, type DomainCredentials } from '@rekey/contracts';
-import { applicationIdOf, composeSecret, type Instant } from '@rekey/domain';
+import { applicationIdOf, composeSecret, liveVersions, type Instant, type Lifecycle } from '@rekey/domain';
 import { ManualClock, type ViewDocument } from '@rekey/ports';
 import fc from 'fast-check';
 import { createHash } from 'node:crypto';
@@ -679,4 +679,35 @@ describe('any input', () => {
     for (const [index, value] of values.entries()) expect(await check(value)).toMatchObject({ secretId: `s${index}` });
     expect(calls.verifies).toBe(20);
   });
+});
+
+it('accepts exactly the versions that liveVersions lists', async () => {
+  const instant = fc.option(fc.integer({ min: -3, max: 3 }).map(fromNow), { nil: undefined });
+  const lifecycle: fc.Arbitrary<Lifecycle> = fc.record({
+    status: fc.constantFrom('active' as const, 'suspended' as const),
+    version: fc.constant(2),
+    notBefore: instant,
+    expiresAt: instant,
+    previousValidUntil: instant,
+  });
+  const PREVIOUS = generated(2, 2);
+  await fc.assert(
+    fc.asyncProperty(lifecycle, async (drawn) => {
+      const { status, notBefore, expiresAt, previousValidUntil } = drawn;
+      const current = valueOf(VALUE, { version: 2, ...(expiresAt && { validUntil: expiresAt }) });
+      const previous = previousValidUntil && valueOf(PREVIOUS, { version: 1, validUntil: previousValidUntil });
+      const secret = secretWith({
+        suspended: status === 'suspended',
+        ...(notBefore && { notBefore }),
+        values: previous ? [current, previous] : [current],
+      });
+      const { check } = setup({ application: applicationWith({ secrets: [secret] }) });
+      const accepted: number[] = [];
+      for (const value of [VALUE, PREVIOUS]) {
+        const result = await check(value);
+        if (result.valid) accepted.push(result.version);
+      }
+      expect(accepted).toEqual(liveVersions(drawn, fromNow(0)));
+    }),
+  );
 });

@@ -67,7 +67,7 @@ describe('secretStatus', () => {
         ) as typeof drawn;
         const fitting = SECRET_STATUSES.filter((status) => fits(known, statusFilter(status, NOW, within)));
         expect(fitting).toEqual([secretStatus(known as never, NOW, within)]);
-        const live = isLive({ ...known, status: known.state } as never, NOW);
+        const live = isLive({ ...known, status: known.state }, NOW);
         expect(fitting.some((status) => status === 'active' || status === 'expiring')).toBe(live);
       }),
       { numRuns: 2_000 },
