@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Builds what is measured and what measures, and runs it: `npm run bench -- --help`.
+// Builds and runs the benchmarks. Usage: npm run bench -- --help
 import { spawnSync } from 'node:child_process';
 import { cpSync, readdirSync } from 'node:fs';
 import path from 'node:path';
@@ -27,7 +27,7 @@ const { metafile } = await build({
   metafile: true,
   logLevel: 'warning',
 });
-// As for the apps: a worker thread is a file of its own, beside the bundle.
+// Worker threads are files of their own; copy them next to the bundle, as tools/build.mjs does.
 for (const folder of new Set(Object.keys(metafile.inputs).map((file) => path.dirname(path.join(root, file)))))
   for (const name of readdirSync(folder).filter((name) => name.endsWith('-worker.mjs')))
     cpSync(path.join(folder, name), path.join(outdir, name));

@@ -1,9 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import fastify from 'fastify';
 
-/**
- * What the check is held against: the same server, body and answer, without a check. Prints its port.
- */
+/** Baseline of the check: the same server, body and answer, without a check. Prints its port as JSON. */
 const main = async (): Promise<void> => {
   const server = fastify();
   server.post<{ Params: { domainId: string }; Body: { clientId: string } }>(

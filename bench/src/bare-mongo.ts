@@ -5,16 +5,16 @@ import { MongoClient } from 'mongodb';
 import type { AddressInfo } from 'node:net';
 
 /**
- * What the check of the gateway is held against: the same server, body and answer, and for each request the same read of
- * the view, by the same driver with the same options; nothing is checked but that it came. Told by the environment:
- * MONGODB_URI, MONGODB_DATABASE and VIEW, the collection. Prints its port.
+ * Baseline of the check at the gateway: the same server, body, answer and read of the view, by the same driver with the
+ * same options, without a check. Configured by MONGODB_URI, MONGODB_DATABASE and VIEW (the collection). Prints its port
+ * as JSON.
  */
 const main = async (): Promise<void> => {
   const { MONGODB_URI = '', MONGODB_DATABASE = '', VIEW = '' } = process.env;
   const client = new MongoClient(MONGODB_URI, clientOptions(TIMEOUT_MS));
   await client.connect();
   const view = client.db(MONGODB_DATABASE).collection<{ readonly _id: string }>(VIEW);
-  // The gateway knows the ids of a client whom it has seen, too.
+  // The gateway caches these ids as well.
   const known = new Map<string, string>();
   const idOf = (domainId: string, clientId: string): string => {
     const name = `${domainId}:${clientId}`;
@@ -33,7 +33,7 @@ const main = async (): Promise<void> => {
           { sort: { _id: 1 }, hint: { _id: 1 }, readConcern: { level: 'local' }, batchSize: 4, maxTimeMS: TIMEOUT_MS },
         )
         .toArray();
-      if (found.length !== ids.length) throw new Error('Not all of it is there.');
+      if (found.length !== ids.length) throw new Error('The view has no document for the request.');
       reply.header('cache-control', 'no-store');
       return {
         valid: true,

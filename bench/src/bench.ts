@@ -1,19 +1,19 @@
-import { requestBytes, type LoadResult, type RequestBytes } from './load';
+import { atRate, requestBytes, type LoadOptions, type LoadResult, type RequestBytes } from './load';
 import { median } from './latencies';
 import { short, type Figure, type Goal } from './report';
 import { DOMAIN_ID, type Credentials } from './seed';
 
-/** How long and how often things are measured, and where the parts lie. */
+/** Options and paths of a run of the benchmarks. */
 export interface BenchContext {
   readonly rounds: number;
   readonly roundMs: number;
   readonly warmUpMs: number;
   readonly connections: number;
-  /** Secrets of the large store. */
+  /** Number of secrets in the large store. */
   readonly large: number;
-  /** Folder of the project. */
+  /** Root folder of the repository. */
   readonly root: string;
-  /** Folder of our bundles, a folder for each app. */
+  /** Folder with the bundles, one folder per app. */
   readonly apps: string;
   /** Bundle of the standalone server. */
   readonly standalone: string;
@@ -21,9 +21,9 @@ export interface BenchContext {
   readonly bare: string;
   /** Bundle of the bare server that reads from MongoDB. */
   readonly bareMongo: string;
-  /** Script of oidc-provider's server; undefined where it is not installed. */
+  /** Script of the oidc-provider server; undefined when it is not installed. */
   readonly oidc: string | undefined;
-  /** A folder that is removed at the end. */
+  /** Temporary folder, removed at the end. */
   readonly folder: string;
   readonly say: (line: string) => void;
 }
@@ -32,28 +32,28 @@ export const AUTHENTICATE_PATH = `/api/v1/domains/${DOMAIN_ID}/authenticate`;
 
 export const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
 
-/** Requests of the check, one for each of some credentials. */
+/** Returns one check request per credentials. */
 export const checkRequests = (credentials: readonly Credentials[], token: string): RequestBytes[] =>
   credentials.map(({ clientId, clientSecret }) =>
     requestBytes('POST', AUTHENTICATE_PATH, bearer(token), JSON.stringify({ clientId, clientSecret })),
   );
 
-/** Something that is measured in turn with others. */
+/** Something that is measured alternately with others. */
 export interface Contender {
   readonly name: string;
   run(): Promise<LoadResult>;
-  /** The only status that its answers may have. */
+  /** Expected status of every answer. */
   readonly status: number;
 }
 
-/** From this share of a core on, the generator may be what is measured. */
+/** Above this share of a core, the load generator itself may be the bottleneck. */
 const OWN_CPU_SHARE_MAX = 0.85;
-/** From here on, throughputs and latencies say more of the machine's other users than of the server. */
+/** Above this many cores used by other programs, throughput and latency are not reliable. */
 export const OTHERS_CORES_MAX = 0.15;
 
 /**
- * Lets contenders take turns, every other round in the opposite order, so that what changes on the machine meanwhile
- * meets all of them alike. Answers the results of each, by round. Throws where an answer has another status.
+ * Measures contenders alternately, every other round in reverse order, so that changes on the machine affect all of them
+ * alike. Returns the results per contender, by round. Throws on an unexpected status.
  */
 export const takeTurns = async (
   contenders: readonly Contender[],
@@ -61,7 +61,7 @@ export const takeTurns = async (
   say: (line: string) => void,
 ): Promise<Map<string, LoadResult[]>> => {
   const results = new Map<string, LoadResult[]>(contenders.map(({ name }) => [name, []]));
-  // Once for nothing: compilers and caches.
+  // Warm-up: compilers and caches.
   for (const contender of contenders) await contender.run();
   for (let round = 0; round < rounds; round++) {
     const order = round % 2 === 0 ? contenders : [...contenders].reverse();
@@ -70,7 +70,9 @@ export const takeTurns = async (
       const { perSecond, statuses, ownCpuShare, othersCores } = result;
       const wrong = Object.keys(statuses).find((status) => Number(status) !== contender.status);
       if (wrong !== undefined || result.answers === 0)
-        throw new Error(`${contender.name}: answers ${JSON.stringify(statuses)}, expected only ${contender.status}.`);
+        throw new Error(
+          `${contender.name}: got statuses ${JSON.stringify(statuses)}, expected only ${contender.status}.`,
+        );
       results.get(contender.name)?.push(result);
       const notes = [
         `generator ${Math.round(ownCpuShare * 100)} % of a core`,
@@ -83,7 +85,7 @@ export const takeTurns = async (
   return results;
 };
 
-/** The middle of some values, one of each round. */
+/** Returns a figure: the median of the values of all rounds, with their range. */
 export const figure = (
   name: string,
   what: string,
@@ -99,12 +101,46 @@ export const figure = (
   ...more,
 });
 
-/** Values of two contenders, divided round by round: what slowed down a round slowed down both. */
+/** Returns the ratio of two throughputs per round: a disturbance slows both contenders of a round. */
 export const pairedRatios = (above: readonly LoadResult[], below: readonly LoadResult[]): number[] =>
   above.map((result, round) => result.perSecond / (below[round]?.perSecond ?? NaN));
 
-/** The same with processor times, which other programs on the machine hardly change. */
+/** Returns the ratio of two CPU times per answer, which other programs hardly influence. */
 export const pairedCpuRatios = (above: readonly LoadResult[], below: readonly LoadResult[]): number[] =>
   above.map((result, round) => result.serverCpuUs / (below[round]?.serverCpuUs ?? NaN));
 
 export const throughputs = (results: readonly LoadResult[] = []): number[] => results.map(({ perSecond }) => perSecond);
+
+export const cpuTimes = (results: readonly LoadResult[] = []): number[] =>
+  results.map(({ serverCpuUs }) => serverCpuUs);
+
+export const othersCores = (...results: readonly (readonly LoadResult[])[]): number[] =>
+  results.flat().map((result) => result.othersCores);
+
+interface LatencyOptions {
+  /** Prefix of the names of the figures. */
+  readonly name: string;
+  readonly what: string;
+  readonly load: LoadOptions;
+  readonly perSecond: number;
+  readonly rounds: number;
+  readonly p99Goal?: Goal | undefined;
+}
+
+/** Measures the latency at a fixed rate. Returns the figures `<name>.p50` and `<name>.p99`. */
+export const latencyFigures = async ({
+  name,
+  what,
+  load,
+  perSecond,
+  rounds,
+  p99Goal,
+}: LatencyOptions): Promise<Figure[]> => {
+  const runs: LoadResult[] = [];
+  for (let round = 0; round < rounds; round++) runs.push(await atRate({ ...load, perSecond }));
+  return [50, 99].map((percent) => {
+    const times = runs.map(({ latencies }) => latencies.percentile(percent));
+    const goal = percent === 99 && p99Goal ? { goal: p99Goal } : {};
+    return figure(`${name}.p${percent}`, `${what}: p${percent} at ${perSecond}/s`, 'ms', times, goal);
+  });
+};

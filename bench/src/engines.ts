@@ -5,18 +5,18 @@ import { cpuMsOf } from './processes';
 
 export type EngineName = 'eventstore' | 'kafka' | 'mongodb' | 'redis';
 
-/** An engine that the services under measurement share. */
+/** An engine that the measured services use. */
 export interface Engine {
-  /** A connection string; of Kafka, `host:port`. */
+  /** Connection string; for Kafka `host:port`. */
   readonly url: string;
-  /** Started for this run, by the scripts of `deploy/native`; of MongoDB that is an emulator. */
+  /** Whether it was started for this run, by the scripts in `deploy/native`. Their MongoDB is an emulator. */
   readonly own: boolean;
-  /** Processor time that it has taken, in milliseconds; 0 for one that is elsewhere. */
+  /** CPU time so far in milliseconds; 0 for an engine of the environment. */
   cpuMs(): number;
   stop(): void;
 }
 
-/** What the scripts of `deploy/native` need; EventStoreDB has none. */
+/** Programs that the scripts in `deploy/native` need. There is no script for EventStoreDB. */
 const NEEDS: Readonly<Record<EngineName, readonly string[] | undefined>> = {
   eventstore: undefined,
   kafka: ['java', 'mvn'],
@@ -26,18 +26,18 @@ const NEEDS: Readonly<Record<EngineName, readonly string[] | undefined>> = {
 
 const variableOf = (name: EngineName): string => `REKEY_TEST_${name.toUpperCase()}_URL`;
 
-/** The engine that the environment names for tests and measurements. */
+/** Returns the URL of the engine set in the environment. */
 export const givenUrl = (name: EngineName): string | undefined => process.env[variableOf(name)] || undefined;
 
-/** Why an engine cannot be had; undefined where it can. */
-export const whyNone = (name: EngineName): string | undefined => {
+/** Returns why an engine is unavailable, or undefined if it is available. */
+export const whyUnavailable = (name: EngineName): string | undefined => {
   if (givenUrl(name) !== undefined) return undefined;
   const missing = NEEDS[name]?.filter((tool) => spawnSync('which', [tool], { stdio: 'ignore' }).status !== 0);
   if (missing?.length === 0) return undefined;
-  return `${variableOf(name)} is not set${missing ? `, and ${missing.join(', ')} to start one is not there` : ''}`;
+  return `${variableOf(name)} is not set${missing ? ` and ${missing.join(', ')} is not installed` : ''}`;
 };
 
-/** The engine of the environment, or one of our own on a folder below `folder`, which ends with this process at the latest. */
+/** Returns the engine of the environment, or starts one below `folder` that stops with this process at the latest. */
 export const startEngine = (root: string, name: EngineName, folder: string): Engine => {
   const url = givenUrl(name);
   if (url !== undefined) return { url, own: false, cpuMs: () => 0, stop: () => undefined };
@@ -52,7 +52,7 @@ export const startEngine = (root: string, name: EngineName, folder: string): Eng
     process.removeListener('exit', stop);
     run('stop');
   };
-  // Before the folder is removed, in which its process id lies.
+  // Prepended, so that it runs before the folder with the pid file is removed.
   process.prependListener('exit', stop);
   const pid = Number(readFileSync(path.join(data, 'pid'), 'utf8'));
   return { url: started, own: true, cpuMs: () => cpuMsOf(pid) ?? 0, stop };

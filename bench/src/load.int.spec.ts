@@ -42,14 +42,14 @@ describe('load', () => {
     expect(result.ownCpuShare).toBeGreaterThan(0);
   });
 
-  it('sends at a rate, however many connections there are', async () => {
+  it('sends at a fixed rate', async () => {
     const target = await serve(echo);
     const result = await atRate({ target, requests: [post('x')], ...times, durationMs: 500, perSecond: 400 });
     expect(result.perSecond).toBeGreaterThan(200);
     expect(result.perSecond).toBeLessThan(600);
   });
 
-  it('charges a server that stalls for all that had to wait', async () => {
+  it('charges a stalled server for every request that had to wait', async () => {
     let stalled = false;
     const target = await serve((_request, response) => {
       const wait = stalled ? 0 : 300;
@@ -58,12 +58,12 @@ describe('load', () => {
     });
     const options = { target, requests: [post('x')], connections: 1, warmUpMs: 0, durationMs: 800, perSecond: 100 };
     const result = await atRate(options);
-    // One answer was late by itself; those that waited behind it were due all along.
+    // One answer was late; the requests behind it were due earlier.
     expect(result.latencies.percentile(60)).toBeLessThan(300);
     expect(result.latencies.percentile(90)).toBeGreaterThan(100);
   });
 
-  it('can be ended before its time', async () => {
+  it('ends early when aborted', async () => {
     const target = await serve(echo);
     const ending = new AbortController();
     const run = atRate({
@@ -79,21 +79,21 @@ describe('load', () => {
     expect(await run).toMatchObject({ perSecond: expect.any(Number) });
   });
 
-  it('fails where the server hangs up', async () => {
+  it('fails when the server closes the connection', async () => {
     const target = await serve((request) => request.socket.destroy());
     await expect(saturate({ target, requests: [post('x')], ...times })).rejects.toThrow();
   });
 });
 
 describe('Client', () => {
-  it('asks one thing after the other and reads the answers whole', async () => {
+  it('sends one request after the other and reads whole answers', async () => {
     const client = new Client(await serve(echo));
     expect(await client.ask(post('ä'))).toEqual({ status: 200, body: '/echo ä' });
     expect(await client.ask(post('x'.repeat(100_000)))).toEqual({ status: 200, body: `/echo ${'x'.repeat(100_000)}` });
     client.close();
   });
 
-  it('fails where the server hangs up', async () => {
+  it('fails when the server closes the connection', async () => {
     const client = new Client(await serve((request) => request.socket.destroy()));
     await expect(client.ask(post('x'))).rejects.toThrow();
     client.close();

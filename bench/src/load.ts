@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Latencies } from './latencies';
 import { ResponseReader, type Answer } from './response-reader';
 
-/** A request as it goes over the wire. */
+/** A request as sent over the wire. */
 export type RequestBytes = Buffer;
 
 export interface Target {
@@ -12,7 +12,7 @@ export interface Target {
   readonly port: number;
 }
 
-/** One connection that asks one thing at a time and reads the answer whole. */
+/** A connection that sends one request at a time and reads the whole answer. */
 export class Client {
   private readonly reader = new ResponseReader();
   private settle: ((answer: Answer) => void) | undefined;
@@ -43,22 +43,22 @@ export class Client {
   }
 }
 
-/** What a run of load saw. */
+/** Result of a load run. */
 export interface LoadResult {
-  /** Answers in the measured time. */
+  /** Answers during the measurement. */
   readonly answers: number;
   readonly perSecond: number;
   readonly statuses: Readonly<Record<number, number>>;
   readonly latencies: Latencies;
-  /** Processor time of the server per answer, in microseconds; NaN where it is not known. */
+  /** CPU time of the server per answer, in microseconds; NaN if unknown. */
   readonly serverCpuUs: number;
-  /** Share of one core that the load generator itself took. */
+  /** Share of one core that the load generator used. */
   readonly ownCpuShare: number;
-  /** Cores that everybody else on the machine took meanwhile, all that is measured aside; NaN where that is not known. */
+  /** Cores used by other programs during the measurement; NaN if unknown. */
   readonly othersCores: number;
 }
 
-/** The bytes of a request; `body` is sent as JSON unless the headers say otherwise. */
+/** Returns the bytes of a request. A body is sent as JSON unless the headers set another content type. */
 export const requestBytes = (
   method: string,
   path: string,
@@ -77,7 +77,7 @@ export const requestBytes = (
   return Buffer.from(`${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n${body ?? ''}`);
 };
 
-/** A connection that asks one thing at a time. The answer's bytes are only valid during the call. */
+/** As `Client`, but reports only the status and reuses one buffer for all answers. */
 class Connection {
   private readonly reader = new ResponseReader();
   private settle: ((status: number) => void) | undefined;
@@ -115,11 +115,11 @@ class Connection {
   }
 }
 
-/** Milliseconds that all cores of the machine together have worked. */
+/** Returns the time that all cores of the machine have been busy, in milliseconds. */
 export const busyMs = (): number =>
   cpus().reduce((sum, { times: { user, nice, sys, irq } }) => sum + user + nice + sys + irq, 0);
 
-/** Opens connections, lets `drive` use them until it calls `done`, and counts what it tells. */
+/** Opens connections, lets `drive` use them until `over` returns true, and records the answers it counts. */
 const measure = async (
   {
     target,
@@ -192,15 +192,15 @@ export interface LoadOptions {
   readonly connections: number;
   readonly warmUpMs: number;
   readonly durationMs: number;
-  /** Processor time that the server has taken so far. */
+  /** CPU time of the server so far, in milliseconds. */
   readonly serverCpuMs?: () => number | undefined;
-  /** The same of what else belongs to what is measured: engines, other services. */
+  /** CPU time of everything else that belongs to the measured system: engines, other services. */
   readonly partnersCpuMs?: () => number;
-  /** Ends the run before its time. */
+  /** Ends the run early. */
   readonly signal?: AbortSignal;
 }
 
-/** Keeps every connection busy, the next request as soon as the answer is there: finds how much a server can do. */
+/** Sends the next request on each connection when an answer arrives: measures the maximum throughput. */
 export const saturate = (options: LoadOptions): Promise<LoadResult> =>
   measure(options, (open, count, over) => {
     const { requests } = options;
@@ -219,12 +219,12 @@ export const saturate = (options: LoadOptions): Promise<LoadResult> =>
     }
   });
 
-/** Grain of our own timer; a request that leaves so late is not the server's fault. */
+/** Resolution of the timer of the generator. A request sent this late is not counted as a delay of the server. */
 const TIMER_GRAIN_MS = 2;
 
 /**
- * Sends so many requests a second, whatever the server does, and counts each answer's time from the moment at which it
- * should have been sent: a server that stalls is charged for all that had to wait (no coordinated omission).
+ * Sends requests at a fixed rate, whatever the server does. Latency counts from when a request was due, so a stalled
+ * server is charged for every request that had to wait (no coordinated omission).
  */
 export const atRate = (options: LoadOptions & { readonly perSecond: number }): Promise<LoadResult> => {
   const { requests, perSecond } = options;

@@ -4,36 +4,37 @@ import { cpus, tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { OTHERS_CORES_MAX, figure, type BenchContext } from './bench';
-import { whyNone, type EngineName } from './engines';
+import { whyUnavailable, type EngineName } from './engines';
 import { measureArgon2 } from './figures/argon2';
 import { measureCheck, measureFirstChecks, measureScale } from './figures/check';
-import { measureCommands, measureRevocation } from './figures/commands';
+import { measureCommands } from './figures/commands';
 import { measureRebuild } from './figures/rebuild';
+import { measureRevocation } from './figures/revocation';
 import { measureServices, SERVICES_ENGINES } from './figures/services';
 import { measureSchedules, SCHEDULES_ENGINES } from './figures/services-schedules';
 import { busyMs } from './load';
 import { startRekey } from './processes';
-import { keepsGoal, short, tableOf, type Figure } from './report';
+import { meetsGoal, short, tableOf, type Figure } from './report';
 import { seed } from './seed';
 
 const PARTS = ['argon2', 'check', 'commands', 'rebuild', 'revoke', 'scale', 'schedules', 'services'] as const;
 type Part = (typeof PARTS)[number];
-/** Engines that a part does not go without. */
+/** Engines that a part requires. */
 const NEEDS: Partial<Readonly<Record<Part, readonly EngineName[]>>> = {
   services: SERVICES_ENGINES,
   schedules: SCHEDULES_ENGINES,
 };
 
 const USAGE = `npm run bench -- [options]
-  --only <part,...>    of ${PARTS.join(', ')};
-                       default: all, services and schedules only where their engines can be had
-  --rounds <n>         rounds of each comparison (5)
-  --seconds <n>        measured seconds of each round (3)
-  --connections <n>    connections of the load (64)
-  --large <n>          secrets of the large store (1000000)
-  --revocations <n>    revocations that are timed (300; of the services 200 at most)
-  --schedules <n>      secrets that expire within the same hour (100000)
-  --keep-going         exit with 0 also where a goal is missed`;
+  --only <part,...>    Parts to run: ${PARTS.join(', ')}
+                       (default: all whose engines are available).
+  --rounds <n>         Rounds of each comparison (default: 5).
+  --seconds <n>        Measured seconds of each round (default: 3).
+  --connections <n>    Connections of the load (default: 64).
+  --large <n>          Secrets in the large store (default: 1000000).
+  --revocations <n>    Revocations to measure (default: 300; at most 200 for services).
+  --schedules <n>      Secrets that expire within one hour (default: 100000).
+  --keep-going         Exit with 0 even if a goal is missed.`;
 
 const { values } = parseArgs({
   options: {
@@ -51,13 +52,13 @@ const { values } = parseArgs({
 
 const whole = (name: 'rounds' | 'connections' | 'large' | 'revocations' | 'schedules'): number => {
   const number = Number(values[name]);
-  if (!Number.isInteger(number) || number < 1) throw new Error(`--${name} takes a whole number from 1 on.`);
+  if (!Number.isInteger(number) || number < 1) throw new Error(`--${name} must be a whole number of at least 1.`);
   return number;
 };
 
 const SMALL = 1_000;
 const SECRETS_PER_APPLICATION = 4;
-/** Of each store: measured with a steady load, and for first checks. */
+/** Usable secrets per store: for steady load and for first checks. */
 const IN_USE = 1_000;
 const FRESH = 300;
 const BACKGROUND_PER_SECOND = 1_000;
@@ -70,7 +71,7 @@ const main = async (): Promise<number> => {
   }
   const only = values.only?.split(',');
   const unknown = only?.find((part) => !(PARTS as readonly string[]).includes(part));
-  if (unknown !== undefined) throw new Error(`--only knows ${PARTS.join(', ')}, not ${unknown}.`);
+  if (unknown !== undefined) throw new Error(`Unknown part ${unknown}. --only accepts ${PARTS.join(', ')}.`);
   const wanted = new Set((only as Part[] | undefined) ?? PARTS);
   const root = process.cwd();
   const oidc = path.join(root, 'bench/oidc-server.mjs');
@@ -89,22 +90,22 @@ const main = async (): Promise<number> => {
     folder: mkdtempSync(path.join(tmpdir(), 'rekey-bench-')),
     say: (line) => process.stderr.write(`${line}\n`),
   };
-  if (!context.oidc) context.say('oidc-provider is not measured: run npm ci --prefix bench first.');
+  if (!context.oidc) context.say('Skipping oidc-provider: it is not installed (npm ci --prefix bench).');
   for (const part of wanted) {
-    const missing = (NEEDS[part] ?? []).flatMap((name) => whyNone(name) ?? []);
+    const missing = (NEEDS[part] ?? []).flatMap((name) => whyUnavailable(name) ?? []);
     if (missing.length === 0) continue;
-    if (only) throw new Error(`${part} cannot be measured: ${missing.join('; ')}.`);
-    context.say(`${part} is not measured: ${missing.join('; ')}.`);
+    if (only) throw new Error(`Cannot measure ${part}: ${missing.join('; ')}.`);
+    context.say(`Skipping ${part}: ${missing.join('; ')}.`);
     wanted.delete(part);
   }
-  // Also where somebody stops it with Ctrl-C, which the servers hear as well.
+  // Also on Ctrl-C, which the child processes receive as well.
   process.once('exit', () => rmSync(context.folder, { recursive: true, force: true }));
   process.once('SIGINT', () => process.exit(130));
   process.once('SIGTERM', () => process.exit(143));
   const startedAt = new Date();
   const busy = await busyCores();
   if (busy > OTHERS_CORES_MAX)
-    context.say(`Other programs take ${short(busy)} cores of this machine: trust processor times only.`);
+    context.say(`Other programs use ${short(busy)} cores of this machine: only CPU times are reliable.`);
   const figures: Figure[] = [];
   let failed = false;
   try {
@@ -116,7 +117,7 @@ const main = async (): Promise<number> => {
   process.stdout.write(`${tableOf(figures)}\n`);
   const file = save(root, startedAt, busy, context, figures);
   context.say(`Written to ${path.relative(root, file)}.`);
-  const missed = figures.filter((measured) => measured.goal && !keepsGoal(measured));
+  const missed = figures.filter((measured) => measured.goal && !meetsGoal(measured));
   return failed || (missed.length > 0 && !values['keep-going']) ? 1 : 0;
 };
 
@@ -132,7 +133,7 @@ async function* measureAll(wanted: ReadonlySet<Part>, context: BenchContext): As
   const server = await startRekey(context.standalone, folder);
   try {
     if (wanted.has('check')) yield await measureCheck(context, server, credentials);
-    // Before the commands, which renew the secrets that are in use here.
+    // Before the commands, which renew these secrets.
     if (wanted.has('scale')) yield* measureLarge(context, { server, credentials, secrets: SMALL });
     if (wanted.has('revoke'))
       yield await measureRevocation(server, {
@@ -146,7 +147,7 @@ async function* measureAll(wanted: ReadonlySet<Part>, context: BenchContext): As
   }
 }
 
-/** Fills the large store, starts a server on it, which builds all views from zero, and holds it against the small one. */
+/** Fills the large store, starts a server on it, which builds all views from zero, and compares it with the small one. */
 async function* measureLarge(
   context: BenchContext,
   small: Parameters<typeof measureScale>[1],
@@ -181,7 +182,7 @@ async function* measureLarge(
   }
 }
 
-/** How many cores are in use while nothing is measured. */
+/** Returns the number of busy cores while nothing is measured. */
 const busyCores = async (): Promise<number> => {
   const beforeMs = busyMs();
   await new Promise((resolve) => setTimeout(resolve, 1_000));
@@ -208,7 +209,7 @@ const save = (
       node: process.version,
       platform: `${process.platform} ${process.arch}`,
     },
-    context: { rounds, roundMs, warmUpMs, connections, large },
+    setting: { rounds, roundMs, warmUpMs, connections, large },
     figures,
   };
   const folder = path.join(root, 'bench/results');

@@ -7,33 +7,33 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Target } from './load';
 
-/** A server in a process of its own. */
+/** A server as a child process. */
 export interface Running {
   readonly target: Target;
-  /** Memory that the process holds, in bytes; undefined where the system does not tell. */
+  /** Resident memory in bytes; undefined if the system does not report it. */
   memoryBytes(): number | undefined;
-  /** The most that it ever held. */
+  /** Peak resident memory in bytes. */
   memoryPeakBytes(): number | undefined;
-  /** Processor time that the process has taken, all threads together; undefined where the system does not tell. */
+  /** CPU time of all threads in milliseconds; undefined if the system does not report it. */
   cpuMs(): number | undefined;
   stop(): Promise<void>;
 }
 
-/** A server of ours. */
+/** A Rekey process that is ready. */
 export interface Started extends Running {
-  /** Milliseconds from the start of the process until it said that it is ready. */
+  /** Milliseconds from the start of the process until it was ready. */
   readonly readyAfterMs: number;
 }
 
 export interface RekeyServer extends Started {
-  /** A token with all rights. */
+  /** Token with the role admin. */
   readonly token: string;
 }
 
 export const HOST = '127.0.0.1';
 const READY_WITHIN_MS = 30 * 60_000;
 const STOP_WITHIN_MS = 30_000;
-/** The unit of processor times in /proc on every Linux of today. */
+/** Unit of CPU times in /proc (USER_HZ), 100 on all current Linux systems. */
 const TICKS_PER_SECOND = 100;
 
 /** Starts a server that prints `{"port": …}` when it listens. */
@@ -49,22 +49,22 @@ export const startPrinting = async (
     const { port } = JSON.parse(line) as { port: number };
     return runningAt(child, port);
   }
-  throw new Error(`${path.basename(file)} ended before it listened.`);
+  throw new Error(`${path.basename(file)} exited before it listened.`);
 };
 
-/** A token with all rights, and what a configuration must say for it to be one. */
+/** Returns a new admin token and its entry in `access.tokens`. */
 export const newToken = (): { token: string; tokens: object[] } => {
   const token = randomBytes(32).toString('base64url');
   const sha256 = createHash('sha256').update(token).digest('hex');
   return { token, tokens: [{ name: 'bench', sha256, roles: ['admin'] }] };
 };
 
-/** So many wrong answers never come: a wrong secret is always answered 401 and never 429. */
+/** High enough that a wrong secret always gets 401 and never 429. */
 export const NO_LIMIT = { failuresPerMinuteMax: 1_000_000 };
 
 /**
- * Starts the standalone server on a data folder, with its defaults but for the port, a token of ours and no limit of
- * wrong answers (which would turn 401 into 429, nothing else), and waits until it is ready.
+ * Starts the standalone server on a data folder and waits until it is ready. Its configuration is the default, except for
+ * the port, a token and `NO_LIMIT`.
  */
 export const startRekey = async (main: string, folder: string): Promise<RekeyServer> => {
   const port = await freePort();
@@ -81,7 +81,7 @@ export const startRekey = async (main: string, folder: string): Promise<RekeySer
   return { ...started, token };
 };
 
-/** Writes a configuration for servers of ours; answers the name of its file. */
+/** Writes a configuration file and returns its name. */
 export const writeConfiguration = (folder: string, configuration: object): string => {
   mkdirSync(folder, { recursive: true });
   // JSON is YAML.
@@ -91,24 +91,24 @@ export const writeConfiguration = (folder: string, configuration: object): strin
 };
 
 export interface AppOptions {
-  /** Bundle. */
+  /** Path of the bundle. */
   readonly main: string;
   /** Working directory. */
   readonly folder: string;
-  /** File that its output goes to. */
+  /** Log file. */
   readonly log: string;
   readonly env: Readonly<Record<string, string>>;
-  /** Where `env` has it answer, its health too. */
+  /** Port that `env` configures; used for the readiness check. */
   readonly port: number;
 }
 
-/** A server of ours that is on its way. */
+/** A Rekey process that may not be ready yet. */
 export interface Launched extends Running {
-  /** Resolves when it is ready; rejects, with the end of its log, where it ends before. */
+  /** Resolves when it is ready. Rejects with the end of its log if it exits before. */
   readonly ready: Promise<Started>;
 }
 
-/** Launches a built server of ours. */
+/** Launches the bundle of an app. */
 export const launchApp = ({ main, folder, log, env, port }: AppOptions): Launched => {
   const output = openSync(log, 'a');
   const { PATH } = process.env;
@@ -116,22 +116,22 @@ export const launchApp = ({ main, folder, log, env, port }: AppOptions): Launche
   const stdio: ['ignore', number, number] = ['ignore', output, output];
   const child = spawn(process.execPath, [main], { cwd: folder, env: { PATH, ...env }, stdio });
   closeSync(output);
-  // Where this process ends before its time.
+  // Do not leave the child behind if this process exits early.
   const kill = (): void => void child.kill('SIGKILL');
   process.once('exit', kill);
   child.once('exit', () => process.removeListener('exit', kill));
   const running = runningAt(child, port);
-  const come = async (): Promise<Started> => {
+  const becomeReady = async (): Promise<Started> => {
     try {
       await waitUntilReady(child, running.target);
     } catch (error) {
       await running.stop();
       const lines = readFileSync(log, 'utf8').trimEnd().split('\n').slice(-20).join('\n');
-      throw new Error(`The server did not come up: ${String(error)}\n${lines}`, { cause: error });
+      throw new Error(`The server did not become ready: ${String(error)}\n${lines}`, { cause: error });
     }
     return { ...running, readyAfterMs: performance.now() - startedMs };
   };
-  return { ...running, ready: come() };
+  return { ...running, ready: becomeReady() };
 };
 
 const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode !== null || signalCode !== null;
@@ -139,7 +139,7 @@ const hasEnded = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode !
 const waitUntilReady = async (child: ChildProcess, { host, port }: Target): Promise<void> => {
   const deadlineMs = performance.now() + READY_WITHIN_MS;
   while (performance.now() < deadlineMs) {
-    if (hasEnded(child)) throw new Error(`it ended with ${child.exitCode ?? child.signalCode}`);
+    if (hasEnded(child)) throw new Error(`exited with ${child.exitCode ?? child.signalCode}`);
     const ready = await fetch(`http://${host}:${port}/health/ready`).then(
       async (response) => (await response.arrayBuffer(), response.ok),
       () => false,
@@ -147,7 +147,7 @@ const waitUntilReady = async (child: ChildProcess, { host, port }: Target): Prom
     if (ready) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  throw new Error('it was not ready in time');
+  throw new Error(`not ready within ${READY_WITHIN_MS / 60_000} minutes`);
 };
 
 const runningAt = (child: ChildProcess, port: number): Running => ({
@@ -165,15 +165,15 @@ const runningAt = (child: ChildProcess, port: number): Running => ({
   },
 });
 
-/** proc(5): a line of a process's status. */
+/** Reads a value of /proc/<pid>/status, in bytes (proc(5)). */
 const memoryOf = (child: ChildProcess, line: 'VmRSS' | 'VmHWM'): number | undefined => {
   const kib = new RegExp(`^${line}:\\s+(\\d+) kB$`, 'm').exec(procFile(child.pid, 'status'))?.[1];
   return kib === undefined ? undefined : Number(kib) * 1024;
 };
 
-/** Processor time that a process has taken, in milliseconds; undefined where the system does not tell. */
+/** Returns the CPU time of a process in milliseconds; undefined if the system does not report it. */
 export const cpuMsOf = (pid: number | undefined): number | undefined => {
-  // proc(5): the name in parentheses may hold anything; utime and stime are the 12th and 13th field behind it.
+  // proc(5): the name in parentheses may contain anything; utime and stime are the 12th and 13th field after it.
   const fields = procFile(pid, 'stat').split(') ').at(-1)?.split(' ') ?? [];
   const ticks = Number(fields[11]) + Number(fields[12]);
   return Number.isNaN(ticks) ? undefined : (ticks * 1000) / TICKS_PER_SECOND;
@@ -187,7 +187,7 @@ const procFile = (pid: number | undefined, name: string): string => {
   }
 };
 
-/** A port that was free just now. */
+/** Returns a port that is free at the moment. */
 export const freePort = async (): Promise<number> => {
   const server = createServer().listen(0, HOST);
   await once(server, 'listening');

@@ -1,30 +1,30 @@
 import Table from 'cli-table3';
 
-/** One measured value, as the table and the JSON show it. */
+/** A measured value, for the table and the JSON. */
 export interface Figure {
-  /** Stable name, for comparing runs. */
+  /** Stable name, to compare runs. */
   readonly name: string;
   readonly what: string;
   readonly value: number;
   readonly unit: string;
-  /** Smallest and greatest value of the rounds, where there were several. */
+  /** Minimum and maximum of the rounds, if there was more than one. */
   readonly range?: readonly [number, number];
   readonly goal?: Goal;
-  /** More that belongs to it: what a table has no room for. */
+  /** Additional data for the JSON. */
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
-/** What a value must at least, or at most, be. */
+/** Bounds of a value. */
 export interface Goal {
   readonly atLeast?: number;
   readonly atMost?: number;
 }
 
-/** Whether a value keeps its goal; one that was not measured keeps none. */
-export const keepsGoal = ({ value, goal = {} }: Pick<Figure, 'value' | 'goal'>): boolean =>
+/** Whether a value meets its goal. NaN meets none. */
+export const meetsGoal = ({ value, goal = {} }: Pick<Figure, 'value' | 'goal'>): boolean =>
   !Number.isNaN(value) && value >= (goal.atLeast ?? -Infinity) && value <= (goal.atMost ?? Infinity);
 
-/** A number with so many digits that it can be compared, and no more. */
+/** Formats a number with three significant digits, or as a whole number from 100 on. */
 export const short = (value: number): string => {
   if (Number.isNaN(value)) return '–';
   if (Math.abs(value) >= 100) return Math.round(value).toLocaleString('en');
@@ -45,7 +45,7 @@ export const tableOf = (figures: readonly Figure[]): string => {
       figure.unit,
       figure.range?.map(short).join(' … ') ?? '',
       figure.goal ? goalText(figure.goal) : '',
-      figure.goal ? (keepsGoal(figure) ? 'kept' : 'MISSED') : '',
+      figure.goal ? (meetsGoal(figure) ? 'met' : 'MISSED') : '',
     ]);
   return table.toString();
 };

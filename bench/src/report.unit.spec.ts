@@ -1,4 +1,4 @@
-import { keepsGoal, short, tableOf } from './report';
+import { meetsGoal, short, tableOf } from './report';
 
 describe('report', () => {
   it.each([
@@ -8,8 +8,8 @@ describe('report', () => {
     [{ value: 1.21, goal: { atMost: 1.2 } }, false],
     [{ value: NaN, goal: { atMost: 1 } }, false],
     [{ value: 5 }, true],
-  ])('%j keeps its goal: %s', (figure, kept) => {
-    expect(keepsGoal(figure)).toBe(kept);
+  ])('%j meets its goal: %s', (figure, kept) => {
+    expect(meetsGoal(figure)).toBe(kept);
   });
 
   it.each([
@@ -23,12 +23,12 @@ describe('report', () => {
     expect(short(value)).toBe(text);
   });
 
-  it('shows what was missed', () => {
+  it('shows which goals were met and missed', () => {
     const table = tableOf([
       { name: 'a', what: 'the one', value: 0.5, unit: '', range: [0.4, 0.6], goal: { atLeast: 0.6 } },
       { name: 'b', what: 'the other', value: 30_000, unit: '/s', goal: { atLeast: 20_000 } },
     ]);
     expect(table).toMatch(/the one.*0\.5.*0\.4 … 0\.6.*≥ 0\.6.*MISSED/);
-    expect(table).toMatch(/the other.*30,000.*\/s.*≥ 20,000.*kept/);
+    expect(table).toMatch(/the other.*30,000.*\/s.*≥ 20,000.*met/);
   });
 });

@@ -2,29 +2,29 @@ const HEADERS_END = Buffer.from('\r\n\r\n');
 const LAST_CHUNK = '0\r\n\r\n';
 const CONTENT_LENGTH = /\r\ncontent-length: *(\d+)/i;
 const CHUNKED = /\r\ntransfer-encoding: *chunked/i;
-/** Where the status code stands: `HTTP/1.1 200 OK`. */
+/** Offset of the status code in `HTTP/1.1 200 OK`. */
 const STATUS_AT = 9;
 
-/** One answer, read whole. */
+/** A complete answer. */
 export interface Answer {
   readonly status: number;
   readonly body: string;
 }
 
 /**
- * Reads HTTP/1.1 answers from the bytes of a connection that asks one thing at a time. Just enough of RFC 9112 for
- * servers that we start ourselves: a length, chunks without trailers, or no body.
+ * Parses HTTP/1.1 answers on a connection with one request at a time. Supports what the measured servers send of RFC
+ * 9112: Content-Length, chunks without trailers, or no body.
  */
 export class ResponseReader {
   private pending: Buffer | undefined;
 
-  /** The status of the answer that ends with these bytes, or undefined where more must come. */
+  /** Returns the status of the answer that ends with these bytes, or undefined if it is incomplete. */
   push(bytes: Buffer): number | undefined {
     const answer = this.take(bytes);
     return answer === undefined ? undefined : statusOf(answer.all);
   }
 
-  /** As `push`, with the body (UTF-8; of a chunked answer as it came). */
+  /** As `push`, with the body as UTF-8. A chunked body is not decoded. */
   pushWhole(bytes: Buffer): Answer | undefined {
     const answer = this.take(bytes);
     return answer && { status: statusOf(answer.all), body: answer.all.toString('utf8', answer.bodyAt) };
@@ -38,7 +38,7 @@ export class ResponseReader {
       this.pending = undefined;
       return { all, bodyAt };
     }
-    // The bytes belong to a buffer that the socket fills again.
+    // Copied, because the socket reuses the buffer.
     this.pending = this.pending ? all : Buffer.from(bytes);
     return undefined;
   }

@@ -14,12 +14,12 @@ describe('ResponseReader', () => {
     expect(new ResponseReader().pushWhole(Buffer.from(text))).toEqual(answer);
   });
 
-  it('reads answers in whatever pieces they come', () => {
+  it('reads answers split at any point', () => {
     const answers = [withLength, chunked].map((text) => Buffer.from(text));
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...answers), { minLength: 1 }), fc.array(fc.nat(40)), (all, cuts) => {
         const reader = new ResponseReader();
-        // As a socket does: each piece comes in the same buffer.
+        // Like a socket, which reuses its buffer.
         const buffer = Buffer.alloc(1024);
         for (const answer of all) {
           const places = [...new Set([...cuts.map((cut) => Math.min(cut + 1, answer.length)), answer.length])];

@@ -12,7 +12,7 @@ describe('seed', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'rekey-bench-seed-'));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('makes a store as commands would have made it, with secrets that can be used', async () => {
+  it('fills a store with valid chains and usable secrets', async () => {
     const firstEndsMs = Date.now() + 3_600_000;
     const expiresAt = (secret: number): string => new Date(firstEndsMs + secret).toISOString();
     const { credentials, events } = await seed({

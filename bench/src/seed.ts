@@ -23,7 +23,7 @@ import path from 'node:path';
 
 export const DOMAIN_ID = 'acme';
 
-/** What a client shows, and which secret it is. */
+/** Client id and secret value, with the ids of the secret. */
 export interface Credentials {
   readonly clientId: string;
   readonly clientSecret: string;
@@ -34,9 +34,9 @@ export interface Credentials {
 export interface SeedOptions {
   readonly secrets: number;
   readonly secretsPerApplication: number;
-  /** How many secrets, spread evenly, get a verifier that really fits; the others' have the shape of one. */
+  /** Number of secrets, spread evenly, with a real verifier. The others get random bytes in the same format. */
   readonly usable: number;
-  /** When the secrets end, each by its number; default: all in a year. */
+  /** Expiry of a secret by its number. Default: in one year. */
   readonly expiresAt?: (secret: number) => string;
   readonly onProgress?: (secrets: number) => void;
 }
@@ -46,14 +46,14 @@ export interface Seeded {
   readonly events: number;
 }
 
-/** Streams that are appended at a time; the store commits together what waits together. */
+/** Concurrent appends; the store commits them in groups. */
 const STREAMS_AT_A_TIME = 400;
 const LIFETIME: Duration = { amount: 1, unit: 'years' };
 const ACTOR = { type: 'system', id: 'bench' } as const;
 
 const sha256 = (text: string): string => hash('sha256', text, 'hex');
 
-/** For the few that are used: the hasher of the server, with the parameters that are its defaults. */
+/** Returns the hasher of the server with its default parameters. */
 export const defaultHasher = (): Argon2SecretHasher =>
   new Argon2SecretHasher({
     generated: GENERATED_PARAMETERS,
@@ -61,14 +61,14 @@ export const defaultHasher = (): Argon2SecretHasher =>
     indexKey: randomBytes(32),
   });
 
-/** A PHC string of the default parameters that no value fits. */
+/** Returns a PHC string with the default parameters that no value matches. */
 const lookalike = (): string => {
   const { memoryKiB, iterations, parallelism } = GENERATED_PARAMETERS;
   const unpadded = (bytes: number) => randomBytes(bytes).toString('base64').replace(/=+$/, '');
   return `$argon2id$v=19$m=${memoryKiB},t=${iterations},p=${parallelism}$${unpadded(16)}$${unpadded(32)}`;
 };
 
-/** Fills the SQLite store of a server's folder, where its configuration has it, as `seedStore` does. */
+/** Fills the SQLite store in the folder of a server; see `seedStore`. */
 export const seed = async ({ folder, ...options }: SeedOptions & { readonly folder: string }): Promise<Seeded> => {
   const database = await SqliteDatabase.open(path.join(folder, 'data'));
   const store = await SqliteEventStore.open(database, new SystemClock());
@@ -80,10 +80,7 @@ export const seed = async ({ folder, ...options }: SeedOptions & { readonly fold
   }
 };
 
-/**
- * Fills an empty store with a domain, applications and secrets, as events of the real shape with their hash chains,
- * through the event store's adapter.
- */
+/** Fills an empty store with a domain, applications and secrets: valid events with hash chains, through the adapter. */
 export const seedStore = async (store: EventStore, options: SeedOptions): Promise<Seeded> => {
   const { secrets, secretsPerApplication, usable } = options;
   const hasher = defaultHasher();
@@ -140,14 +137,14 @@ export const seedStore = async (store: EventStore, options: SeedOptions): Promis
   return { credentials, events };
 };
 
-/** Events as the command handler would have appended them, each with its place in the stream's hash chain. */
+/** Returns the events with metadata and hash chain, as the command handler appends them. */
 const chained = (stream: string, events: readonly (ApplicationEvent | SecurityDomainEvent)[]): NewEvent[] => {
   const commandId = randomUUID();
   const occurredAt = new Date().toISOString();
   let previousHash = '';
   return events.map(({ type, data }, revision) => {
     const { eventId, metadata } = chain(
-      { stream, revision, eventId: randomUUID(), type, data: data },
+      { stream, revision, eventId: randomUUID(), type, data },
       {
         commandId,
         correlationId: commandId,
@@ -160,6 +157,6 @@ const chained = (stream: string, events: readonly (ApplicationEvent | SecurityDo
       sha256,
     );
     previousHash = metadata.hash;
-    return { eventId, type, data: data, metadata };
+    return { eventId, type, data, metadata };
   });
 };

@@ -20,7 +20,7 @@ import {
 
 export type ServiceName = 'command-service' | 'expiry-watcher' | 'gateway' | 'projector';
 
-/** Addresses of engines; views and events that have none lie in a SQLite file. */
+/** Addresses of engines. Without one, views or events are stored in SQLite. */
 export interface EngineUrls {
   readonly kafka: string;
   readonly redis: string;
@@ -29,16 +29,16 @@ export interface EngineUrls {
 }
 
 export interface ServicesOptions {
-  /** Folder of the bundles, a folder for each app. */
+  /** Folder with the bundles, one folder per app. */
   readonly apps: string;
-  /** Where configuration, keys, logs and the SQLite file go. */
+  /** Folder for configuration, keys, logs and the SQLite file. */
   readonly folder: string;
   readonly urls: EngineUrls;
 }
 
 const TOPICS_WITHIN_MS = 60_000;
 
-/** The services as processes, one by one, with topics, a database and a prefix of Redis of their own. */
+/** Runs the services as processes, with their own topics, database and Redis prefix. */
 export class Services {
   readonly name = `rekey-bench-${randomUUID().slice(0, 8)}`;
   private readonly access = newToken();
@@ -47,7 +47,6 @@ export class Services {
 
   constructor(private readonly options: ServicesOptions) {}
 
-  /** Makes the topics. */
   async createTopics(): Promise<void> {
     const ignore = (): void => undefined;
     const log = { debug: ignore, info: ignore, warn: ignore, error: ignore };
@@ -58,7 +57,7 @@ export class Services {
     });
   }
 
-  /** Does some work with the event store, while no service runs or beside them. */
+  /** Runs `work` with the event store of the services. */
   async withStore<T>(work: (store: EventStore) => Promise<T>): Promise<T> {
     const { folder, urls } = this.options;
     const clock = new SystemClock();
@@ -74,25 +73,25 @@ export class Services {
     }
   }
 
-  /** Starts a service, and waits until it is ready; `more`: keys of the configuration that are not as by default. */
+  /** Starts a service and waits until it is ready. `more` overrides the configuration. */
   async start(name: ServiceName, more: object = {}): Promise<RekeyServer> {
     const { apps, folder } = this.options;
     const port = await freePort();
-    const place = path.join(folder, `${name}-${port}`);
-    const file = writeConfiguration(place, { ...this.configuration(port), ...more });
+    const home = path.join(folder, `${name}-${port}`);
+    const file = writeConfiguration(home, { ...this.configuration(port), ...more });
     const launched = launchApp({
       main: path.join(apps, name, 'main.js'),
-      folder: place,
-      log: path.join(place, 'log'),
+      folder: home,
+      log: path.join(home, 'log'),
       env: { REKEY_CONFIG: file },
       port,
     });
-    // Also one that is on its way is ended where another does not come up.
+    // Registered before it is ready: `stop` must also end it if another service fails to start.
     this.running.push(launched);
     return { ...(await launched.ready), token: this.access.token };
   }
 
-  /** Starts one of each; answers the gateway. */
+  /** Starts one of each service and returns the gateway. */
   async startAll(): Promise<RekeyServer> {
     const others: readonly ServiceName[] = ['projector', 'command-service', 'expiry-watcher'];
     const [gateway] = await Promise.all([this.start('gateway'), ...others.map((name) => this.start(name))]);
@@ -122,17 +121,17 @@ export class Services {
     };
   }
 
-  /** Processor time that all that run have taken, in milliseconds. */
+  /** Returns the CPU time of all running services in milliseconds. */
   cpuMs(): number {
     return this.running.reduce((sum, each) => sum + (each.cpuMs() ?? 0), 0);
   }
 
-  /** Ends what runs of them, and what is on its way. */
+  /** Stops all services, also those that are not ready yet. */
   async stop(): Promise<void> {
     await Promise.all(this.running.splice(0).map((each) => each.stop()));
   }
 
-  /** Removes topics, database and jobs from engines that others use too. Events stay: they cannot be taken back. */
+  /** Removes topics, database and jobs from shared engines. Events stay: an event store cannot delete them. */
   async clean(): Promise<void> {
     const { kafka, redis, mongodb } = this.options.urls;
     const admin = new Kafka({ brokers: kafka.split(','), logLevel: logLevel.NOTHING }).admin();

@@ -5,7 +5,7 @@ import { Latencies } from '../latencies';
 import type { Figure } from '../report';
 import { defaultHasher } from '../seed';
 
-/** What one verification costs, one after the other, in this process. */
+/** Measures single Argon2id verifications, one after the other, in this process. */
 export const measureArgon2 = async (): Promise<Figure[]> => {
   const hasher = defaultHasher();
   const figures: Figure[] = [];
@@ -18,7 +18,7 @@ export const measureArgon2 = async (): Promise<Figure[]> => {
     const latencies = new Latencies();
     for (let time = 0; time < times; time++) {
       const startedMs = performance.now();
-      if (!(await hasher.verify(verifier, value))) throw new Error('The verifier does not fit its own value.');
+      if (!(await hasher.verify(verifier, value))) throw new Error('The verifier does not match its own value.');
       latencies.add(performance.now() - startedMs);
     }
     const { memoryKiB, iterations, parallelism } = parameters;

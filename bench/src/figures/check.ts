@@ -3,31 +3,42 @@ import { randomBytes } from 'node:crypto';
 import {
   AUTHENTICATE_PATH,
   checkRequests,
+  cpuTimes,
   figure,
+  latencyFigures,
+  othersCores,
   pairedCpuRatios,
   pairedRatios,
   takeTurns,
   throughputs,
-  type Contender,
   type BenchContext,
+  type Contender,
 } from '../bench';
-import { Client, atRate, requestBytes, saturate, type LoadOptions, type RequestBytes } from '../load';
+import { Client, requestBytes, saturate, type LoadOptions, type LoadResult, type RequestBytes } from '../load';
 import { startPrinting, type RekeyServer, type Running } from '../processes';
 import type { Figure } from '../report';
 import type { Credentials } from '../seed';
 
-/** Latency is measured at this share of what the contender can do at most. */
+/** Latency is measured at this share of the maximum throughput. */
 const LATENCY_LOAD_SHARE = 0.5;
-const GOAL_NOW = { atLeast: 0.6 };
+const RATIO_GOAL = { goal: { atLeast: 0.6 } };
+const P99_GOAL = { atMost: 5 };
 
-/** Well-formed values that are none of the client's: no Argon2, but all the rest of the way. */
+/** Returns well-formed values that belong to no secret of the client, so the check runs without Argon2. */
 const wrongCredentials = (credentials: readonly Credentials[]): Credentials[] =>
   credentials.map((right) => ({
     ...right,
     clientSecret: composeSecret(lookupIdFrom(randomBytes(LOOKUP_BYTES)), randomBytes(RANDOM_BYTES)),
   }));
 
-/** The check over HTTP, beside an answer of the same shape that checks nothing, and beside token introspection. */
+type Name = 'bare' | 'right' | 'wrong';
+const WHAT: Readonly<Record<Name, string>> = {
+  bare: 'bare Fastify',
+  right: 'check, right secret',
+  wrong: 'check, wrong secret',
+};
+
+/** Measures the check over HTTP, next to a server that returns the same answer unchecked, and to token introspection. */
 export const measureCheck = async (
   context: BenchContext,
   rekey: RekeyServer,
@@ -47,89 +58,31 @@ export const measureCheck = async (
       durationMs: context.roundMs,
       serverCpuMs: running.cpuMs,
     });
-    const contender = (
-      name: string,
-      status: number,
-      running: Running,
-      requests: readonly RequestBytes[],
-    ): Contender => ({
+    const loads: readonly (readonly [Name, number, LoadOptions])[] = [
+      ['bare', 200, load(bare, right)],
+      ['right', 200, load(rekey, right)],
+      ['wrong', 401, load(rekey, wrong)],
+    ];
+    const contenders: Contender[] = loads.map(([name, status, options]) => ({
       name,
       status,
-      run: () => saturate(load(running, requests)),
-    });
-    const contenders = [
-      contender('bare', 200, bare, right),
-      contender('right', 200, rekey, right),
-      contender('wrong', 401, rekey, wrong),
-    ];
+      run: () => saturate(options),
+    }));
     if (oidc) {
       const introspections = await introspectionRequests(oidc, credentials.length);
-      contenders.push(contender('oidc right', 200, oidc, introspections.right));
-      contenders.push(contender('oidc wrong', 401, oidc, introspections.wrong));
+      const add = (name: string, status: number, requests: readonly RequestBytes[]): void =>
+        void contenders.push({ name, status, run: () => saturate(load(oidc, requests)) });
+      add('oidc right', 200, introspections.right);
+      add('oidc wrong', 401, introspections.wrong);
     }
     say(`check: ${credentials.length} secrets in use, ${context.connections} connections`);
     const results = await takeTurns(contenders, rounds, say);
-    const of = (name: string) => results.get(name) ?? [];
-    const figures = [
-      figure('check.bare', 'bare Fastify, same answer', '/s', throughputs(of('bare'))),
-      figure('check.right', 'check, right secret', '/s', throughputs(of('right'))),
-      figure('check.wrong', 'check, wrong secret', '/s', throughputs(of('wrong'))),
-      figure('check.right.ratio', 'check right ÷ bare', '', pairedRatios(of('right'), of('bare')), { goal: GOAL_NOW }),
-      figure('check.wrong.ratio', 'check wrong ÷ bare', '', pairedRatios(of('wrong'), of('bare'))),
-    ];
-    for (const [name, what] of [
-      ['bare', 'bare Fastify'],
-      ['right', 'check, right secret'],
-      ['wrong', 'check, wrong secret'],
-    ] as const)
-      figures.push(
-        figure(
-          `check.${name}.cpu`,
-          `${what}: processor time`,
-          'µs',
-          of(name).map(({ serverCpuUs }) => serverCpuUs),
-        ),
-      );
-    figures.push(
-      figure(
-        'check.right.cpuRatio',
-        'bare ÷ check right, processor time',
-        '',
-        pairedCpuRatios(of('bare'), of('right')),
-      ),
-      figure(
-        'check.others',
-        'other programs meanwhile',
-        'cores',
-        [...of('bare'), ...of('right')].map(({ othersCores }) => othersCores),
-      ),
-    );
-    if (oidc)
-      figures.push(
-        figure('check.oidc.right', 'oidc-provider introspection, right secret', '/s', throughputs(of('oidc right'))),
-        figure('check.oidc.wrong', 'oidc-provider introspection, wrong secret', '/s', throughputs(of('oidc wrong'))),
-        figure('check.oidc.ratio', 'check right ÷ introspection', '', pairedRatios(of('right'), of('oidc right'))),
-      );
-    for (const [name, running, requests] of [
-      ['bare', bare, right],
-      ['right', rekey, right],
-      ['wrong', rekey, wrong],
-    ] as const) {
-      const perSecond = Math.round(LATENCY_LOAD_SHARE * Math.min(...throughputs(of(name))));
-      const runs = [];
-      for (let round = 0; round < rounds; round++) runs.push(await atRate({ ...load(running, requests), perSecond }));
-      const goal = name === 'bare' ? {} : { goal: { atMost: 5 } };
-      const what = name === 'bare' ? 'bare Fastify' : `check, ${name} secret`;
-      for (const percent of [50, 99])
-        figures.push(
-          figure(
-            `check.${name}.p${percent}`,
-            `${what}: p${percent} at ${perSecond}/s`,
-            'ms',
-            runs.map(({ latencies }) => latencies.percentile(percent)),
-            percent === 99 ? goal : {},
-          ),
-        );
+    const figures = throughputFigures(results);
+    for (const [name, , options] of loads) {
+      const perSecond = Math.round(LATENCY_LOAD_SHARE * Math.min(...throughputs(results.get(name))));
+      const p99Goal = name === 'bare' ? undefined : P99_GOAL;
+      const latency = { name: `check.${name}`, what: WHAT[name], load: options, perSecond, rounds, p99Goal };
+      figures.push(...(await latencyFigures(latency)));
     }
     return figures;
   } finally {
@@ -137,7 +90,35 @@ export const measureCheck = async (
   }
 };
 
-/** Each client asks for one token and then introspects it, with its secret or a wrong one of the same length. */
+const throughputFigures = (results: ReadonlyMap<string, readonly LoadResult[]>): Figure[] => {
+  const of = (name: string): readonly LoadResult[] => results.get(name) ?? [];
+  const [bare, right, wrong] = [of('bare'), of('right'), of('wrong')];
+  const oidcRight = of('oidc right');
+  const cpu = (name: Name): Figure =>
+    figure(`check.${name}.cpu`, `${WHAT[name]}: processor time`, 'µs', cpuTimes(of(name)));
+  const cpuRatios = pairedCpuRatios(bare, right);
+  return [
+    figure('check.bare', 'bare Fastify, same answer', '/s', throughputs(bare)),
+    figure('check.right', WHAT.right, '/s', throughputs(right)),
+    figure('check.wrong', WHAT.wrong, '/s', throughputs(wrong)),
+    figure('check.right.ratio', 'check right ÷ bare', '', pairedRatios(right, bare), RATIO_GOAL),
+    figure('check.wrong.ratio', 'check wrong ÷ bare', '', pairedRatios(wrong, bare)),
+    cpu('bare'),
+    cpu('right'),
+    cpu('wrong'),
+    figure('check.right.cpuRatio', 'bare ÷ check right, processor time', '', cpuRatios),
+    figure('check.others', 'other programs meanwhile', 'cores', othersCores(bare, right)),
+    ...(oidcRight.length === 0
+      ? []
+      : [
+          figure('check.oidc.right', 'oidc-provider introspection, right secret', '/s', throughputs(oidcRight)),
+          figure('check.oidc.wrong', 'oidc-provider introspection, wrong secret', '/s', throughputs(of('oidc wrong'))),
+          figure('check.oidc.ratio', 'check right ÷ introspection', '', pairedRatios(right, oidcRight)),
+        ]),
+  ];
+};
+
+/** Gets a token for each client. Returns its introspection requests, with the right secret and with a wrong one. */
 const introspectionRequests = async (
   oidc: Running,
   clients: number,
@@ -152,7 +133,7 @@ const introspectionRequests = async (
   try {
     for (let client = 0; client < clients; client++) {
       const { status, body } = await asking.ask(post('/token', client, '-', 'grant_type=client_credentials'));
-      if (status !== 200) throw new Error(`oidc-provider gave no token: ${status} ${body}`);
+      if (status !== 200) throw new Error(`oidc-provider did not issue a token: ${status} ${body}`);
       const introspection = `token=${(JSON.parse(body) as { access_token: string }).access_token}`;
       requests.right.push(post('/token/introspection', client, '-', introspection));
       requests.wrong.push(post('/token/introspection', client, '+', introspection));
@@ -163,7 +144,7 @@ const introspectionRequests = async (
   return requests;
 };
 
-/** The same check on a small and on a large store, with as many secrets in use. */
+/** Measures the check on a small and on a large store, with the same number of secrets in use. */
 export const measureScale = async (
   context: BenchContext,
   small: { server: RekeyServer; credentials: readonly Credentials[]; secrets: number },
@@ -210,7 +191,7 @@ export const measureScale = async (
   ];
 };
 
-/** The first check of a secret since the server started, which computes Argon2, one after the other. */
+/** Measures first checks, one after the other. The first check of a secret after the start computes Argon2. */
 export const measureFirstChecks = async (rekey: RekeyServer, fresh: readonly Credentials[]): Promise<Figure[]> => {
   const client = new Client(rekey.target);
   const times: number[] = [];
@@ -219,7 +200,7 @@ export const measureFirstChecks = async (rekey: RekeyServer, fresh: readonly Cre
       const startedMs = performance.now();
       const { status } = await client.ask(request);
       times.push(performance.now() - startedMs);
-      if (status !== 200) throw new Error(`A right secret was answered ${status} at ${AUTHENTICATE_PATH}.`);
+      if (status !== 200) throw new Error(`${AUTHENTICATE_PATH} answered ${status} to a right secret.`);
     }
   } finally {
     client.close();

@@ -6,24 +6,24 @@ import type { RekeyServer } from '../processes';
 import type { Figure } from '../report';
 import { DOMAIN_ID, type Credentials } from '../seed';
 
-/** Commands that are measured. */
+/** Measured commands. */
 const COMMANDS = 400;
-/** Commands before, for compilers and caches. */
+/** Unmeasured commands before them: compilers and caches. */
 const WARM_UP = 50;
-/** Between two looks at the second gateway. */
-const LOOK_EVERY_MS = 2;
+/** Pause between two polls of the second gateway. */
+const POLL_MS = 2;
 
 /** A renewal that the second gateway does not show yet. */
 interface Pending {
-  readonly look: RequestBytes;
-  /** The version that it shows before. */
+  readonly read: RequestBytes;
+  /** The version before the renewal. */
   readonly before: number;
   readonly shown: (atMs: number) => void;
 }
 
 /**
- * Commands at a steady rate, sent by the clock to one gateway, while a second one is asked, one question after the other,
- * whether it shows what they do. Both times are taken from when a command was due.
+ * Sends commands at a steady rate to one gateway and polls a second one until it shows their results. Both times count
+ * from when a command was due.
  */
 export const measureVisible = async (
   { say }: BenchContext,
@@ -32,83 +32,97 @@ export const measureVisible = async (
   credentials: readonly Credentials[],
   perSecond: number,
 ): Promise<Figure[]> => {
-  const answered = new Latencies();
-  const seen = new Latencies();
-  const looker = new Client(second.target);
-  const senders: Client[] = [];
-  const idle: Client[] = [];
-  const pending = new Set<Pending>();
-  const failure = new AbortController();
-  let sending = true;
+  say(`services, command to visible: ${COMMANDS} renewals, ${perSecond}/s, two gateways`);
+  const probe = new VisibilityProbe(gateway, second);
+  await probe.run(credentials.slice(0, WARM_UP + COMMANDS), perSecond);
+  const { answered, seen } = probe;
+  return [50, 99].flatMap((percent) => {
+    const at = `p${percent}, ${perSecond}/s`;
+    return [
+      figure(`services.visible.answered.p${percent}`, `command sent → answered as visible: ${at}`, 'ms', [
+        answered.percentile(percent),
+      ]),
+      figure(`services.visible.seen.p${percent}`, `command sent → shown by a second gateway: ${at}`, 'ms', [
+        seen.percentile(percent),
+      ]),
+    ];
+  });
+};
 
-  const pathOf = ({ applicationId, secretId }: Credentials): string =>
-    `/api/v1/domains/${DOMAIN_ID}/applications/${applicationId}/secrets/${secretId}`;
-  const lookAt = (secret: Credentials): RequestBytes => requestBytes('GET', pathOf(secret), bearer(second.token));
-  const versionShown = async (look: RequestBytes): Promise<number> => {
-    const { status, body } = await looker.ask(look);
+/** Renews secrets at one gateway and polls the other for the new versions. */
+class VisibilityProbe {
+  readonly answered = new Latencies();
+  readonly seen = new Latencies();
+  private readonly reader: Client;
+  private readonly senders: Client[] = [];
+  private readonly idle: Client[] = [];
+  private readonly pending = new Set<Pending>();
+  private readonly failure = new AbortController();
+  private sending = true;
+
+  constructor(
+    private readonly gateway: RekeyServer,
+    private readonly second: RekeyServer,
+  ) {
+    this.reader = new Client(second.target);
+  }
+
+  async run(secrets: readonly Credentials[], perSecond: number): Promise<void> {
+    const fail = (error: unknown): void => this.failure.abort(error);
+    try {
+      const before: number[] = [];
+      for (const secret of secrets) before.push(await this.versionShown(this.readOf(secret)));
+      const polling = this.poll().catch(fail);
+      const renewals: Promise<void>[] = [];
+      const startMs = performance.now();
+      for (const [number, secret] of secrets.entries()) {
+        const dueMs = startMs + (number * 1000) / perSecond;
+        await sleep(dueMs - performance.now());
+        if (this.failure.signal.aborted) break;
+        renewals.push(this.renew(secret, before[number] ?? 0, dueMs, number >= WARM_UP).catch(fail));
+      }
+      await Promise.all(renewals);
+      this.sending = false;
+      await polling;
+      this.failure.signal.throwIfAborted();
+    } finally {
+      for (const client of [...this.senders, this.reader]) client.close();
+    }
+  }
+
+  private readOf(secret: Credentials): RequestBytes {
+    return requestBytes('GET', pathOf(secret), bearer(this.second.token));
+  }
+
+  private async versionShown(read: RequestBytes): Promise<number> {
+    const { status, body } = await this.reader.ask(read);
     if (status !== 200) throw new Error(`The second gateway answered ${status}, expected 200: ${body}`);
     return (JSON.parse(body) as { version: number }).version;
-  };
-
-  const lookOut = async (): Promise<void> => {
-    while ((sending || pending.size > 0) && !failure.signal.aborted) {
-      for (const each of pending) {
-        if ((await versionShown(each.look)) <= each.before) continue;
-        each.shown(performance.now());
-        pending.delete(each);
-      }
-      await sleep(LOOK_EVERY_MS);
-    }
-  };
-
-  const renew = async (secret: Credentials, before: number, dueMs: number, counts: boolean): Promise<void> => {
-    pending.add({ look: lookAt(secret), before, shown: (atMs) => void (counts && seen.add(atMs - dueMs)) });
-    let sender = idle.pop();
-    if (!sender) senders.push((sender = new Client(gateway.target)));
-    const request = requestBytes('POST', `${pathOf(secret)}/renew`, bearer(gateway.token), '{}');
-    const { status, body } = await sender.ask(request);
-    if (counts) answered.add(performance.now() - dueMs);
-    idle.push(sender);
-    if (status !== 200) throw new Error(`A renewal was answered ${status}, expected 200: ${body}`);
-  };
-
-  say(`services, command to visible: ${COMMANDS} renewals, ${perSecond}/s, two gateways`);
-  const fail = (error: unknown): void => failure.abort(error);
-  try {
-    const renewed = credentials.slice(0, WARM_UP + COMMANDS);
-    const before: number[] = [];
-    for (const secret of renewed) before.push(await versionShown(lookAt(secret)));
-    const looking = lookOut().catch(fail);
-    const renewals: Promise<void>[] = [];
-    const startMs = performance.now();
-    for (const [number, secret] of renewed.entries()) {
-      const dueMs = startMs + (number * 1000) / perSecond;
-      await sleep(dueMs - performance.now());
-      if (failure.signal.aborted) break;
-      renewals.push(renew(secret, before[number] ?? 0, dueMs, number >= WARM_UP).catch(fail));
-    }
-    await Promise.all(renewals);
-    sending = false;
-    await looking;
-    failure.signal.throwIfAborted();
-  } finally {
-    for (const client of [...senders, looker]) client.close();
   }
-  const figures: Figure[] = [];
-  for (const percent of [50, 99])
-    figures.push(
-      figure(
-        `services.visible.answered.p${percent}`,
-        `command sent → answered as visible: p${percent}, ${perSecond}/s`,
-        'ms',
-        [answered.percentile(percent)],
-      ),
-      figure(
-        `services.visible.seen.p${percent}`,
-        `command sent → shown by a second gateway: p${percent}, ${perSecond}/s`,
-        'ms',
-        [seen.percentile(percent)],
-      ),
-    );
-  return figures;
-};
+
+  private async poll(): Promise<void> {
+    while ((this.sending || this.pending.size > 0) && !this.failure.signal.aborted) {
+      for (const each of this.pending) {
+        if ((await this.versionShown(each.read)) <= each.before) continue;
+        each.shown(performance.now());
+        this.pending.delete(each);
+      }
+      await sleep(POLL_MS);
+    }
+  }
+
+  private async renew(secret: Credentials, before: number, dueMs: number, counts: boolean): Promise<void> {
+    const shown = (atMs: number): void => void (counts && this.seen.add(atMs - dueMs));
+    this.pending.add({ read: this.readOf(secret), before, shown });
+    let sender = this.idle.pop();
+    if (!sender) this.senders.push((sender = new Client(this.gateway.target)));
+    const request = requestBytes('POST', `${pathOf(secret)}/renew`, bearer(this.gateway.token), '{}');
+    const { status, body } = await sender.ask(request);
+    if (counts) this.answered.add(performance.now() - dueMs);
+    this.idle.push(sender);
+    if (status !== 200) throw new Error(`A renewal was answered ${status}, expected 200: ${body}`);
+  }
+}
+
+const pathOf = ({ applicationId, secretId }: Credentials): string =>
+  `/api/v1/domains/${DOMAIN_ID}/applications/${applicationId}/secrets/${secretId}`;

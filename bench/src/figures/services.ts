@@ -5,12 +5,13 @@ import { givenUrl, startEngine, type EngineName } from '../engines';
 import type { Figure } from '../report';
 import { seedStore } from '../seed';
 import { Services } from '../services';
-import { measureCommands, measureRevocation } from './commands';
+import { measureCommands } from './commands';
+import { measureRevocation } from './revocation';
 import { measureServicesCheck } from './services-check';
 import { measureServicesRebuild } from './services-rebuild';
 import { measureVisible } from './services-visible';
 
-/** Engines that it does not go without. */
+/** Required engines. */
 export const SERVICES_ENGINES: readonly EngineName[] = ['kafka', 'mongodb', 'redis'];
 
 const SECRETS = 1_000;
@@ -19,13 +20,13 @@ const SECRETS_PER_APPLICATION = 4;
 const REBUILT_SECRETS = 16_000;
 const REVOCATIONS_MAX = 200;
 const BACKGROUND_PER_SECOND = 200;
-/** Commands a second that are moderate; where the machine does few, so much of what it does at most. */
+/** Moderate rate of commands, or on a slow machine this share of its maximum. */
 const STEADY_PER_SECOND = 30;
 const STEADY_SHARE = 0.3;
 /** Milliseconds. */
 const REVOKED = { atMost: 150 };
 
-/** One of each service, and a second gateway for what one does and another shows; then views built from zero. */
+/** Measures one of each service with a second gateway, then rebuilds of the views. */
 export async function* measureServices(context: BenchContext, revocations: number): AsyncGenerator<Figure[]> {
   const folder = path.join(context.folder, 'services');
   context.say(`services: starting ${SERVICES_ENGINES.join(', ')}`);
@@ -33,7 +34,7 @@ export async function* measureServices(context: BenchContext, revocations: numbe
   const mongodb = startEngine(context.root, 'mongodb', folder);
   const redis = startEngine(context.root, 'redis', folder);
   const engines = [kafka, mongodb, redis];
-  if (mongodb.own) context.say('  MongoDB is an emulator here: no figure of this part is one of MongoDB itself');
+  if (mongodb.own) context.say('  MongoDB is an emulator in this run: these figures do not describe MongoDB itself');
   const urls = { kafka: kafka.url, mongodb: mongodb.url, redis: redis.url, eventstore: givenUrl('eventstore') };
   const services = new Services({ apps: context.apps, folder, urls });
   const allMs = (): number => engines.reduce((sum, engine) => sum + engine.cpuMs(), services.cpuMs());
@@ -69,7 +70,7 @@ export async function* measureServices(context: BenchContext, revocations: numbe
   }
 }
 
-/** The collection, as MongoDB has it, that answers for a view. */
+/** Returns the MongoDB collection of the active build of a view. */
 const activeCollection = async (
   { uri, database }: { readonly uri: string; readonly database: string },
   view: string,
@@ -80,7 +81,7 @@ const activeCollection = async (
       .db(database)
       .collection<{ readonly _id: string; readonly collection: string }>('view-pointers');
     const pointer = await pointers.findOne({ _id: view });
-    if (!pointer) throw new Error(`Nothing answers for the view ${view}.`);
+    if (!pointer) throw new Error(`The view ${view} has no active build.`);
     return `view:${pointer.collection}`;
   } finally {
     await client.close();
