@@ -1,11 +1,11 @@
-// The health check of a container: exit code 0 where the service of the variable APP says that it can do its work.
-// It finds the port as the service does, and so it need not load it: variable, then file, then default.
+// Health check of a container: exits with 0 if the app named by APP is ready. Finds the port without loading the app:
+// environment variable, then configuration file, then default.
 import { existsSync, readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { parse } from 'yaml';
 
-/** Where each app listens: the key of the configuration, and its default. */
+/** Configuration key and default of the port of each app. */
 const PORTS = {
   standalone: ['http.port', 8080],
   gateway: ['http.port', 8080],
@@ -21,10 +21,10 @@ const variableOf = (key) => `REKEY_${key.replaceAll('.', '_').toUpperCase()}`;
 const valueOf = (key) =>
   process.env[variableOf(key)] ?? key.split('.').reduce((place, name) => place?.[name], settings);
 
-const [key, usual] = PORTS[process.env.APP];
-const port = Number(valueOf(key) ?? usual);
+const [key, defaultPort] = PORTS[process.env.APP];
+const port = Number(valueOf(key) ?? defaultPort);
 const speaksTls = (valueOf('http.tls.certFile') ?? process.env.REKEY_HTTP_TLS) !== undefined;
-// Of its own service on its own machine it asks how it is, not who it is.
+// No certificate check: it connects to 127.0.0.1, and the certificate is for the public name.
 const options = { host: '127.0.0.1', port, path: '/health/ready', timeout: TIMEOUT_MS, rejectUnauthorized: false };
 
 const request = (speaksTls ? https : http).get(options, (response) =>

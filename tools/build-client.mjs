@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Makes the package of libs/client in dist/libs/client, or in the folder given: for import, for require, and one file of
-// declarations. Our own libs are inlined, packages stay outside: each with the version of the root's package.json.
+// Builds the package of libs/client in dist/libs/client or the given folder: ES module, CommonJS and one file of type
+// declarations. Libs are inlined; packages become dependencies with the versions of the root package.json.
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import path from 'node:path';
@@ -10,7 +10,7 @@ import { declarationsOf } from './declarations.mjs';
 
 const SOURCE = 'libs/client';
 
-/** Nothing of ours does anything by being imported: what of it is not used is left out, with the packages that it needs. */
+/** Marks all modules as free of side effects, so that unused modules are dropped together with their packages. */
 const withoutSideEffects = {
   name: 'without-side-effects',
   setup({ onResolve, resolve }) {
@@ -23,7 +23,7 @@ const withoutSideEffects = {
   },
 };
 
-/** Bundles all of it as CommonJS; answers the packages that it imports. */
+/** Bundles the client as CommonJS. Returns the packages that it imports. */
 async function bundle(file) {
   const esbuild = await import('esbuild');
   const { metafile } = await esbuild.build({
@@ -55,7 +55,7 @@ export async function buildClient(folder) {
   const stated = read(`${SOURCE}/package.json`).dependencies;
   if (JSON.stringify(stated) !== JSON.stringify(dependencies))
     throw new Error(`The dependencies in ${SOURCE}/package.json must be ${JSON.stringify(dependencies)}`);
-  // Not a bundle of its own: whoever imports it and whoever requires it have the same classes.
+  // Not a second bundle: import and require must load the same classes.
   writeFileSync(path.join(folder, 'index.mjs'), "export * from './index.cjs';\n");
   writeFileSync(path.join(folder, 'index.d.ts'), declarationsOf(`${SOURCE}/src/index.ts`));
   for (const file of ['package.json', 'README.md']) cpSync(path.join(root, SOURCE, file), path.join(folder, file));

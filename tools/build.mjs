@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Bundles apps into dist/apps/<app>/main.js: `node tools/build.mjs [app ...]`, all of them without a name.
-// Our own libs are inlined through the paths of tsconfig.base.json, packages stay in node_modules.
+// Bundles apps into dist/apps/<app>/main.js. Usage: node tools/build.mjs [app ...] (default: all apps).
+// Libs are inlined through the paths of tsconfig.base.json; packages stay in node_modules.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -19,7 +19,7 @@ const hash = (file) =>
     .update(readFileSync(path.join(root, file)))
     .digest('base64url');
 
-/** Whether the bundle was made from exactly the sources that lie here now. By content, as a checkout moves times both ways. */
+/** Whether the bundle matches the current sources. Compares contents, because a checkout changes file times. */
 export function isCurrent(app) {
   try {
     const inputs = JSON.parse(readFileSync(inputsOf(app), 'utf8'));
@@ -29,7 +29,7 @@ export function isCurrent(app) {
   }
 }
 
-/** Files are renamed into place, so a process that starts meanwhile reads the old bundle or the new one, never half of it. */
+/** Writes by rename, so that a process that starts meanwhile reads a complete bundle. */
 function replace(file, content) {
   mkdirSync(path.dirname(file), { recursive: true });
   const temporary = `${file}.${process.pid}.tmp`;
@@ -56,7 +56,7 @@ export async function build(app) {
     logLevel: 'warning',
   });
   const sources = Object.keys(metafile.inputs);
-  // A worker thread is a file of its own: every *-worker.mjs beside a bundled source goes beside the bundle.
+  // Worker threads are files of their own: copy every *-worker.mjs next to a bundled source to the bundle.
   const workers = [...new Set(sources.map((file) => path.dirname(file)))].flatMap((folder) =>
     readdirSync(path.join(root, folder))
       .filter((name) => name.endsWith('-worker.mjs'))

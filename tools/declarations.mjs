@@ -1,15 +1,15 @@
-// One .d.ts of a lib and of all that its declarations need of our other libs; what they need of packages is imported.
-// TypeScript emits a file of declarations for each source; what is reachable from the exports of the entry is put together.
+// Creates one .d.ts for a lib, including the declarations it needs from other libs. Declarations of packages are imported.
+// TypeScript emits one declaration file per source; this collects what the exports of the entry reach.
 import path from 'node:path';
 import ts from 'typescript';
 import { root } from './build.mjs';
 
-/** The declarations of `entry` (a source file, relative to the repository) as one text. Throws where one has errors. */
+/** Returns the declarations of `entry`, a source file relative to the repository, as one text. Throws on type errors. */
 export function declarationsOf(entry) {
   const { emitted, options } = emit(path.join(root, entry));
   const file = path.join(root, entry.replace(/\.ts$/, '.d.ts'));
   const program = ts.createProgram([file], options, hostOf(emitted, options));
-  return new Collected(program, emitted).from(program.getSourceFile(file));
+  return new Collector(program, emitted).from(program.getSourceFile(file));
 }
 
 function optionsOf() {
@@ -17,7 +17,7 @@ function optionsOf() {
   return { ...ts.parseJsonConfigFileContent({ ...config, files: [] }, ts.sys, root).options, noEmit: false };
 }
 
-/** Declarations beside their sources, in memory. */
+/** Emits declarations next to their sources, in memory. */
 function emit(entry) {
   const options = { ...optionsOf(), declaration: true, emitDeclarationOnly: true, types: ['node'] };
   const program = ts.createProgram([entry], options);
@@ -36,7 +36,7 @@ function refuse(diagnostics) {
   throw new Error(ts.formatDiagnostics(diagnostics, host));
 }
 
-/** The files of the machine, but for our sources: in their place are their declarations. */
+/** Compiler host that replaces our sources with their emitted declarations. */
 function hostOf(emitted, options) {
   const host = ts.createCompilerHost(options);
   const isSource = (name) => emitted.has(name.replace(/\.ts$/, '.d.ts'));
@@ -50,12 +50,12 @@ function hostOf(emitted, options) {
   return host;
 }
 
-class Collected {
-  /** Statement → its text; in the order in which they are found. */
+class Collector {
+  /** Statement → its text, in the order of discovery. */
   texts = new Map();
-  /** Symbol → its name in the one file. */
+  /** Symbol → its name in the output. */
   names = new Map();
-  /** `<package> <name there>` → its import. */
+  /** `<package> <exported name>` → its import. */
   imports = new Map();
 
   constructor(program, emitted) {
@@ -68,7 +68,7 @@ class Collected {
     const list = exported.map((symbol) => {
       const target = this.target(symbol);
       const name = this.add(target);
-      if (name === undefined) throw new Error(`${symbol.name} is exported, and is not ours.`);
+      if (name === undefined) throw new Error(`${symbol.name} is exported but not declared in this repository.`);
       const isType = !(target.flags & ts.SymbolFlags.Value);
       return `${isType ? 'type ' : ''}${name === symbol.name ? name : `${name} as ${symbol.name}`}`;
     });
@@ -80,14 +80,13 @@ class Collected {
     return symbol.flags & ts.SymbolFlags.Alias ? this.checker.getAliasedSymbol(symbol) : symbol;
   }
 
-  /** Takes in a symbol of one of our modules, with all that it needs. Answers its name; undefined where it is none. */
+  /** Adds a symbol of this repository with everything it needs. Returns its name, or undefined for other symbols. */
   add(symbol) {
     const known = this.names.get(symbol);
     if (known !== undefined) return known;
     const statements = (symbol.declarations ?? []).map(topLevelOf);
     if (statements.length === 0 || statements.some((each) => !each || !this.isOurs(each))) return undefined;
-    if ([...this.names.values()].includes(symbol.name))
-      throw new Error(`Two declarations have the name ${symbol.name}.`);
+    if ([...this.names.values()].includes(symbol.name)) throw new Error(`Two declarations are named ${symbol.name}.`);
     this.names.set(symbol, symbol.name);
     for (const statement of statements)
       if (!this.texts.has(statement)) {
@@ -101,7 +100,7 @@ class Collected {
     return this.emitted.has(node.getSourceFile().fileName);
   }
 
-  /** As it was emitted, without `export`, and with names where a module was named. */
+  /** Returns the emitted text without `export` and with names instead of import types. */
   textOf(statement) {
     const changes = [];
     const visit = (node) => {
@@ -128,7 +127,7 @@ class Collected {
       .trim();
   }
 
-  /** `import("./errors").ErrorCode`: ours become the name alone, those of packages stay. */
+  /** Replaces `import("./errors").ErrorCode` with the name, unless it is from a package. */
   addImportType(node, changes) {
     if (!node.qualifier) return;
     const symbol = this.checker.getSymbolAtLocation(node.qualifier);
@@ -147,14 +146,14 @@ class Collected {
     if (name === undefined) {
       if (imported) this.addImport(imported, symbol.name);
     } else if (name !== node.text && imported) {
-      throw new Error(`${node.text} is imported under another name than its own, ${name}.`);
+      throw new Error(`${node.text} must be imported under its own name, ${name}.`);
     }
   }
 
   addImport(declaration, local) {
     let statement = declaration;
     while (!ts.isImportDeclaration(statement)) statement = statement.parent;
-    if (!ts.isImportSpecifier(declaration)) throw new Error(`${statement.getText()}: import by names.`);
+    if (!ts.isImportSpecifier(declaration)) throw new Error(`${statement.getText()}: use named imports.`);
     const from = statement.moduleSpecifier.text;
     const there = (declaration.propertyName ?? declaration.name).text;
     const text = `import type { ${there === local ? local : `${there} as ${local}`} } from '${from}';`;
@@ -162,7 +161,7 @@ class Collected {
   }
 }
 
-/** The statement of a module that a declaration stands in; undefined for one in a declaration of another kind. */
+/** Returns the top-level statement of a declaration, or undefined if the declaration is nested. */
 function topLevelOf(declaration) {
   const node = ts.isVariableDeclaration(declaration) ? declaration.parent.parent : declaration;
   return node.parent && ts.isSourceFile(node.parent) ? node : undefined;

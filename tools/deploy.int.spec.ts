@@ -10,11 +10,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { manifestsIn, ROOT, type Env } from './deploy.testing';
 
-/** Tests by a program: run where it is there, else reported as not run; a failure where it is required. */
+/** Defines tests that need a program. Skips them if it is not installed; fails if REKEY_REQUIRE lists it. */
 const describeWith = (name: string, command: readonly [string, ...string[]], tests: () => void): void => {
   const [program, ...args] = command;
-  const isThere = spawnSync(program, args, { stdio: 'ignore' }).status === 0;
-  if (isThere || isRequired(name)) return describe(`by ${name}`, tests);
+  const isInstalled = spawnSync(program, args, { stdio: 'ignore' }).status === 0;
+  if (isInstalled || isRequired(name)) return describe(`by ${name}`, tests);
   process.stderr.write(`Not run: files of deploy by ${name}, which is not there.\n`);
   describe.skip(`by ${name}, which is not there`, tests);
 };
@@ -23,7 +23,7 @@ describeWith('kubectl', ['kubectl', 'version', '--client'], () => {
   const render = (folder: string) =>
     manifestsIn(execFileSync('kubectl', ['kustomize', `deploy/kubernetes/${folder}`], { cwd: ROOT, encoding: 'utf8' }));
 
-  it.each(['base', 'example'])('makes of %s whole deployments, which read the file that lies there', (folder) => {
+  it.each(['base', 'example'])('builds complete deployments from %s that mount its configuration', (folder) => {
     const manifests = render(folder);
     const config = manifests.find(({ kind }) => kind === 'ConfigMap');
     expect(Object.keys(config?.data ?? {})).toEqual(['rekey.yml']);
@@ -43,7 +43,7 @@ describeWith('kubectl', ['kubectl', 'version', '--client'], () => {
     }
   });
 
-  it('changes in the example what it says: images, namespace, configuration', () => {
+  it('changes images, namespace and configuration in the example', () => {
     const [base, example] = [render('base'), render('example')];
     const configOf = (all: typeof base) => all.find(({ kind }) => kind === 'ConfigMap');
     expect(configOf(example)?.metadata.name).not.toBe(configOf(base)?.metadata.name);
@@ -55,7 +55,7 @@ describeWith('kubectl', ['kubectl', 'version', '--client'], () => {
 });
 
 describeWith('docker compose', ['docker', 'compose', 'version'], () => {
-  it.each(['docker-compose.yml', 'deploy/engines.yml', 'deploy/standalone.yml'])('takes %s', (file) => {
+  it.each(['docker-compose.yml', 'deploy/engines.yml', 'deploy/standalone.yml'])('accepts %s', (file) => {
     const { status, stderr } = spawnSync('docker', ['compose', '-f', file, 'config', '--quiet'], {
       cwd: ROOT,
       encoding: 'utf8',
@@ -64,7 +64,7 @@ describeWith('docker compose', ['docker', 'compose', 'version'], () => {
   });
 });
 
-describe('the health check of the image', () => {
+describe('health check of the image', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'rekey-health-'));
   const asked: string[] = [];
   let status = 200;
@@ -120,7 +120,7 @@ describe('the health check of the image', () => {
     },
   );
 
-  it('fails where the service is not ready, and where nobody listens', async () => {
+  it('fails when the service is not ready or does not listen', async () => {
     status = 503;
     expect(await check({ APP: 'gateway', REKEY_HTTP_PORT: String(port) })).toBe(1);
     status = 200;

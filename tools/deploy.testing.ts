@@ -2,15 +2,15 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse, parseAllDocuments } from 'yaml';
 
-// For tests: what the files of deploy say.
+// Readers of the files in deploy, for tests.
 
 export const ROOT = path.resolve(__dirname, '..');
 export const textOf = (file: string): string => readFileSync(path.join(ROOT, file), 'utf8');
-export const isThere = (file: string): boolean => existsSync(path.join(ROOT, file));
+export const fileExists = (file: string): boolean => existsSync(path.join(ROOT, file));
 
 export type Env = Readonly<Record<string, string>>;
 
-/** A service of a Compose file, as far as we look at it. */
+/** The fields of a Compose service that the tests read. */
 export interface ComposeService {
   readonly image?: string;
   readonly build?: { readonly context: string; readonly dockerfile: string; readonly args: { readonly APP: string } };
@@ -54,7 +54,7 @@ export interface Container {
   readonly readinessProbe?: Probe;
 }
 
-/** An object of Kubernetes, as far as we look at it. */
+/** The fields of a Kubernetes object that the tests read. */
 export interface Manifest {
   readonly kind: string;
   readonly metadata: { readonly name: string; readonly namespace?: string };
@@ -90,7 +90,7 @@ export const imageEnvironment = (): Env => {
   );
 };
 
-/** The stage of the Dockerfile that becomes the image. */
+/** The last stage of the Dockerfile, which becomes the image. */
 export const lastStage = (): string => {
   const dockerfile = textOf('deploy/Dockerfile');
   return dockerfile.slice(dockerfile.lastIndexOf('\nFROM '));

@@ -11,7 +11,7 @@ import type { Io } from '../apps/cli/src/session';
 import {
   composeFile,
   imageEnvironment,
-  isThere,
+  fileExists,
   lastStage,
   manifestsIn,
   ROOT,
@@ -21,13 +21,13 @@ import {
 
 const APPS: readonly string[] = ['standalone', ...SERVICES];
 
-/** The services that an app is. */
+/** Returns the services that an app runs. */
 const servicesOf = (app: string): readonly ServiceName[] =>
   app === 'standalone' ? SERVICES : SERVICES.filter((name) => name === app);
 
 const portOf = (config: Config, app: string): number => addressOf(config, servicesOf(app)).port;
 
-/** Whether the command line knows a command; `words` begin with `rekey`. */
+/** Whether the CLI has a command; `words` start with `rekey`. */
 const runsOnCommandLine = async (words: readonly string[]): Promise<boolean> => {
   const silent = { write: () => true };
   const program = programOf({ stdout: silent, stderr: silent, environment: {}, version: '0' } as unknown as Io);
@@ -42,24 +42,24 @@ const runsOnCommandLine = async (words: readonly string[]): Promise<boolean> => 
 describe('deploy/Dockerfile', () => {
   const dockerfile = textOf('deploy/Dockerfile');
 
-  it('names the apps that there are', () => {
+  it('names the existing apps', () => {
     const named = /^# APP: (.*?)\. /m.exec(dockerfile)?.[1]?.match(/[a-z-]{5,}/g);
     expect(named?.filter((word) => word !== 'default').sort()).toEqual([...APPS].sort());
-    for (const app of [...APPS, 'cli']) expect(isThere(`apps/${app}/src/main.ts`)).toBe(true);
+    for (const app of [...APPS, 'cli']) expect(fileExists(`apps/${app}/src/main.ts`)).toBe(true);
   });
 
-  it('is made of files that are there', () => {
-    for (const [, file = ''] of dockerfile.matchAll(/^RUN node (tools\/\S+)/gm)) expect(isThere(file)).toBe(true);
+  it('copies existing files', () => {
+    for (const [, file = ''] of dockerfile.matchAll(/^RUN node (tools\/\S+)/gm)) expect(fileExists(file)).toBe(true);
     const copied = [...dockerfile.matchAll(/^COPY (?!\.)(.*) \S+$/gm)].flatMap(([, words = '']) => words.split(' '));
     const made = ['node_modules', 'dist'];
     const files = copied.filter((word) => !word.startsWith('--')).map((word) => word.replace('/source/', ''));
-    expect(files.filter((file) => !made.includes(file) && !isThere(file))).toEqual([]);
+    expect(files.filter((file) => !made.includes(file) && !fileExists(file))).toEqual([]);
     expect(textOf('.dockerignore').split('\n')).toEqual(
       expect.arrayContaining(['.git', 'data', 'node_modules', 'rekey.yml']),
     );
   });
 
-  it('exposes where the services listen', () => {
+  it('exposes the ports of the services', () => {
     const config = loadConfig({ env: imageEnvironment() });
     const exposed = /^EXPOSE (.*)$/m.exec(lastStage())?.[1]?.split(' ').map(Number);
     expect(exposed).toEqual([...new Set(APPS.map((app) => portOf(config, app)))].sort());
@@ -67,7 +67,7 @@ describe('deploy/Dockerfile', () => {
     expect(lastStage()).toMatch(new RegExp(`^VOLUME ${config.storage.path}$`, 'm'));
   });
 
-  it('asks each app for its health where it listens', () => {
+  it('checks the health of each app on its port', () => {
     const config = loadConfig({ env: {} });
     const ports = [...textOf('deploy/health.mjs').matchAll(/^ {2}'?([a-z-]+)'?: \['[\w.]+', (\d+)\],$/gm)];
     expect(Object.fromEntries(ports.map(([, app, port]) => [app, Number(port)]))).toEqual(
@@ -76,7 +76,7 @@ describe('deploy/Dockerfile', () => {
     expect(lastStage()).toMatch(/^HEALTHCHECK .* CMD \["node", "health.mjs"\]$/m);
   });
 
-  it('runs as nobody special, without what only development needs', () => {
+  it('runs as an unprivileged user, without development dependencies', () => {
     expect(lastStage()).toMatch(/^USER [1-9]\d*:[1-9]\d*$/m);
     expect(lastStage()).not.toMatch(/npm|COPY \. /);
     expect(dockerfile).toContain('npm ci --omit=dev');
@@ -90,7 +90,7 @@ describe.each(['docker-compose.yml', 'deploy/standalone.yml'])('%s', (file) => {
   );
   const configOf = (environment: Env = {}): Config => loadConfig({ env: { ...imageEnvironment(), ...environment } });
 
-  it('builds apps that are there, each under its name', () => {
+  it('builds existing apps, each under its name', () => {
     expect(own.length).toBeGreaterThan(0);
     for (const { name, image, build, command } of own) {
       const folder = path.join(ROOT, path.dirname(file), build.context);
@@ -101,7 +101,7 @@ describe.each(['docker-compose.yml', 'deploy/standalone.yml'])('%s', (file) => {
     }
   });
 
-  it('gives them a configuration that they take, and publishes where they listen', () => {
+  it('sets a valid configuration and publishes the ports', () => {
     for (const { build, environment, ports = [], volumes: mounts = [] } of own) {
       const config = configOf(environment);
       const published = ports.map((port) => port.split(':'));
@@ -112,12 +112,12 @@ describe.each(['docker-compose.yml', 'deploy/standalone.yml'])('%s', (file) => {
     expect(own.flatMap(({ ports = [] }) => ports)).toHaveLength(1);
   });
 
-  it('lets them write nowhere else, and gain no rights', () => {
+  it('mounts the root read-only and drops all privileges', () => {
     const rights = { read_only: true, tmpfs: ['/tmp'], cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] };
     for (const service of own) expect(service).toMatchObject(rights);
   });
 
-  it('names volumes and services that are there', () => {
+  it('names existing volumes and services', () => {
     for (const { volumes: mounts = [], depends_on = {} } of Object.values(services)) {
       for (const mount of mounts) expect(volumes).toHaveProperty(mount.split(':')[0] ?? '');
       expect(Object.keys(services)).toEqual(expect.arrayContaining(Object.keys(depends_on)));
@@ -126,7 +126,7 @@ describe.each(['docker-compose.yml', 'deploy/standalone.yml'])('%s', (file) => {
     }
   });
 
-  it('runs commands that the command line knows', async () => {
+  it('runs existing CLI commands', async () => {
     for (const { command } of own) if (command) expect(await runsOnCommandLine(command)).toBe(true);
   });
 });
@@ -134,7 +134,7 @@ describe.each(['docker-compose.yml', 'deploy/standalone.yml'])('%s', (file) => {
 describe('docker-compose.yml', () => {
   const { services } = composeFile('docker-compose.yml');
 
-  it('has every service, on engines that are in it', () => {
+  it('has every service and its engines', () => {
     expect(Object.keys(services)).toEqual(expect.arrayContaining([...SERVICES]));
     for (const name of SERVICES) {
       const config = loadConfig({ env: { ...imageEnvironment(), ...services[name]?.environment } });
@@ -147,7 +147,7 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  it('has the engines that tests are run on', () => {
+  it('has the engine versions that the tests use', () => {
     const images = ['eventstore', 'kafka', 'mongodb', 'redis'].map((name) => services[name]?.image);
     for (const image of images) expect(textOf('tools/engine-container.mjs')).toContain(`'${image}'`);
   });
@@ -158,7 +158,7 @@ describe('deploy/engines.yml', () => {
   const { services, volumes } = composeFile(file);
   const all = composeFile('docker-compose.yml');
 
-  it('has all engines of docker-compose.yml, with their volumes', () => {
+  it('has all engines of docker-compose.yml with their volumes', () => {
     const engines = Object.keys(all.services).filter((name) => all.services[name]?.build === undefined);
     expect(Object.keys(services).sort()).toEqual(engines.sort());
     for (const [name, { extends: base }] of Object.entries(services))
@@ -166,7 +166,7 @@ describe('deploy/engines.yml', () => {
     expect(Object.keys(volumes)).toEqual(Object.keys(all.volumes).filter((name) => name !== 'rekey-data'));
   });
 
-  it('says how services find them, at the ports that it publishes', () => {
+  it('documents the addresses of the published ports', () => {
     const lines = [...textOf(file).matchAll(/^# +(REKEY_\w+)=(\S+)$/gm)];
     const env = Object.fromEntries(lines.map(([, name = '', value = '']) => [name, value]));
     const { secrets, kafka } = loadConfig({ env });
@@ -192,7 +192,7 @@ describe('deploy/kubernetes', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'rekey-kubernetes-'));
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  /** The configuration that pods read, its files elsewhere: `/etc/rekey` is a folder of ours, with all that it names. */
+  /** Loads the configuration of the pods, with `/etc/rekey` replaced by a local folder that has every named file. */
   const configOf = (file: string): Config => {
     const text = textOf(file).replaceAll('/etc/rekey/', `${folder}/`);
     for (const [name] of text.matchAll(new RegExp(`${folder}/\\S+`, 'g'))) {
@@ -207,7 +207,7 @@ describe('deploy/kubernetes', () => {
   };
   const configFiles = [`${base}/rekey.yml`, 'deploy/kubernetes/example/rekey.yml'];
 
-  it('has a deployment, a service and a disruption budget for each service, of an image of its name', () => {
+  it('has a deployment, a service and a disruption budget for each service', () => {
     const names = SERVICES.map((name) => `rekey-${name}`).sort();
     for (const kind of ['Deployment', 'Service', 'PodDisruptionBudget'])
       expect(
@@ -219,7 +219,7 @@ describe('deploy/kubernetes', () => {
       expect(spec.template.spec.containers[0]?.image).toBe(metadata.name);
   });
 
-  it.each(configFiles)('is configured by %s, which every service takes, and listens where it is asked', (file) => {
+  it.each(configFiles)('has a configuration in %s that every service accepts', (file) => {
     const config = configOf(file);
     expect(config.adapters.bus).toBe('kafka');
     for (const name of SERVICES) {
@@ -235,7 +235,7 @@ describe('deploy/kubernetes', () => {
     }
   });
 
-  it.each(configFiles)('mounts every file that %s names', (file) => {
+  it.each(configFiles)('mounts every file named in %s', (file) => {
     const named = [...textOf(file).matchAll(/^ +\w+File: (\S+)$/gm)].map(([, name = '']) => path.dirname(name));
     const mounts = podContainer.volumeMounts!.filter(({ readOnly }) => readOnly === true);
     expect(mounts.map(({ mountPath }) => mountPath)).toEqual(expect.arrayContaining(named));
@@ -248,7 +248,7 @@ describe('deploy/kubernetes', () => {
     expect(places).toContain(variables['REKEY_STORAGE_PATH']);
   });
 
-  it('has the secrets made that it mounts, with the files that are named', () => {
+  it('documents how to create the mounted secrets', () => {
     const page = textOf('docs/deployment.md');
     for (const { secret } of podSpec.volumes)
       if (secret) expect(page).toContain(`secret generic ${secret.secretName} `);
@@ -256,7 +256,7 @@ describe('deploy/kubernetes', () => {
     for (const [, file = ''] of named) expect(page).toContain(path.basename(file));
   });
 
-  it('asks for health where it is answered', () => {
+  it('probes existing health routes', () => {
     const container = common!.spec.template.spec.containers[0]!;
     const routes = healthRoutes({ health: new Health(), metrics: new Metrics({ processMetrics: false }) });
     const paths = routes.map(({ url }) => url);
@@ -269,7 +269,7 @@ describe('deploy/kubernetes', () => {
       expect(paths).toContain(spec.template.metadata.annotations?.['prometheus.io/path']);
   });
 
-  it('gives pods no rights', () => {
+  it('gives pods no privileges', () => {
     expect(podSpec).toMatchObject({
       automountServiceAccountToken: false,
       enableServiceLinks: false,
@@ -283,12 +283,12 @@ describe('deploy/kubernetes', () => {
     expect(lastStage()).toContain('USER 1000:1000');
   });
 
-  it('makes topics by a command that there is', async () => {
+  it('creates topics with an existing command', async () => {
     const { command = [], args = [] } = of('Job')[0]!.spec.template.spec.containers[0]!;
     expect(await runsOnCommandLine([...command, ...args])).toBe(true);
   });
 
-  it('is changed by an example that speaks of what is there', () => {
+  it('has an example that patches existing objects', () => {
     const example = parse(textOf('deploy/kubernetes/example/kustomization.yaml')) as {
       readonly resources: readonly string[];
       readonly images: readonly { readonly name: string; readonly newTag: string }[];
@@ -300,6 +300,6 @@ describe('deploy/kubernetes', () => {
     expect(new Set(example.images.map(({ newTag }) => newTag))).toEqual(new Set([version]));
     for (const { name } of example.replicas)
       expect(of('Deployment').map(({ metadata }) => metadata.name)).toContain(name);
-    for (const file of example.resources) expect(isThere(path.join('deploy/kubernetes/example', file))).toBe(true);
+    for (const file of example.resources) expect(fileExists(path.join('deploy/kubernetes/example', file))).toBe(true);
   });
 });

@@ -1,12 +1,12 @@
 #!/usr/bin/env node
-// Engines in containers, for tests where Docker answers: engine-container.mjs start|stop NAME FOLDER
-// `start` prints how to connect; what is to be stopped is written down in the folder.
+// Runs engines in containers, for tests on machines with Docker. Usage: engine-container.mjs start|stop NAME FOLDER
+// `start` prints the connection string and stores the container id in the folder for `stop`.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { GenericContainer, Wait } from 'testcontainers';
 
-/** Of Kafka the address that clients are told must be known before it starts, so its port is fixed beforehand. */
+/** Returns a free port. Kafka must know its advertised address, and so its port, before it starts. */
 const freePort = async () => {
   const { createServer } = await import('node:net');
   const server = createServer().listen(0, '127.0.0.1');
@@ -78,7 +78,7 @@ if (action === 'start') {
   const { container, url } = await engines[name]();
   writeFileSync(note, container.getId());
   process.stdout.write(`${url}\n`);
-  // The container outlives this process; its client would not let the process end.
+  // The container keeps running; open connections to Docker would keep this process alive.
   process.exit(0);
 } else {
   execFileSync('docker', ['rm', '--force', '--volumes', readFileSync(note, 'utf8')], { stdio: 'ignore' });

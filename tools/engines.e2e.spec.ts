@@ -14,7 +14,7 @@ if (missing.length > 0)
   process.stderr.write(`Not run: npm run engines; this machine cannot start ${missing.join(', ')}\n`);
 const describeHere = missing.length === 0 || missing.some(isRequired) ? describe : describe.skip;
 
-/** The first start on a machine fetches and compiles. */
+/** The first start on a machine downloads and compiles. */
 const START_TIMEOUT_MS = 300_000;
 
 const isAnswered = async (address: string): Promise<boolean> => {
@@ -34,7 +34,7 @@ describeHere('npm run engines', () => {
   let child: ChildProcess;
   let output = '';
 
-  /** Resolves when it has told that the engines run, or has ended. */
+  /** Resolves when the engines are running or the program has exited. */
   const start = async (): Promise<void> => {
     output = '';
     const args = NAMES.flatMap((name) => [`--${name}-port`, '0']);
@@ -98,7 +98,7 @@ describeHere('npm run engines', () => {
       expect(topics()).toMatch(/^rekey\.commands +12$/m);
       process.kill(Number(readFileSync(path.join(folder, 'engines/redis/pid'), 'utf8')), 'SIGKILL');
       expect(await ended()).toBe(1);
-      expect(output).toContain('Redis has ended. Its log: engines/redis/log');
+      expect(output).toContain('Redis has exited. Its log: engines/redis/log');
       expect(existsSync(path.join(folder, 'engines/redis/log'))).toBe(true);
       expect(await answers()).toEqual([false, false, false]);
     },

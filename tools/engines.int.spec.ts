@@ -10,7 +10,7 @@ import { ROOT, type Env } from './deploy.testing';
 const folder = mkdtempSync(path.join(tmpdir(), 'rekey-engines-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Runs `npm run engines`, which ends by itself where it refuses to start. */
+/** Runs `npm run engines`, which exits when it refuses to start. */
 const engines = async (args: readonly string[], env: Env = {}): Promise<{ code: number | null; stderr: string }> => {
   const script = path.join(ROOT, 'tools/engines.mjs');
   const child = spawn(process.execPath, [script, '--folder', 'engines', ...args], {
@@ -26,25 +26,25 @@ describe('npm run engines', () => {
   afterEach(() => expect(existsSync(path.join(folder, 'engines/kafka'))).toBe(false));
 
   it.each([
-    [['--only', 'kafka,rabbitmq'], 'There is no engine "rabbitmq": kafka, redis, mongodb.'],
+    [['--only', 'kafka,rabbitmq'], 'Unknown engine "rabbitmq". Use kafka, redis, mongodb.'],
     [['--redis-port', 'x'], '--redis-port must be a port'],
     [['--unknown'], '--only kafka,redis'],
     [['extra'], '--only kafka,redis'],
-  ])('does not start with %j, and says why', async (args, words) => {
+  ])('refuses %j with a reason', async (args, words) => {
     expect(await engines(args)).toEqual({ code: 2, stderr: expect.stringContaining(words) });
   });
 
-  it('says what is not on the machine, and what to install', async () => {
+  it('names missing programs and the packages to install', async () => {
     const bin = mkdtempSync(path.join(folder, 'bin-'));
     symlinkSync('/bin/sh', path.join(bin, 'sh'));
     const { code, stderr } = await engines([], { PATH: bin });
     expect(code).toBe(2);
     for (const program of ['java', 'javac', 'mvn', 'redis-server'])
-      expect(stderr).toContain(`${program} is not on this machine.\n`);
+      expect(stderr).toContain(`${program} is not installed.\n`);
     expect(stderr).toMatch(/apt-get install openjdk-17-jdk-headless maven redis-server$/m);
   });
 
-  it('says that Java is too old', async () => {
+  it('refuses a Java version that is too old', async () => {
     const bin = mkdtempSync(path.join(folder, 'bin-'));
     symlinkSync('/bin/sh', path.join(bin, 'sh'));
     for (const name of ['java', 'mvn']) {
@@ -52,10 +52,13 @@ describe('npm run engines', () => {
       writeFileSync(path.join(bin, name), `#!/bin/sh\n${version}\n`, { mode: 0o755 });
     }
     const { code, stderr } = await engines(['--only', 'kafka'], { PATH: bin });
-    expect([code, stderr]).toEqual([2, expect.stringContaining('Java is version 11, and must be 17 or later.')]);
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringContaining('Java is version 11; version 17 or later is required.'),
+    ]);
   });
 
-  it('does not take a port that is in use', async () => {
+  it('refuses a port that is in use', async () => {
     const bin = mkdtempSync(path.join(folder, 'bin-'));
     for (const name of ['sh', 'redis-server']) symlinkSync('/bin/sh', path.join(bin, name));
     const server = createServer().listen(0, '127.0.0.1');
@@ -63,10 +66,10 @@ describe('npm run engines', () => {
     const { port } = server.address() as AddressInfo;
     const { code, stderr } = await engines(['--only', 'redis', '--redis-port', String(port)], { PATH: bin });
     server.close();
-    expect([code, stderr]).toEqual([2, expect.stringContaining(`Port ${port} cannot be taken for Redis`)]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(`Port ${port} is not available for Redis`)]);
   });
 
-  it('never writes over a configuration that is not its own', async () => {
+  it('does not overwrite a configuration it did not write', async () => {
     const other = path.join(folder, 'other');
     const file = path.join(mkdtempSync(`${other}-`), 'rekey.yml');
     writeFileSync(file, 'http: { port: 80 }\n');

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// `npm run engines`: Kafka, Redis and an emulator of MongoDB's protocol on this machine, without Docker, by the scripts of
-// deploy/native, with topics, keys and a rekey.yml that fits. For development: none of them asks for a password.
+// `npm run engines`: starts Kafka, Redis and a MongoDB emulator on this machine without Docker, with the scripts in
+// deploy/native, and creates topics, keys and a matching rekey.yml. For development only: the engines have no passwords.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -19,35 +19,37 @@ const ENGINES = {
 };
 const NAMES = Object.keys(ENGINES);
 const JAVA_MIN = 17;
-/** What to install for a program, on Debian and Ubuntu, and by Homebrew. */
+/** Packages of each program: Debian and Ubuntu, Homebrew. */
 const PACKAGES = {
   java: ['openjdk-17-jdk-headless', 'openjdk'],
   javac: ['openjdk-17-jdk-headless', 'openjdk'],
   mvn: ['maven', 'maven'],
   'redis-server': ['redis-server', 'redis'],
 };
-const USAGE = `npm run engines -- [options]
+const USAGE = `Usage: npm run engines -- [options]
 
-  --folder FOLDER       where they keep what they hold; default: ./engines
-  --only kafka,redis    not all of ${NAMES.join(', ')}
-${NAMES.map((name) => `  --${name}-port PORT`.padEnd(24) + `default: ${ENGINES[name].port}; 0: a free one`).join('\n')}
+Start engines for development on this machine and write FOLDER/rekey.yml with
+their addresses. Runs until Ctrl-C.
 
-Starts engines for development on this machine, and writes FOLDER/rekey.yml, with which Rekey finds them.
-Runs until Ctrl-C. Exit codes: 0 ended by a signal; 1 an engine did not start, or has ended; 2 not started at all.
+  --folder FOLDER       Data folder (default: ./engines).
+  --only kafka,redis    Start only these (default: ${NAMES.join(', ')}).
+${NAMES.map((name) => `  --${name}-port PORT`.padEnd(24) + `Port of ${ENGINES[name].title}; 0: any free port (default: ${ENGINES[name].port}).`).join('\n')}
+
+Exit codes: 0 stopped by a signal, 1 an engine failed to start or exited, 2 nothing was started.
 `;
-/** First words of a rekey.yml that is ours to replace. */
-const OURS = '# Written by npm run engines';
+/** First line of a rekey.yml that this program may overwrite. */
+const GENERATED = '# Written by npm run engines';
 
-/** What keeps us from starting, in words for whoever starts us. */
+/** A reason not to start anything. */
 class Refusal extends Error {}
 
-/** A path as one would type it here. */
+/** Returns a path relative to the working directory if it is below it. */
 const here = (file) => {
   const relative = path.relative(process.cwd(), file) || '.';
   return relative.startsWith('..') ? file : relative;
 };
 const script = (name, which) => path.join(root, 'deploy/native', name, `${which}.sh`);
-const say = (words) => process.stderr.write(`${words}\n`);
+const say = (message) => process.stderr.write(`${message}\n`);
 
 const optionsOf = () => {
   const ports = NAMES.map((name) => [`${name}-port`, { type: 'string', default: String(ENGINES[name].port) }]);
@@ -65,21 +67,21 @@ const optionsOf = () => {
   }
   const only = values.only.split(',').map((name) => name.trim());
   const unknown = only.find((name) => !NAMES.includes(name));
-  if (unknown !== undefined) throw new Refusal(`There is no engine ${JSON.stringify(unknown)}: ${NAMES.join(', ')}.`);
+  if (unknown !== undefined) throw new Refusal(`Unknown engine ${JSON.stringify(unknown)}. Use ${NAMES.join(', ')}.`);
   const portOf = (name) => {
     const given = values[`${name}-port`];
     if (/^\d{1,5}$/.test(given) && Number(given) <= 65_535) return Number(given);
-    throw new Refusal(`--${name}-port must be a port, 0 to 65535.`);
+    throw new Refusal(`--${name}-port must be a port number, 0 to 65535.`);
   };
   const engines = NAMES.filter((name) => only.includes(name)).map((name) => ({ name, port: portOf(name) }));
   return { help: values.help, folder: path.resolve(values.folder), engines };
 };
 
-// ---- What must be so before anything is started
+// ---- Checks before anything is started
 
-const isThere = (program) => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
+const isInstalled = (program) => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
 
-/** Major version of `java`; undefined where that cannot be read. */
+/** Returns the major version of `java`, or undefined if it cannot be determined. */
 const javaVersion = () => {
   const { stderr } = spawnSync('java', ['-version'], { encoding: 'utf8' });
   const found = /version "(?:1\.)?(\d+)/.exec(stderr)?.[1];
@@ -87,10 +89,9 @@ const javaVersion = () => {
 };
 
 const checkPrograms = (engines) => {
-  if (process.platform === 'win32')
-    throw new Refusal('The scripts need a shell of Unix: start this in WSL, or use Docker.');
+  if (process.platform === 'win32') throw new Refusal('The scripts need a Unix shell. Run this in WSL or use Docker.');
   const needed = [...new Set(engines.flatMap(({ name }) => ENGINES[name].needs))];
-  const missing = needed.filter((program) => !isThere(program));
+  const missing = needed.filter((program) => !isInstalled(program));
   const version = needed.includes('java') && !missing.includes('java') ? javaVersion() : undefined;
   const old = version !== undefined && version < JAVA_MIN;
   if (missing.length === 0 && !old) return;
@@ -98,11 +99,11 @@ const checkPrograms = (engines) => {
   const packages = (index) => [...new Set(wanted.map((program) => PACKAGES[program][index]))].join(' ');
   throw new Refusal(
     [
-      ...missing.map((program) => `${program} is not on this machine.`),
-      ...(old ? [`Java is version ${version}, and must be ${JAVA_MIN} or later.`] : []),
+      ...missing.map((program) => `${program} is not installed.`),
+      ...(old ? [`Java is version ${version}; version ${JAVA_MIN} or later is required.`] : []),
       `Debian, Ubuntu:  apt-get install ${packages(0)}`,
       `macOS:           brew install ${packages(1)}`,
-      'Or leave engines out (--only), or use Docker: docker compose -f deploy/engines.yml up',
+      'Alternatively start fewer engines (--only), or use Docker: docker compose -f deploy/engines.yml up',
     ].join('\n'),
   );
 };
@@ -116,7 +117,9 @@ const checkPort = async ({ name, port }) => {
     server.close();
     await once(server, 'close');
   } catch {
-    throw new Refusal(`Port ${port} cannot be taken for ${ENGINES[name].title}; name another one: --${name}-port 0`);
+    throw new Refusal(
+      `Port ${port} is not available for ${ENGINES[name].title}. Choose another one, e.g. --${name}-port 0`,
+    );
   }
 };
 
@@ -133,23 +136,25 @@ const checkLeftover = (folder, { name }) => {
   const file = path.join(folder, name, 'pid');
   if (!existsSync(file) || !isAlive(Number(readFileSync(file, 'utf8')))) return;
   const stop = `${here(script(name, 'stop'))} ${here(path.join(folder, name))}`;
-  throw new Refusal(`${ENGINES[name].title} of an earlier start still runs on ${here(folder)}. End it first: ${stop}`);
+  throw new Refusal(`${ENGINES[name].title} is already running on ${here(folder)}. Stop it first: ${stop}`);
 };
 
 const checkConfig = (file) => {
-  if (!existsSync(file) || readFileSync(file, 'utf8').startsWith(OURS)) return;
-  throw new Refusal(`${here(file)} was not written by this program; move it away, or name another folder: --folder`);
+  if (!existsSync(file) || readFileSync(file, 'utf8').startsWith(GENERATED)) return;
+  throw new Refusal(
+    `${here(file)} was not written by this program. Move it away or choose another folder with --folder.`,
+  );
 };
 
 // ---- Engines as processes
 
-/** Those that are being started or run. */
+/** Engines that are starting or running. */
 const running = new Map();
 let ending = false;
 
 /**
- * Starts an engine; resolves to where it answers. It lives in a session of its own, so that Ctrl-C of the terminal reaches
- * us and not it. It inherits a pipe that nobody writes to: whose end is its end.
+ * Starts an engine and resolves to its address. The engine gets its own session, so that Ctrl-C does not reach it. It
+ * inherits an unused pipe, which closes when the engine exits.
  */
 const start = async (folder, { name, port }) => {
   const place = path.join(folder, name);
@@ -164,19 +169,19 @@ const start = async (folder, { name, port }) => {
   return url.trim();
 };
 
-/** Resolves when an engine has ended by itself. */
+/** Resolves to a message when an engine has exited. */
 const endOf = async (name) => {
   const { child, place } = running.get(name);
   const life = child.stdio[3];
   life.resume();
   if (!life.readableEnded) await once(life, 'end');
-  return `${ENGINES[name].title} has ended. Its log: ${here(path.join(place, 'log'))}`;
+  return `${ENGINES[name].title} has exited. Its log: ${here(path.join(place, 'log'))}`;
 };
 
 const stopAll = async () => {
   ending = true;
   const all = [...running].map(async ([name, { child, place }]) => {
-    // A script that still waits for its engine, or fetches it, goes with all that it has started.
+    // A start script that is still running is killed with its children.
     if (child.exitCode === null && child.signalCode === null) {
       process.kill(-child.pid, 'SIGTERM');
       await once(child, 'exit');
@@ -186,7 +191,7 @@ const stopAll = async () => {
   await Promise.all(all);
 };
 
-// ---- What Rekey needs of them
+// ---- Configuration of Rekey
 
 const configOf = (folder, urls) => ({
   storage: { path: path.join(folder, 'data') },
@@ -201,7 +206,7 @@ const configOf = (folder, urls) => ({
   ...(urls.redis && { redis: { url: urls.redis } }),
 });
 
-/** The command line, by the file that was written alone: variables that are meant for others would win over it. */
+/** Runs the CLI without REKEY_… variables, which would override the generated file. */
 const rekey = async (...args) => {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('REKEY_')));
   const child = spawn(process.execPath, [path.join(root, 'tools/rekey.mjs'), ...args], {
@@ -209,26 +214,26 @@ const rekey = async (...args) => {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const [, words, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
-  if (code !== 0 && !ending) throw new Error(`rekey ${args[0]} ended with exit code ${code}.\n${words.trim()}`);
+  if (code !== 0 && !ending) throw new Error(`rekey ${args[0]} failed with exit code ${code}.\n${words.trim()}`);
 };
 
 const summary = (folder, config, urls) => {
   const file = here(path.join(folder, 'rekey.yml'));
-  const notes = { mongodb: '  (an emulator of its protocol: for development only)' };
+  const notes = { mongodb: '  (an emulator, for development only)' };
   const lines = NAMES.filter((name) => urls[name]).map(
     (name) => `  ${ENGINES[name].title.padEnd(9)} ${urls[name]}${notes[name] ?? ''}`,
   );
-  const begin = urls.kafka ? 'npm run serve -- all' : 'npm start';
+  const start = urls.kafka ? 'npm run serve -- all' : 'npm start';
   return `
-The engines run. Ctrl-C ends them; what they hold stays in ${here(folder)}.
+The engines are running. Ctrl-C stops them; their data stays in ${here(folder)}.
 
 ${lines.join('\n')}
 
-Start Rekey on them, in another terminal:
+Start Rekey in another terminal:
 
-  REKEY_CONFIG=${file} ${begin}
+  REKEY_CONFIG=${file} ${start}
 
-It answers at http://127.0.0.1:8080/docs then. The admin token lies in ${here(path.join(config.storage.path, 'admin-token'))}.
+Then open http://127.0.0.1:8080/docs. The admin token is in ${here(path.join(config.storage.path, 'admin-token'))}.
 `;
 };
 
@@ -245,24 +250,24 @@ const main = async () => {
   for (const signal of ['SIGINT', 'SIGTERM'])
     process.on(signal, () => {
       if (ending) return;
-      say('\nThe engines are being ended.');
+      say('\nStopping the engines.');
       void stopAll().then(() => process.exit(0));
     });
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  say(
-    `${engines.map(({ name }) => ENGINES[name].title).join(', ')} are being started; the first time, they are fetched.`,
-  );
+  say(`Starting ${engines.map(({ name }) => ENGINES[name].title).join(', ')}. The first start downloads them.`);
   const started = await Promise.all(engines.map(async (engine) => [engine.name, await start(folder, engine)]));
   if (ending) return;
   const urls = Object.fromEntries(started);
   const config = configOf(folder, urls);
-  writeFileSync(file, `${OURS}, anew at each start: change a copy.\n${stringify(config)}`, { mode: 0o600 });
+  writeFileSync(file, `${GENERATED}; overwritten at each start, so edit a copy.\n${stringify(config)}`, {
+    mode: 0o600,
+  });
   await rekey('keys', '--folder', config.storage.path);
   if (urls.kafka) await rekey('topics', 'create', '--server-config', file);
   if (ending) return;
   process.stdout.write(summary(folder, config, urls));
-  const words = await Promise.race(engines.map(({ name }) => endOf(name)));
-  if (!ending) throw new Error(words);
+  const message = await Promise.race(engines.map(({ name }) => endOf(name)));
+  if (!ending) throw new Error(message);
 };
 
 try {

@@ -20,10 +20,10 @@ const dashboard = JSON.parse(textOf('deploy/grafana/rekey.json')) as {
 };
 const targets = dashboard.panels.flatMap((panel) => (panel.targets ?? []).map((target) => ({ panel, ...target })));
 
-/** What Prometheus adds to every series when it scrapes. */
+/** Labels that Prometheus adds to every series. */
 const OF_SCRAPES = ['job', 'instance'];
 
-/** Every metric and its labels, told by a registry in which everything has happened once. */
+/** Returns every metric with its labels, from a registry in which every metric was recorded once. */
 const known = async (): Promise<ReadonlyMap<string, ReadonlySet<string>>> => {
   const metrics = new Metrics();
   metrics.commandHandled('AddSecret', 'accepted');
@@ -52,8 +52,8 @@ const known = async (): Promise<ReadonlyMap<string, ReadonlySet<string>>> => {
 const metricsIn = (expression: string): string[] =>
   [...expression.matchAll(/\b(?:rekey|process|nodejs)_\w+/g)].map(([name]) => name);
 
-describe('the dashboard for Grafana', () => {
-  it('asks for metrics that there are, by labels that they have', async () => {
+describe('Grafana dashboard', () => {
+  it('queries existing metrics and labels', async () => {
     const series = await known();
     for (const { panel, expr } of targets) {
       const names = metricsIn(expr);
@@ -66,7 +66,7 @@ describe('the dashboard for Grafana', () => {
     }
   });
 
-  it('shows every metric of ours, and the state of the process', async () => {
+  it('shows every metric of Rekey and the state of the process', async () => {
     const text = await new Metrics({ processMetrics: false }).text();
     const ours = [...text.matchAll(/^# TYPE (\w+)/gm)].map(([, name = '']) => name);
     const shown = targets
@@ -82,7 +82,7 @@ describe('the dashboard for Grafana', () => {
     );
   });
 
-  it('shows states and outcomes one by one', () => {
+  it('shows states and outcomes separately', () => {
     const by = (metric: string) =>
       targets.filter(({ expr }) => metricsIn(expr).includes(metric)).map(({ expr }) => expr);
     expect(by('rekey_checks_total').join()).toContain('by (outcome)');
@@ -90,7 +90,7 @@ describe('the dashboard for Grafana', () => {
     expect(by('rekey_jobs').join()).toContain('by (queue, state)');
   });
 
-  it('asks the data source that its reader chooses, of the processes that its reader chooses', () => {
+  it('uses the selected data source and the selected processes', () => {
     for (const { expr, datasource } of targets) {
       expect(datasource.uid).toBe('${datasource}');
       expect(expr).toContain('{job=~"$job", instance=~"$instance"');
@@ -98,7 +98,7 @@ describe('the dashboard for Grafana', () => {
     expect(dashboard.templating.list.map(({ name }) => name)).toEqual(['datasource', 'job', 'instance']);
   });
 
-  it('lays each panel in a place of its own', () => {
+  it('does not overlap panels', () => {
     expect(new Set(dashboard.panels.map(({ id }) => id)).size).toBe(dashboard.panels.length);
     const cells = dashboard.panels.flatMap(({ gridPos: { x, y, w, h } }) => {
       expect(x + w).toBeLessThanOrEqual(24);

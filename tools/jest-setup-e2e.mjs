@@ -1,4 +1,4 @@
-// Before end-to-end tests: they run the built apps, so build those that are not current.
+// Builds outdated apps before the end-to-end tests, which run the bundles.
 import { buildOutdated } from './build.mjs';
 import makeRunFolder from './jest-setup-int.mjs';
 

@@ -1,4 +1,4 @@
-// A folder for the engines that the test files of this run share; workers find it in their environment.
+// Creates the folder of the engines that the test files of a run share. Workers read it from their environment.
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';

@@ -1,6 +1,6 @@
 import { stopSharedEngines } from '../libs/testing/src/engines';
 
-/** After all tests of a run: the engines that they shared are stopped. */
+/** Stops the shared engines after all tests of a run. */
 export default (): void => {
   const folder = process.env['REKEY_TEST_RUN_FOLDER'];
   if (folder !== undefined) stopSharedEngines(folder);

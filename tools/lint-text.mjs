@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// Lints texts as if they lay at given paths, for tools/lint-boundaries.int.spec.ts:
-// standard input is a JSON array of {file, text}, standard output one of the broken rules' names for each.
-// A process of its own, since Jest cannot load ESLint's configuration; without type information, as the files do not exist.
+// Lints texts as if they were at the given paths, for tools/lint-boundaries.int.spec.ts. Reads a JSON array of {file, text}
+// and prints the violations of each. A separate process, because Jest cannot load ESLint's configuration. Works without
+// type information, because the files do not exist.
 import { text } from 'node:stream/consumers';
 import { ESLint } from 'eslint';
 import tseslint from 'typescript-eslint';

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// ESLint over the tree, or over the paths and options given.
-// The boundary rule reads Nx's project graph from a cache and *skips itself* where there is none: so make it first.
+// Runs ESLint on the repository, or on the given paths and options. Refreshes Nx's cached project graph first, because
+// without it the boundary rule silently skips itself.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { refreshProjectGraph } from './project-graph.mjs';

@@ -12,7 +12,7 @@ const read = (file: string): unknown => JSON.parse(readFileSync(join(__dirname, 
 const { packages } = read('package-lock.json') as { packages: Record<string, Package> };
 const { allowScripts } = read('package.json') as { allowScripts: Record<string, boolean> };
 
-/** Whether a package that lies at `from` finds `name` the way Node looks for it: beside it, then further up. */
+/** Whether Node resolves `name` from a package at `from`: next to it, then in its parents. */
 function found(from: string, name: string): boolean {
   const prefix = from === '' ? '' : `${from}/`;
   if (packages[`${prefix}node_modules/${name}`]) return true;
@@ -20,19 +20,19 @@ function found(from: string, name: string): boolean {
 }
 
 describe('package-lock.json', () => {
-  // `npm ci` refuses a lock without them, and a lock made where a registry lacks some is written all the same.
-  it('names the prebuilt binaries of every platform', () => {
+  // `npm ci` refuses a lock file without them, but npm writes one if a registry lacks some.
+  it('lists the prebuilt binaries of every platform', () => {
     const missing = Object.entries(packages).flatMap(([at, { optionalDependencies = {} }]) =>
       Object.keys(optionalDependencies).filter((name) => !found(at, name)),
     );
     expect(missing).toEqual([]);
   });
 
-  it('names no registry', () => {
+  it('does not name a registry', () => {
     expect(Object.values(packages).filter((each) => each.resolved)).toEqual([]);
   });
 
-  it('has no package whose install script nobody decided about', () => {
+  it('allows or denies every install script', () => {
     const scripts = Object.entries(packages).filter(([, each]) => each.hasInstallScript);
     const names = scripts.map(([at]) => at.slice(at.lastIndexOf('node_modules/') + 'node_modules/'.length));
     expect(names.filter((name) => !(name in allowScripts))).toEqual([]);

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command line: `npx rekey …`, `npm run rekey -- …` or this file itself.
+// The CLI: `npx rekey …` or `npm run rekey -- …`.
 import { run } from './run.mjs';
 
 run('cli');

@@ -1,27 +1,28 @@
 #!/usr/bin/env node
-// `npm run serve -- SERVICE`: one of the four services as a process. `npm run serve -- all`: the four under one parent,
-// which starts again what ends by itself, and ends them all together.
+// `npm run serve -- SERVICE`: runs one of the four services. `npm run serve -- all`: runs all four as child processes,
+// restarts those that exit, and stops them together.
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { buildOutdated } from './build.mjs';
 import { run } from './run.mjs';
 
 const SERVICES = ['projector', 'command-service', 'expiry-watcher', 'gateway'];
-const USAGE = `npm run serve -- SERVICE
+const USAGE = `Usage: npm run serve -- SERVICE
 
-  ${SERVICES.join(', ')}: that service, in this process
-  all: the four, as processes under this one
+  ${SERVICES.join(', ')}: run this service
+  all: run all four as child processes
 
-Configuration: rekey.yml in the working directory, or the file of REKEY_CONFIG, and REKEY_* over it. Services need
-adapters.bus: kafka. npm run engines starts the engines on this machine, and writes a rekey.yml that fits.
+Settings come from the file in REKEY_CONFIG (default: ./rekey.yml) and from
+REKEY_* variables. Services need adapters.bus: kafka. To start engines on this
+machine and write a matching rekey.yml, use npm run engines.
 `;
-/** Wait before a service that has ended by itself is started again; doubles up to the greatest. */
-const AGAIN_AFTER_MS = 500;
-const AGAIN_AFTER_MS_MAX = 30_000;
-/** A service that has run for so long begins with the shortest wait again. */
+/** Wait before a service is restarted; doubles up to the maximum. */
+const RESTART_AFTER_MS = 500;
+const RESTART_AFTER_MS_MAX = 30_000;
+/** After this long, the wait starts at the minimum again. */
 const STEADY_MS = 60_000;
-/** What makes a start pointless: a wrong configuration, or a port in use. */
-const NOT_TO_BE_STARTED = 2;
+/** Exit code of a service that cannot start, e.g. because its configuration is invalid. A restart does not help. */
+const CANNOT_START = 2;
 
 const [name, ...rest] = process.argv.slice(2);
 if (SERVICES.includes(name)) {
@@ -40,7 +41,7 @@ async function all() {
   let ending = false;
   let exitCode = 0;
 
-  // SIGTERM in any case: what a terminal sends, its whole group has had already, and twice the same ends at once.
+  // Always SIGTERM: on Ctrl-C the children already got SIGINT, and a second SIGINT would kill them at once.
   const stop = () => {
     ending = true;
     for (const child of children.values()) child.kill('SIGTERM');
@@ -58,15 +59,15 @@ async function all() {
         if (children.size === 0) process.exit(exitCode);
         return;
       }
-      process.stderr.write(`${service} has ended (${signal ?? `code ${code}`}).\n`);
-      if (code === NOT_TO_BE_STARTED) {
+      process.stderr.write(`${service} has exited (${signal ?? `code ${code}`}).\n`);
+      if (code === CANNOT_START) {
         exitCode = code;
         stop();
         if (children.size === 0) process.exit(exitCode);
         return;
       }
-      const next = Date.now() - began > STEADY_MS ? AGAIN_AFTER_MS : waitMs;
-      setTimeout(() => start(service, Math.min(2 * next, AGAIN_AFTER_MS_MAX)), next);
+      const next = Date.now() - began > STEADY_MS ? RESTART_AFTER_MS : waitMs;
+      setTimeout(() => start(service, Math.min(2 * next, RESTART_AFTER_MS_MAX)), next);
     });
   };
 
@@ -76,5 +77,5 @@ async function all() {
       if (children.size === 0) process.exit(exitCode);
     });
   }
-  for (const service of SERVICES) start(service, AGAIN_AFTER_MS);
+  for (const service of SERVICES) start(service, RESTART_AFTER_MS);
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// `npm start [-- options]`: the whole system in one process. The scripts of package.json say `exec`, so that the signals
-// which npm passes on reach the server and not a shell before it.
+// `npm start [-- options]`: runs Rekey in one process. The scripts in package.json use `exec`, so that signals from npm
+// reach the server and not a shell.
 import { run } from './run.mjs';
 
 run('standalone');

@@ -1,4 +1,4 @@
-// Jest reporter: leaves the sums of a run in the file that TEST_SUMMARY names, for tools/test.mjs.
+// Jest reporter: writes the totals of a run to the file in TEST_SUMMARY, for tools/test.mjs.
 const { writeFileSync } = require('node:fs');
 
 module.exports = class SummaryReporter {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// `npm run test:eventstore`: everything that concerns EventStoreDB, on the real server that REKEY_TEST_EVENTSTORE_URL names,
-// or one in a container where Docker answers: the adapter's conformance suite and faults, the whole system, chaos.
-// Events stay on the server, each test's under a prefix of its own.
+// `npm run test:eventstore`: runs all EventStoreDB tests (conformance suite and faults of the adapter, whole system, chaos)
+// on the server in REKEY_TEST_EVENTSTORE_URL, or in a container if Docker is available. Events stay on the server, under
+// a prefix per test.
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { root } from './build.mjs';

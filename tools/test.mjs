@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// `npm test`: everything that must hold, by the very scripts of package.json, two at a time.
-// The last line is `N passed, N failed, N skipped`: the tests of all three levels, and each check that failed as one more.
+// `npm test`: runs all checks and tests with the scripts of package.json, two at a time.
+// Last line: `N passed, N failed, N skipped`. Counts the tests of all three levels; a failed check counts as one failure.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,14 +14,14 @@ const sum = { passed: 0, failed: 0, skipped: 0 };
 const failures = [];
 const running = new Set();
 
-/** Runs one script to its end or its limit. Checks are quiet unless they fail; test runs that stand alone are shown live. */
+/** Runs one script until it exits or exceeds its limit. Shows the output of checks only if they fail. */
 function step(name, { flags = '', tests = false, live = false, limit }) {
   const started = Date.now();
   const summary = path.join(results, `${name.replace(':', '-')}.json`);
   const env = { ...process.env, TEST_SUMMARY: summary, NX_DAEMON: 'false', NX_NO_CLOUD: 'true' };
   env.PATH = path.join(root, 'node_modules/.bin') + path.delimiter + env.PATH;
   if (process.stdout.isTTY && !process.env.NO_COLOR) env.FORCE_COLOR = '1';
-  // A group of its own, so that what hangs is ended together with all that it started.
+  // A separate process group, so that a hanging script can be killed with its children.
   const child = spawn(`${scripts[name]} ${flags}`, {
     cwd: root,
     env,
@@ -35,15 +35,15 @@ function step(name, { flags = '', tests = false, live = false, limit }) {
   child.stderr?.on('data', (chunk) => output.push(chunk));
   let why = '';
   const kill = (reason) => {
-    why = `, ended: ${reason}`;
+    why = `, killed: ${reason}`;
     end(child, 'SIGKILL');
   };
-  const timers = [setTimeout(() => kill(`not done after ${limit / minutes} minutes`), limit)];
-  // All tests are through and the process stays: something that a test opened is still open.
+  const timers = [setTimeout(() => kill(`not finished after ${limit / minutes} minutes`), limit)];
+  // The summary is written but the process stays: a test left something open.
   const watch = setInterval(() => {
     if (!existsSync(summary)) return;
     clearInterval(watch);
-    timers.push(setTimeout(() => kill('the tests were done, but something kept the process alive'), 20_000));
+    timers.push(setTimeout(() => kill('all tests finished, but an open handle kept the process alive'), 20_000));
   }, 1000);
   return new Promise((resolve) => {
     child.on('error', (error) => output.push(Buffer.from(String(error))));
@@ -52,7 +52,7 @@ function step(name, { flags = '', tests = false, live = false, limit }) {
       timers.forEach(clearTimeout);
       running.delete(child);
       const counts = tests ? read(summary) : undefined;
-      // What a check or a broken run has to say counts once; failed tests are counted by themselves.
+      // A failed check or a run without summary counts as one failure; failed tests count one by one.
       const failed = counts?.failed || (code === 0 && (counts || !tests) ? 0 : 1);
       sum.passed += counts?.passed ?? 0;
       sum.skipped += counts?.skipped ?? 0;
@@ -78,7 +78,7 @@ function end(child, signal) {
   try {
     process.kill(-child.pid, signal);
   } catch {
-    // gone already
+    // already exited
   }
 }
 
@@ -104,7 +104,7 @@ const checks = [
 await Promise.all([lane(checks), lane(checks)]);
 await step('test:int', { flags: '--ci --maxWorkers=2', tests: true, live: true, limit: 20 * minutes });
 await step('test:e2e', { flags: '--ci --maxWorkers=2', tests: true, live: true, limit: 30 * minutes });
-// Alone, for it is a load of its own.
+// Alone, because it loads the machine by itself.
 await step('test:chaos', { flags: '--ci --maxWorkers=1', tests: true, live: true, limit: 40 * minutes });
 
 rmSync(results, { recursive: true, force: true });

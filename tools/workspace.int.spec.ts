@@ -14,7 +14,7 @@ const layers = [
   ...['app', 'bench', 'testing', 'tests'],
 ];
 
-describe('the Nx workspace', () => {
+describe('Nx workspace', () => {
   const folder = mkdtempSync(join(tmpdir(), 'rekey-graph-'));
   let graph: Graph;
 
@@ -26,7 +26,7 @@ describe('the Nx workspace', () => {
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  it('has each project in exactly one layer', () => {
+  it('puts each project in exactly one layer', () => {
     const odd = Object.values(graph.nodes).filter(({ data: { tags } }) => {
       const own = tags.filter((tag) => !tag.startsWith('npm:'));
       return own.length !== 1 || !layers.includes(own[0]!);
@@ -34,8 +34,8 @@ describe('the Nx workspace', () => {
     expect(odd).toEqual([]);
   });
 
-  // Cached builds are as right as these arrows: Nx reads them from the imports only where nx.json asks for it.
-  it('sees the imports between projects', () => {
+  // Cached builds depend on these edges, which Nx reads from imports only if nx.json enables it.
+  it('finds the imports between projects', () => {
     expect(graph.dependencies['contracts']!.map(({ target }) => target)).toContain('domain');
   });
 

@@ -4,6 +4,6 @@ import type { DestinationStream } from 'pino';
 
 export type Standalone = Process;
 
-/** The whole system in one process, on the folder of `storage.path`. Throws as `createProcess` does. */
+/** Creates a process that runs all services on the folder of `storage.path`. Throws as `createProcess` does. */
 export const createStandalone = (config: Config, logTo?: DestinationStream): Promise<Standalone> =>
   createProcess({ config, services: SERVICES, logTo });

@@ -49,8 +49,8 @@ const DOMAINS = [
 ] as const;
 
 /**
- * Fills an installation with two domains and with secrets in all states. The command ids are always the same, so doing
- * it twice changes nothing. The values that are made go nowhere: `recipientKey` seals them, and nobody opens them.
+ * Creates two domains with secrets in all states. Command ids are fixed, so a second run changes nothing. The generated
+ * values are sealed to `recipientKey` and discarded.
  */
 export const fillDemo = async (bus: CommandBus, recipientKey: JWK, nowMs: number): Promise<void> => {
   const send = async <Type extends CommandType>(
@@ -62,7 +62,7 @@ export const fillDemo = async (bus: CommandBus, recipientKey: JWK, nowMs: number
     try {
       await bus.send({ command, caller: CALLER, correlationId: 'demo' }, TIMEOUT_MS);
     } catch (error) {
-      // The instants of a second run differ from the first one's, so its commands are told apart: the first one stays.
+      // A second run sends other times under the same ids; the result of the first run stays.
       if (!(error instanceof RekeyError && error.code === 'idempotency_key_reused')) throw error;
     }
   };

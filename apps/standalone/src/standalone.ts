@@ -3,13 +3,15 @@ import { loadConfig, type Config } from '@rekey/platform';
 import { createStandalone, type Standalone } from './app';
 import { fillDemo } from './demo';
 
-const USAGE = `Rekey in one process.
+const USAGE = `Usage: npm start [-- --demo]
 
-  npm start               start, with ./rekey.yml and REKEY_* where they are there
-  npm start -- --demo     the same, filled with two domains and secrets in all states
+Start Rekey in one process. Settings come from the file in REKEY_CONFIG
+(default: ./rekey.yml) and from REKEY_* variables.
+
+  --demo    Create two example domains with secrets in all states.
 `;
 
-/** Starts the system, tells where it is, and stops it on SIGTERM or SIGINT. Exit code 2: it could not be started. */
+/** Runs Rekey until SIGTERM or SIGINT and prints its address. Exit code 2: it could not start. */
 export const main = async (args: readonly string[]): Promise<void> => {
   const unknown = args.find((arg) => arg !== '--demo');
   if (unknown !== undefined) {
@@ -34,7 +36,7 @@ const announce = ({ version, keys, folder }: Standalone, url: string, ready: boo
     `  API           ${url}/docs`,
     `  admin token   ${keys.adminToken.file}`,
     `  data          ${folder}`,
-    ...(ready ? [] : [`  not ready     ${url}/health/ready says why`]),
+    ...(ready ? [] : [`  not ready     see ${url}/health/ready`]),
   ];
   process.stdout.write(`\n${lines.join('\n')}\n\n`);
 };

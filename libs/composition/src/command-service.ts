@@ -12,7 +12,7 @@ import { Views } from './shared';
 const DAY_MS = 86_400_000;
 const PURGE_EVERY_MS = 3_600_000;
 
-/** The only writer: takes commands, decides, appends, replies. */
+/** The only writer: handles commands, appends their events and replies. */
 export class CommandService extends Service {
   private cancelPurge: () => void = () => undefined;
 
@@ -38,18 +38,18 @@ export class CommandService extends Service {
     ];
   }
 
-  /** Outcomes are kept for as long as a command may come again, and not for ever. */
+  /** Removes outcomes older than `commands.outcomesKeptDays`, now and every hour. */
   private purgeNow(): void {
     const { clock, outcomes, context } = this;
     const before = new Date(clock.nowMs() - context.config.commands.outcomesKeptDays * DAY_MS).toISOString();
     outcomes
       .purge(before, clock.now())
-      .catch((error: unknown) => context.log.warn({ err: error }, 'old outcomes could not be removed'));
+      .catch((error: unknown) => context.log.warn({ err: error }, 'could not remove old outcomes'));
     this.cancelPurge = clock.schedule(PURGE_EVERY_MS, () => this.purgeNow());
   }
 }
 
-const handlerOf = (
+const createHandler = (
   { config, keys, log, metrics, tracing }: ProcessContext,
   store: EventStore,
   outcomes: Outcomes,
@@ -75,7 +75,7 @@ const handlerOf = (
 
 export const commandService: readonly Provider[] = [
   commandBus,
-  provider(CommandHandler, [ProcessContext, EventStore, Outcomes, SecretHasher, Clock, Views], handlerOf),
+  provider(CommandHandler, [ProcessContext, EventStore, Outcomes, SecretHasher, Clock, Views], createHandler),
   provider(
     CommandService,
     [ProcessContext, Clock, CommandBus, CommandHandler, Outcomes],

@@ -18,7 +18,7 @@ import { provider } from './provider';
 import { ProcessContext } from './process-context';
 import type { ShutdownStep } from './shutdown';
 
-/** A connection that several adapters share, made when the first of them asks for it. */
+/** A connection that several adapters share. Opened on first use. */
 class Shared<T extends { close(): Promise<void> }> {
   private opened: Promise<T> | undefined;
 
@@ -43,8 +43,8 @@ export abstract class Connections {
   abstract stopSteps(): readonly ShutdownStep[];
 }
 
-/** What a choice of the configuration has made sure of. */
-const given = <T>(value: T | undefined, key: string): T => {
+/** Returns a value that the validated configuration must contain. Throws if it is missing. */
+const required = <T>(value: T | undefined, key: string): T => {
   if (value === undefined) throw new Error(`${key} is missing.`);
   return value;
 };
@@ -54,7 +54,7 @@ const eventStoreOf = async ({ config }: ProcessContext, clock: Clock, sqlite: Sq
     case 'sqlite':
       return SqliteEventStore.open(await sqlite.get(), clock);
     case 'eventstoredb': {
-      const connectionString = given(config.secrets.eventstore, 'eventstore.connectionString');
+      const connectionString = required(config.secrets.eventstore, 'eventstore.connectionString');
       return new EventStoreDbEventStore({ connectionString, streamPrefix: config.eventstore.streamPrefix, clock });
     }
   }
@@ -84,7 +84,7 @@ const jobsOf = async ({ config, log }: ProcessContext, clock: Clock, sqlite: Sql
     case 'sqlite':
       return SqliteJobs.open({ database: await sqlite.get(), clock, report });
     case 'bullmq': {
-      const url = given(config.secrets.redis, 'redis.url');
+      const url = required(config.secrets.redis, 'redis.url');
       return BullJobs.open({ url, prefix: config.redis.prefix, report });
     }
   }
@@ -121,13 +121,13 @@ const untracedBusOf = async (context: ProcessContext, clock: Clock): Promise<Com
   }
 };
 
-/** The ports of every service, each with the adapter that the configuration names; an engine that is not named is not touched. */
+/** Providers of the ports that every service needs, with the configured adapters. Connects to configured engines only. */
 export const engines: readonly Provider[] = [
   provider(Clock, [], () => new SystemClock()),
   provider(Sqlite, [ProcessContext], ({ config }) => new Shared(() => SqliteDatabase.open(config.storage.path))),
   provider(Mongo, [ProcessContext], ({ config }) => {
     const { database } = config.mongodb;
-    return new Shared(() => new MongoDatabase({ uri: given(config.secrets.mongodb, 'mongodb.uri'), database }));
+    return new Shared(() => new MongoDatabase({ uri: required(config.secrets.mongodb, 'mongodb.uri'), database }));
   }),
   provider(Connections, [Sqlite, Mongo], (sqlite, mongo) => ({
     stopSteps: () => [
@@ -140,14 +140,14 @@ export const engines: readonly Provider[] = [
   provider(Outcomes, [ProcessContext, Sqlite, Mongo], outcomesOf),
 ];
 
-/** For services that send commands or take them. */
+/** For services that send or handle commands. */
 export const commandBus: Provider = provider(CommandBus, [ProcessContext, Clock], busOf);
 
-/** For the service that has work done at its time. */
+/** For the service that runs scheduled jobs. */
 export const jobs: Provider = provider(Jobs, [ProcessContext, Clock, Sqlite], jobsOf);
 
-/** Whether an engine can be worked with now, where its adapter can tell. */
-export const probeOf = (given: CommandBus | Jobs): (() => Promise<Probe>) | undefined => {
-  const engine = given instanceof TracedCommandBus ? given.bus : given;
+/** Returns the readiness probe of an adapter, or undefined if it has none. */
+export const probeOf = (adapter: CommandBus | Jobs): (() => Promise<Probe>) | undefined => {
+  const engine = adapter instanceof TracedCommandBus ? adapter.bus : adapter;
   return engine instanceof KafkaCommandBus || engine instanceof BullJobs ? () => engine.status() : undefined;
 };

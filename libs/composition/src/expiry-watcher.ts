@@ -12,13 +12,13 @@ import { ProcessContext } from './process-context';
 import { Views } from './shared';
 import type { ShutdownStep } from './shutdown';
 
-/** The channels that are enabled. */
+/** The enabled notification channels. */
 abstract class Channels {
   abstract readonly all: readonly Notifier[];
   abstract close(): Promise<void>;
 }
 
-/** Makes jobs of what is due, and notices and commands of jobs. */
+/** Schedules jobs for expiries and notices, and runs them: sends notices and commands. */
 export class ExpiryWatcherService extends Service {
   constructor(
     private readonly watcher: ExpiryWatcher,
@@ -53,9 +53,9 @@ export class ExpiryWatcherService extends Service {
 }
 
 const channelsOf = ({ config, log, metrics, instance }: ProcessContext, clock: Clock): Channels => {
-  const { log: lines, ui, webhook, kafka } = config.notifiers;
+  const { log: logChannel, ui, webhook, kafka } = config.notifiers;
   const { webhookSecret } = config.secrets;
-  const inKafka = kafka.enabled
+  const kafkaNotifier = kafka.enabled
     ? new KafkaNotifier({
         connection: kafkaConnectionOf(config, log, instance),
         topic: kafkaTopicsOf(config).notifications,
@@ -63,16 +63,16 @@ const channelsOf = ({ config, log, metrics, instance }: ProcessContext, clock: C
       })
     : undefined;
   const all = [
-    ...(lines.enabled ? [new LogNotifier(log, clock)] : []),
+    ...(logChannel.enabled ? [new LogNotifier(log, clock)] : []),
     ...(ui.enabled ? [new UiNotifier()] : []),
     ...(webhook.enabled && webhook.url !== undefined && webhookSecret !== undefined
       ? [new WebhookNotifier({ url: webhook.url, secret: webhookSecret }, clock)]
       : []),
-    ...(inKafka ? [inKafka] : []),
+    ...(kafkaNotifier ? [kafkaNotifier] : []),
   ];
   return {
     all: all.map((notifier) => new ObservedNotifier(notifier, metrics)),
-    close: async () => inKafka?.close(),
+    close: async () => kafkaNotifier?.close(),
   };
 };
 

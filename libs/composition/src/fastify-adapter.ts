@@ -4,15 +4,15 @@ import type { FastifyInstance } from 'fastify';
 type Answer<Name extends 'setNotFoundHandler' | 'setErrorHandler'> = ReturnType<FastifyAdapter[Name]>;
 
 /**
- * Nest on a server that answers errors itself: the routes of the gateway are Fastify's own, and so are its answers to
- * what has no route and to what goes wrong, set when it was made. Nest keeps the life cycle.
+ * Fastify adapter for a server that already has its routes, its not-found handler and its error handler. Nest manages
+ * the life cycle only.
  */
 export class PlainFastifyAdapter extends FastifyAdapter {
   constructor(private readonly server: FastifyInstance) {
     super(server as never);
   }
 
-  /** Without the middleware layer that Nest would put before every route: there is none. */
+  /** Does not register the middleware layer that Nest otherwise runs before every route. */
   override init(): Promise<void> {
     return Promise.resolve();
   }

@@ -13,10 +13,10 @@ import type { ShutdownStep } from './shutdown';
 
 const MINUTE_MS = 60_000;
 
-/** The HTTP edge: management, the check, history. */
+/** The HTTP API: management, check and history. */
 export class GatewayService extends Service {
   private readonly ending = new AbortController();
-  /** Every route that is served. */
+  /** The served routes. Empty before `start`. */
   routes: readonly Route[] = [];
 
   constructor(
@@ -88,8 +88,8 @@ const usageOf = ({ log }: ProcessContext, readModels: ReadModels, clock: Clock):
   new UsageRecorder({
     clock,
     sink: (batch) => recordUsage(readModels, batch),
-    onSinkFailed: (error) => log.warn({ err: error }, 'usage could not be stored; it is kept for the next time'),
-    onForgotten: (uses) => log.warn({ uses }, 'uses were forgotten: the memory for them is full'),
+    onSinkFailed: (error) => log.warn({ err: error }, 'could not store usage; will retry'),
+    onForgotten: (uses) => log.warn({ uses }, 'discarded usage: the buffer is full'),
   });
 
 const authenticatorOf = (
@@ -115,7 +115,7 @@ const authenticatorOf = (
     rememberedMax,
     onChecked: (outcome) => {
       metrics.checked(outcome.outcome);
-      // Of a flood of wrong answers the first ones of each minute and source are logged; the metric has them all.
+      // Only the first failures per minute and source are logged at info, so an attack cannot flood the log.
       if (outcome.outcome !== 'valid') log[outcome.limited ? 'debug' : 'info'](outcome, 'check refused');
     },
   });

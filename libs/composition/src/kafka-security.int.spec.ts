@@ -6,13 +6,12 @@ import path from 'node:path';
 import { kafkaConnectionOf, kafkaTopicsOf } from './kafka';
 import { createProcess, type Process } from './process';
 
-/** A broker is started, on a busy machine. */
+/** Starting a broker can be slow. */
 jest.setTimeout(240_000);
 
 describeOn(['kafka'], () => {
   if (!NativeEngine.isToBeHad('kafka')) {
-    it.skip('not run: a broker with TLS is started by deploy/native/kafka, which needs Java and Maven', () =>
-      undefined);
+    it.skip('skipped: deploy/native/kafka needs Java and Maven to start a broker with TLS', () => undefined);
     return;
   }
 
@@ -38,7 +37,7 @@ describeOn(['kafka'], () => {
     rmSync(kafka.folder, { recursive: true });
   });
 
-  /** Of a file, as an operator writes it; a password ends with its line. */
+  /** Loads the configuration from a file. The password file ends with a newline. */
   const configOf = (kafkaSection: object): Config => {
     const folder = mkdtempSync(path.join(kafka.folder, 'system-'));
     const file = path.join(folder, 'rekey.yml');
@@ -73,7 +72,7 @@ describeOn(['kafka'], () => {
     ['a user with SCRAM', () => withPassword('scram-sha-512')],
     ['a user with PLAIN', () => withPassword('plain')],
     ['a certificate', withCertificate],
-  ])('services whose configuration has %s do commands over Kafka', async (_, section) => {
+  ])('services handle commands over Kafka with %s', async (_, section) => {
     const config = configOf(section());
     await ensureTopics({ connection: kafkaConnectionOf(config, log, 'topics'), topics: kafkaTopicsOf(config) });
     const url = await start(config);
@@ -87,7 +86,7 @@ describeOn(['kafka'], () => {
     expect([made.status, await made.json()]).toEqual([201, expect.objectContaining({ id: 'acme' })]);
   });
 
-  it('services with another password are not ready, and say why', async () => {
+  it('services with a wrong password are not ready and report the reason', async () => {
     const config = configOf(withPassword('scram-sha-512', 'another-password'));
     const connection = kafkaConnectionOf(config, log, 'topics');
     await expect(ensureTopics({ connection, topics: kafkaTopicsOf(config) })).rejects.toMatchObject({

@@ -29,20 +29,20 @@ import { VERSION } from './version';
 const READY_TIMEOUT_MS = 60_000;
 const READY_POLL_MS = 20;
 
-/** A process of Rekey, put together and not yet reachable. */
+/** A Rekey process that does not listen yet. */
 export interface Process {
   readonly version: string;
   readonly folder: string;
   readonly keys: Keys;
   readonly server: FastifyInstance;
-  /** Of the API, where the process is a gateway. */
+  /** Routes of the API; empty if the process is no gateway. */
   readonly routes: readonly Route[];
-  /** Throws where the process neither sends commands nor takes them. */
+  /** Throws if the process neither sends nor handles commands. */
   bus(): CommandBus;
   readonly clock: Clock;
-  /** Opens the port; answers the URL. */
+  /** Opens the port and returns the URL. */
   listen(): Promise<string>;
-  /** Resolves true when every part can do its work, false where that takes too long. */
+  /** Resolves to true when the process is ready, or to false after 60 seconds. */
   ready(): Promise<boolean>;
   /** Finishes work in progress and releases the folder. Throws `ShutdownError` after the last step if a step failed. */
   close(): Promise<void>;
@@ -51,11 +51,11 @@ export interface Process {
 export interface ProcessOptions {
   readonly config: Config;
   readonly services: readonly ServiceName[];
-  /** Where the log goes; default: standard output. */
+  /** Destination of the log. Default: standard output. */
   readonly logTo?: DestinationStream | undefined;
 }
 
-/** Where a process listens: a gateway for its API, another service for health and metrics. */
+/** Returns the address on which a process listens: a gateway for the API, other services for health and metrics. */
 export const addressOf = (
   { http, operations }: Config,
   services: readonly ServiceName[],
@@ -67,14 +67,14 @@ export const addressOf = (
 };
 
 /**
- * Puts a process together: which services it is, on which adapters by the configuration. The whole system in one process
- * locks the folder of `storage.path`; services share it. Throws `ConfigError`, `KeyError`, or `EngineUnavailable` where
- * the folder is in use or its store cannot be opened; engines that are away are waited for.
+ * Creates a process that runs the given services with the configured adapters. All services in one process lock the
+ * folder of `storage.path`; separate services share it. Throws `ConfigError`, `KeyError`, `FolderInUse`, or
+ * `EngineUnavailable` if the store in the folder cannot be opened. Does not wait for unavailable engines.
  */
 export const createProcess = async ({ config, services, logTo }: ProcessOptions): Promise<Process> => {
   const alone = SERVICES.every((name) => services.includes(name));
   if (!alone && config.adapters.bus === 'local')
-    throw new ConfigError(['adapters.bus: services in processes of their own need kafka']);
+    throw new ConfigError(['adapters.bus: must be kafka when services run as separate processes']);
   const folder = path.resolve(config.storage.path);
   const unlock = alone ? lockFolder(folder) : (): void => undefined;
   try {
@@ -140,7 +140,7 @@ const assemble = async (
       const { host, port } = addressOf(config, services);
       await app.listen(port, host);
       const url = await app.getUrl();
-      // Nest does not know what the server that it was given speaks.
+      // Nest assumes http, because it did not create the server.
       return config.secrets.tls ? url.replace(/^http:/, 'https:') : url;
     },
     ready: async () => {

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createProcess, type Process } from './process';
 
-/** No broker is there: a projector keeps the views all the same, and its publisher waits. */
-describe('a projector that is a process of its own', () => {
+/** Without a broker the projector still maintains the views; only its publisher waits. */
+describe('a projector in a separate process', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'rekey-projector-'));
   let projector: Process;
   let url: string;
@@ -28,7 +28,7 @@ describe('a projector that is a process of its own', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it('is ready where the stores answer and it does its part for every view', async () => {
+  it('is ready when the stores answer and every view is projected', async () => {
     const { status, probes } = (await (await fetch(`${url}/health/ready`)).json()) as {
       status: string;
       probes: object;
@@ -38,9 +38,9 @@ describe('a projector that is a process of its own', () => {
     expect(Object.keys(probes).sort()).toEqual(['event store', 'views', ...views].sort());
   });
 
-  it('tells of every view whether it answers, how far it is, and what waits', async () => {
+  it('reports readiness, lag and parked streams of every view', async () => {
     const metrics = async (): Promise<string> => (await fetch(`${url}/metrics`)).text();
-    // The publisher finds its place by itself.
+    // The publisher reads its position in the background.
     let text = await metrics();
     while (!text.includes('rekey_publisher_lag_seconds{')) text = await metrics();
     for (const view of Object.keys(VIEW_VERSIONS)) {

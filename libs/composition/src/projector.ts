@@ -9,12 +9,12 @@ import { Service } from './service';
 import { ProcessContext } from './process-context';
 import type { ShutdownStep } from './shutdown';
 
-/** Where events are told of to the world outside: on Kafka, where there is one. */
+/** Publisher of events to Kafka, if Kafka is configured. */
 abstract class Publication {
   abstract readonly publisher: EventPublisher | undefined;
 }
 
-/** Keeps the views, and tells the world outside of events where there is a way to. */
+/** Maintains the views and publishes events. */
 export class ProjectorService extends Service {
   constructor(
     private readonly projector: Projector,
@@ -42,7 +42,7 @@ export class ProjectorService extends Service {
   }
 }
 
-/** Names the installation in its CloudEvents where it has no address of its own. */
+/** CloudEvents `source` when `http.publicUrl` is not set. */
 const SOURCE = 'urn:rekey';
 
 const publicationOf = ({ config, log, instance }: ProcessContext): Publication => {
@@ -57,13 +57,13 @@ const publicationOf = ({ config, log, instance }: ProcessContext): Publication =
   }
 };
 
-/** Ids of commands in one span. */
+/** Maximum number of ids in an attribute of a span. */
 const IDS_MAX = 32;
 
 const someIds = (ids: readonly string[]): string[] =>
   [...new Set(ids.flatMap((id) => tellable(id) ?? []))].slice(0, IDS_MAX);
 
-/** A span a page, which names the commands that its events come from: their own traces name them too. */
+/** Creates one span per page of events, with the ids of the commands that caused them, to find their traces. */
 const tracedPages =
   (tracing: Tracing): AroundPage =>
   ({ view, collection, events }, take) => {

@@ -3,12 +3,13 @@ import { createProcess, type Process } from './process';
 import { runProcess } from './run';
 import type { ServiceName } from './process-context';
 
-const USAGE = (name: ServiceName): string => `Rekey's ${name}, one of its four services.
+const USAGE = (name: ServiceName): string => `Usage: npm run serve -- ${name}
 
-  npm run serve -- ${name}   start, with ./rekey.yml or the file of REKEY_CONFIG, and REKEY_*
+Start the Rekey ${name}. Settings come from the file in REKEY_CONFIG (default:
+./rekey.yml) and from REKEY_* variables.
 `;
 
-/** One of the four services as a process of its own. */
+/** Runs one service as a process, until a signal ends it. */
 export const runService = async (name: ServiceName, args: readonly string[]): Promise<void> => {
   if (args.length > 0) {
     process.stderr.write(USAGE(name));
@@ -18,7 +19,7 @@ export const runService = async (name: ServiceName, args: readonly string[]): Pr
   let config: Config | undefined;
   await runProcess(
     () => createProcess({ config: (config = loadConfig()), services: [name] }),
-    (made, listening, ready) => announce(name, made, config?.http.publicUrl, listening, ready),
+    (started, listening, ready) => announce(name, started, config?.http.publicUrl, listening, ready),
   );
 };
 
@@ -34,7 +35,7 @@ const announce = (
     `Rekey ${version} ${name} is running at ${url}`,
     ...(name === 'gateway' ? [`  API           ${url}/docs`, `  admin token   ${keys.adminToken.file}`] : []),
     `  keys          ${folder}`,
-    ...(ready ? [] : [`  not ready     ${listening}/health/ready says why`]),
+    ...(ready ? [] : [`  not ready     see ${listening}/health/ready`]),
   ];
   process.stdout.write(`\n${lines.join('\n')}\n\n`);
 };

@@ -7,7 +7,7 @@ import { Projections } from '@rekey/read-models';
 import { provider } from './provider';
 import { ProcessContext } from './process-context';
 
-/** The read side of the views, each opened when the first part of the process asks for it. */
+/** Read access to the views. A view is opened on first use. */
 export class Views {
   private readonly opened = new Map<ViewName, ActiveView>();
 
@@ -44,7 +44,7 @@ const hasherOf = ({ config, keys, metrics }: ProcessContext, clock: Clock): Secr
   return new ObservedHasher(hasher, metrics, clock);
 };
 
-/** What several services are made of. */
+/** Providers that several services use. */
 export const shared: readonly Provider[] = [
   provider(Access, [ProcessContext, Clock], accessOf),
   provider(SecretHasher, [ProcessContext, Clock], hasherOf),

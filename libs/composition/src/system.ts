@@ -25,7 +25,7 @@ const READY = { ready: true } as const;
 /** No command has this id (RFC 9562 §5.9). */
 const NO_COMMAND = '00000000-0000-0000-0000-000000000000';
 
-/** What each service is made of, beside what all share. */
+/** Token and providers of each service, without the shared ones. */
 const SERVICE_PROVIDERS: Readonly<Record<ServiceName, readonly [Token<Service>, readonly Provider[]]>> = {
   projector: [ProjectorService, projector],
   'command-service': [CommandService, commandService],
@@ -33,12 +33,12 @@ const SERVICE_PROVIDERS: Readonly<Record<ServiceName, readonly [Token<Service>, 
   'expiry-watcher': [ExpiryWatcherService, expiryWatcher],
 };
 
-/** The services of this process, in the order in which they need each other. */
+/** The services of this process, in start order. */
 abstract class Services {
   abstract readonly all: readonly Service[];
 }
 
-/** Starts the services of a process in the order in which they need each other, and says how to stop them. */
+/** Starts the services of a process in order and returns the steps that stop them. */
 @Injectable()
 export class System implements OnModuleInit {
   constructor(
@@ -85,7 +85,7 @@ export class System implements OnModuleInit {
     ];
   }
 
-  /** What a process without an API answers. */
+  /** Adds the health and metrics routes to a process without the API. */
   private serveHealth(): void {
     const { access, health, context } = this;
     const { config, log, metrics, server } = context;
@@ -121,7 +121,7 @@ export class System implements OnModuleInit {
   }
 }
 
-/** A process as a Nest module: one service, several, or the whole system. */
+/** Nest module of a process: one service, several, or all. */
 @Module({})
 export class SystemModule {
   static of(context: ProcessContext, names: readonly ServiceName[]): DynamicModule {
