@@ -1,21 +1,14 @@
-import { unreachable } from '../decider';
 import { DomainError } from '../errors';
-import type { ApplicationCommand, ApplicationContext } from './commands';
-import { changePolicy, deleteApplication, registerApplication, updateApplication } from './decide-application';
-import { decideNotice } from './decide-notice';
-import {
-  addSecret,
-  endOverlap,
-  expireSecret,
-  renewSecret,
-  resumeSecret,
-  revokeSecret,
-  suspendSecret,
-  updateSecret,
-} from './decide-secret';
+import { decideLifecycle, registerApplication, type LifecycleCommand } from './application-commands';
+import type { ApplicationContext } from './commands';
 import type { ApplicationEvent } from './events';
-import { requireDomain, requireRevision } from './rules';
+import { decideNotice, isNoticeCommand, type NoticeCommand } from './notice-commands';
+import { requireDomain } from './rules';
+import { decideSecret, isSecretCommand, type SecretCommand } from './secret-commands';
 import type { ApplicationState } from './state';
+
+/** The commands of an application, its secrets and their expiry notices. */
+export type ApplicationCommand = LifecycleCommand | SecretCommand | NoticeCommand;
 
 /** Returns the events of a command; none where the state is already as requested. Throws `DomainError`. */
 export const decide = (
@@ -28,36 +21,7 @@ export const decide = (
   if (command.type === 'RegisterApplication') return registerApplication(command.data, state, context, domain);
   if (state.status === 'none' || state.status === 'deleted' || state.domainId !== domainId)
     throw new DomainError('application_not_found', `No application ${applicationId} in ${domainId}.`);
-  switch (command.type) {
-    case 'UpdateApplication':
-      return updateApplication(command.data, state, context);
-    case 'ChangeApplicationPolicy':
-      return changePolicy(command.data, state, context, domain);
-    case 'DeleteApplication':
-      return deleteApplication(command.data, state, context);
-    case 'AddSecret':
-      requireRevision(context, state.resourceRevision);
-      return [addSecret(command.data, state, context, domain)];
-    case 'RenewSecret':
-      return [renewSecret(command.data, state, context, domain)];
-    case 'EndOverlap':
-      return endOverlap(command.data, state, context);
-    case 'RevokeSecret':
-      return revokeSecret(command.data, state, context);
-    case 'SuspendSecret':
-      return suspendSecret(command.data, state, context);
-    case 'ResumeSecret':
-      return resumeSecret(command.data, state, context);
-    case 'UpdateSecret':
-      return updateSecret(command.data, state, context, domain);
-    case 'ExpireSecret':
-      return expireSecret(command.data, state, context);
-    case 'RecordNoticeSent':
-    case 'RecordNoticeFailed':
-    case 'RetryNotice':
-    case 'AcknowledgeNotice':
-      return decideNotice(command, state);
-    default:
-      return unreachable(command);
-  }
+  if (isNoticeCommand(command)) return decideNotice(command, state);
+  if (isSecretCommand(command)) return decideSecret(command, state, context, domain);
+  return decideLifecycle(command, state, context, domain);
 };

@@ -1,10 +1,11 @@
 import type { Decider } from '../decider';
-import type { ApplicationCommand, ApplicationContext } from './commands';
-import { decide } from './decide';
+import type { ApplicationContext } from './commands';
+import { decide, type ApplicationCommand } from './decide';
 import type { ApplicationEvent } from './events';
 import { evolve, type ApplicationState } from './state';
 
-export type { ApplicationCommand, ApplicationContext } from './commands';
+export type { ApplicationContext } from './commands';
+export type { ApplicationCommand } from './decide';
 export {
   CLIENT_ID_PATTERN,
   REVOCATION_REASONS,

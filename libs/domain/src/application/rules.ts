@@ -1,6 +1,5 @@
 import { DomainError, domainNotFound, invalid } from '../errors';
-import type { ExpiryInput } from './commands';
-import type { StatedExpiry } from '../expiry-policy';
+import type { Duration, Instant, StatedExpiry } from '../expiry-policy';
 import { present } from '../json';
 import type { SecurityDomainState } from '../security-domain';
 import type { ApplicationContext } from './commands';
@@ -72,6 +71,9 @@ export const requireFreeDescription = (text: string, state: RegisteredApplicatio
   if (isTaken) throw new DomainError('description_taken', `This application already has a secret "${description}".`);
   return description;
 };
+
+/** The expiry that a caller asks for: a lifetime, an instant, or `expiresAt: null` for never. */
+export type ExpiryInput = { expiresIn?: Duration | undefined; expiresAt?: Instant | null | undefined };
 
 export const statedExpiry = ({ expiresIn, expiresAt }: ExpiryInput): StatedExpiry => {
   if (expiresIn !== undefined && expiresAt !== undefined)

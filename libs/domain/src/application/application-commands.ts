@@ -1,14 +1,54 @@
+import { unreachable } from '../decider';
 import { DomainError, invalid } from '../errors';
-import { checkApplicationPolicy } from '../expiry-policy';
+import { checkApplicationPolicy, type ApplicationPolicy } from '../expiry-policy';
 import { sameJson } from '../json';
-import type { ApplicationContext, CommandData } from './commands';
-import { addSecret } from './decide-secret';
+import type { ApplicationContext, CommandOf, DataOf } from './commands';
 import { CLIENT_ID_PATTERN, applicationIdOf, type ApplicationEvent } from './events';
 import { requireEnabled, requireRevision, type ExistingDomain } from './rules';
+import { addSecret } from './secret-commands';
 import { newApplication, type ApplicationState, type RegisteredApplication } from './state';
 
+/** The commands to an application as a whole. */
+export type LifecycleCommand =
+  | CommandOf<
+      'RegisterApplication',
+      {
+        clientId: string;
+        name: string;
+        contacts?: readonly string[] | undefined;
+        firstSecret?: { secretId: string; description: string } | undefined;
+      }
+    >
+  | CommandOf<
+      'UpdateApplication',
+      { name?: string | undefined; contacts?: readonly string[] | undefined; enabled?: boolean | undefined }
+    >
+  | CommandOf<'ChangeApplicationPolicy', { policy: ApplicationPolicy }>
+  | CommandOf<'DeleteApplication', object>;
+
+type Data<Type extends LifecycleCommand['type']> = DataOf<LifecycleCommand, Type>;
+
+/** Decides a command to a registered application. */
+export const decideLifecycle = (
+  command: Exclude<LifecycleCommand, { type: 'RegisterApplication' }>,
+  state: RegisteredApplication,
+  context: ApplicationContext,
+  domain: ExistingDomain,
+): ApplicationEvent[] => {
+  switch (command.type) {
+    case 'UpdateApplication':
+      return updateApplication(command.data, state, context);
+    case 'ChangeApplicationPolicy':
+      return changePolicy(command.data, state, context, domain);
+    case 'DeleteApplication':
+      return deleteApplication(command.data, state, context);
+    default:
+      return unreachable(command);
+  }
+};
+
 export const registerApplication = (
-  data: CommandData<'RegisterApplication'>,
+  data: Data<'RegisterApplication'>,
   state: ApplicationState,
   context: ApplicationContext,
   domain: ExistingDomain,
@@ -31,8 +71,8 @@ export const registerApplication = (
   return [registered, addSecret({ ...ids, ...firstSecret }, application, context, domain)];
 };
 
-export const updateApplication = (
-  { applicationId, domainId, name, contacts, enabled }: CommandData<'UpdateApplication'>,
+const updateApplication = (
+  { applicationId, domainId, name, contacts, enabled }: Data<'UpdateApplication'>,
   state: RegisteredApplication,
   context: ApplicationContext,
 ): ApplicationEvent[] => {
@@ -47,8 +87,8 @@ export const updateApplication = (
   return events;
 };
 
-export const changePolicy = (
-  { applicationId, domainId, policy }: CommandData<'ChangeApplicationPolicy'>,
+const changePolicy = (
+  { applicationId, domainId, policy }: Data<'ChangeApplicationPolicy'>,
   state: RegisteredApplication,
   context: ApplicationContext,
   domain: ExistingDomain,
@@ -59,8 +99,8 @@ export const changePolicy = (
   return [{ type: 'PolicyChanged', data: { applicationId, domainId, policy } }];
 };
 
-export const deleteApplication = (
-  { applicationId, domainId }: CommandData<'DeleteApplication'>,
+const deleteApplication = (
+  { applicationId, domainId }: Data<'DeleteApplication'>,
   state: RegisteredApplication,
   context: ApplicationContext,
 ): ApplicationEvent[] => {

@@ -1,9 +1,19 @@
+import { unreachable } from '../decider';
 import { DomainError, invalid } from '../errors';
-import { LATEST, addDuration, earlier, expiryOf, later, outOfBounds, type Instant } from '../expiry-policy';
+import {
+  LATEST,
+  addDuration,
+  earlier,
+  expiryOf,
+  later,
+  outOfBounds,
+  type Duration,
+  type Instant,
+} from '../expiry-policy';
 import { present, sameJson } from '../json';
 import { hasEnded, isLive } from '../liveness';
-import type { ApplicationContext, CommandData } from './commands';
-import type { ApplicationEvent } from './events';
+import type { ApplicationContext, CommandOf, DataOf } from './commands';
+import type { ApplicationEvent, RevocationReason } from './events';
 import {
   requireChangeable,
   requireEnabled,
@@ -13,11 +23,74 @@ import {
   requireVerifier,
   statedExpiry,
   type ExistingDomain,
+  type ExpiryInput,
 } from './rules';
 import type { RegisteredApplication, Secret } from './state';
 
+type SecretId = { secretId: string };
+
+export type SecretCommand =
+  | CommandOf<
+      'AddSecret',
+      SecretId & {
+        description: string;
+        notBefore?: Instant | undefined;
+        allowedCidrs?: readonly string[] | undefined;
+      } & ExpiryInput
+    >
+  | CommandOf<'RenewSecret', SecretId & { overlap?: Duration | undefined; version?: number | undefined } & ExpiryInput>
+  | CommandOf<'EndOverlap', SecretId>
+  | CommandOf<'RevokeSecret', SecretId & { reason?: RevocationReason | undefined; force?: boolean | undefined }>
+  | CommandOf<'SuspendSecret', SecretId & { reason?: string | undefined; force?: boolean | undefined }>
+  | CommandOf<'ResumeSecret', SecretId & { reason?: string | undefined }>
+  | CommandOf<
+      'UpdateSecret',
+      SecretId & {
+        description?: string | undefined;
+        allowedCidrs?: readonly string[] | undefined;
+        /** `null` removes it. */
+        notBefore?: Instant | null | undefined;
+      }
+    >
+  | CommandOf<'ExpireSecret', SecretId & { version: number }>;
+
+type Data<Type extends SecretCommand['type']> = DataOf<SecretCommand, Type>;
+
+export const isSecretCommand = (command: CommandOf<string, object>): command is SecretCommand =>
+  'secretId' in command.data && !('channel' in command.data);
+
+/** Decides a command about one secret. */
+export const decideSecret = (
+  command: SecretCommand,
+  state: RegisteredApplication,
+  context: ApplicationContext,
+  domain: ExistingDomain,
+): ApplicationEvent[] => {
+  switch (command.type) {
+    case 'AddSecret':
+      requireRevision(context, state.resourceRevision);
+      return [addSecret(command.data, state, context, domain)];
+    case 'RenewSecret':
+      return [renewSecret(command.data, state, context, domain)];
+    case 'EndOverlap':
+      return endOverlap(command.data, state, context);
+    case 'RevokeSecret':
+      return revokeSecret(command.data, state, context);
+    case 'SuspendSecret':
+      return suspendSecret(command.data, state, context);
+    case 'ResumeSecret':
+      return resumeSecret(command.data, state, context);
+    case 'UpdateSecret':
+      return updateSecret(command.data, state, context, domain);
+    case 'ExpireSecret':
+      return expireSecret(command.data, state, context);
+    default:
+      return unreachable(command);
+  }
+};
+
 export const addSecret = (
-  data: CommandData<'AddSecret'>,
+  data: Data<'AddSecret'>,
   state: RegisteredApplication,
   context: ApplicationContext,
   domain: ExistingDomain,
@@ -60,8 +133,8 @@ export const addSecret = (
   };
 };
 
-export const renewSecret = (
-  data: CommandData<'RenewSecret'>,
+const renewSecret = (
+  data: Data<'RenewSecret'>,
   state: RegisteredApplication,
   context: ApplicationContext,
   domain: ExistingDomain,
@@ -104,8 +177,8 @@ export const renewSecret = (
   };
 };
 
-export const endOverlap = (
-  { applicationId, domainId, secretId }: CommandData<'EndOverlap'>,
+const endOverlap = (
+  { applicationId, domainId, secretId }: Data<'EndOverlap'>,
   state: RegisteredApplication,
   context: ApplicationContext,
 ): ApplicationEvent[] => {
@@ -114,8 +187,8 @@ export const endOverlap = (
   return [{ type: 'OverlapEnded', data: { applicationId, domainId, secretId, version: version - 1 } }];
 };
 
-export const revokeSecret = (
-  { applicationId, domainId, secretId, reason, force }: CommandData<'RevokeSecret'>,
+const revokeSecret = (
+  { applicationId, domainId, secretId, reason, force }: Data<'RevokeSecret'>,
   state: RegisteredApplication,
   context: ApplicationContext,
 ): ApplicationEvent[] => {
@@ -126,8 +199,8 @@ export const revokeSecret = (
   return [{ type: 'SecretRevoked', data: { applicationId, domainId, secretId, reason: reason ?? 'unspecified' } }];
 };
 
-export const suspendSecret = (
-  { applicationId, domainId, secretId, reason, force }: CommandData<'SuspendSecret'>,
+const suspendSecret = (
+  { applicationId, domainId, secretId, reason, force }: Data<'SuspendSecret'>,
   state: RegisteredApplication,
   context: ApplicationContext,
 ): ApplicationEvent[] => {
@@ -137,8 +210,8 @@ export const suspendSecret = (
   return [{ type: 'SecretSuspended', data: { applicationId, domainId, secretId, ...present({ reason }) } }];
 };
 
-export const resumeSecret = (
-  { applicationId, domainId, secretId, reason }: CommandData<'ResumeSecret'>,
+const resumeSecret = (
+  { applicationId, domainId, secretId, reason }: Data<'ResumeSecret'>,
   state: RegisteredApplication,
   context: ApplicationContext,
 ): ApplicationEvent[] => {
@@ -146,8 +219,8 @@ export const resumeSecret = (
   return [{ type: 'SecretResumed', data: { applicationId, domainId, secretId, ...present({ reason }) } }];
 };
 
-export const updateSecret = (
-  data: CommandData<'UpdateSecret'>,
+const updateSecret = (
+  data: Data<'UpdateSecret'>,
   state: RegisteredApplication,
   context: ApplicationContext,
   domain: ExistingDomain,
@@ -167,8 +240,8 @@ export const updateSecret = (
   return [...events, { type: 'SecretRestricted', data: { ...ids, allowedCidrs, ...present({ notBefore }) } }];
 };
 
-export const expireSecret = (
-  { applicationId, domainId, secretId, version }: CommandData<'ExpireSecret'>,
+const expireSecret = (
+  { applicationId, domainId, secretId, version }: Data<'ExpireSecret'>,
   state: RegisteredApplication,
   { now }: ApplicationContext,
 ): ApplicationEvent[] => {

@@ -1,9 +1,17 @@
 import { unreachable } from '../decider';
 import { invalid } from '../errors';
-import type { NoticeCommand } from './commands';
-import type { ApplicationEvent } from './events';
+import type { CommandOf } from './commands';
+import type { ApplicationEvent, NoticeKey } from './events';
 import { requireSecret } from './rules';
 import { noticeId, type RegisteredApplication } from './state';
+
+export type NoticeCommand =
+  | CommandOf<'RecordNoticeSent', NoticeKey & { recipients: number }>
+  | CommandOf<'RecordNoticeFailed', NoticeKey & { cause: string }>
+  | CommandOf<'RetryNotice' | 'AcknowledgeNotice', NoticeKey>;
+
+export const isNoticeCommand = (command: CommandOf<string, object>): command is NoticeCommand =>
+  'channel' in command.data;
 
 /** Decides a command about one expiry notice. A notice may be of an earlier version of the secret. */
 export const decideNotice = (command: NoticeCommand, state: RegisteredApplication): ApplicationEvent[] => {
