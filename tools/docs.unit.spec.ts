@@ -109,6 +109,17 @@ it('lists every metric', async () => {
   expect(names(textOf('docs/operations.md'), /^\| `(rekey_\w+)`/gm).sort()).toEqual(actual.sort());
 });
 
+it('lists log messages that exist', () => {
+  const chapter = /## Logs\n([\s\S]*?)\n## /.exec(textOf('docs/operations.md'))?.[1] ?? '';
+  const messages = [...chapter.matchAll(/^\| (`.*?`) \|/gm)].flatMap(([, cell = '']) =>
+    cell.match(/[^`]+(?=`(?:, `|$))/g),
+  );
+  expect(messages.length).toBeGreaterThan(5);
+  // An ellipsis stands for values.
+  const parts = messages.flatMap((message) => message?.split('…') ?? []).map((part) => part.trim());
+  expect(parts.filter((part) => part !== 'msg' && !sources.includes(part))).toEqual([]);
+});
+
 it('numbers each decision by its file, once, and lists it in the index', () => {
   const records = readdirSync(path.join(ROOT, 'docs/adr')).filter((file) => /^\d/.test(file));
   const numbers = records.map((file) => Number(file.slice(0, 4)));
