@@ -1,5 +1,5 @@
-// A service that has Rekey make its client secret, and renews it in time: `node service.mjs`, at every deployment and once a
-// day. It may be killed at any moment and simply be run again. `node service.mjs --renew` renews now.
+// Gets a client secret from Rekey and renews it in time. Run `node service.mjs` at every deployment and once a day. It can be
+// killed at any time and run again. `node service.mjs --renew` renews now.
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { RekeyClient, RekeyError, applicationIdOf } from '@rekey/client';
@@ -14,7 +14,7 @@ const {
 } = process.env;
 const RENEW_AFTER_DAYS = 30;
 const DAY_MS = 86_400_000;
-/** For so long after a renewal the value before it authenticates too: until every instance has read the new one. */
+/** How long the previous value still authenticates after a renewal. Every instance must read the new one within it. */
 const OVERLAP = /** @type {const} */ ({ amount: 1, unit: 'hours' });
 
 /**
@@ -48,11 +48,11 @@ const isDue = ({ credentials, pending }) =>
   process.argv.includes('--renew');
 
 /**
- * Registers the application with its first secret, or renews the secret that there is.
+ * Registers the application with its first secret, or renews its secret if it has one.
  * @param {State & { pending: Pending }} state
  * @returns {Promise<Credentials>}
  */
-const make = async ({ clientId, credentials, pending }) => {
+const obtain = async ({ clientId, credentials, pending }) => {
   const { commandId, recipientKey } = pending;
   const client = await RekeyClient.connect({
     brokers: KAFKA_BROKERS.split(','),
@@ -63,11 +63,11 @@ const make = async ({ clientId, credentials, pending }) => {
   });
   try {
     const options = { commandId, retryForMs: Infinity };
-    const firstSecret = { description: 'Its own' };
+    const firstSecret = { description: 'Managed by the service' };
     const { secret = null, result } = credentials
       ? await client.renewSecret({ ...application, secretId: credentials.secretId, overlap: OVERLAP }, options)
       : await client.registerApplication({ ...application, clientId, name: clientId, firstSecret }, options);
-    if (!result?.secretId || !result.version) throw new Error('Rekey tells nothing of a secret.');
+    if (!result?.secretId || !result.version) throw new Error('The reply names no secret.');
     return { secretId: result.secretId, secret, version: result.version, madeAt: new Date().toISOString() };
   } finally {
     await client.close();
@@ -77,20 +77,20 @@ const make = async ({ clientId, credentials, pending }) => {
 try {
   let state = load();
   while (isDue(state)) {
-    // Before anything is sent: whoever comes after this process asks for the same thing again, and can open the answer.
+    // Saved before anything is sent: after a crash, the next run sends the same command and can decrypt the reply.
     const pending = state.pending ?? { commandId: randomUUID(), recipientKey: newKey() };
     save({ ...state, pending });
-    const credentials = await make({ ...state, pending });
+    const credentials = await obtain({ ...state, pending });
     state = { clientId: state.clientId, credentials };
     save(state);
-    // A value that was made too long ago to be told again is null: then it is renewed at once.
+    // The value is null if it was generated more than 15 minutes ago: renew it at once.
     if (credentials.secret !== null) break;
   }
   console.log(`version ${state.credentials?.version} of the secret of ${state.clientId} is in ${CREDENTIALS_FILE}`);
 } catch (error) {
   if (!(error instanceof RekeyError)) throw error;
-  // A refusal is told again for the same command, also when its cause is gone: the next run asks anew.
+  // A rejected command is rejected again even when the cause is gone, so the next run sends a new command.
   if (error.code !== 'unavailable' && error.code !== 'timeout') save({ ...load(), pending: undefined });
-  console.error(`Rekey says ${error.code}: ${error.message}`);
+  console.error(`${error.code}: ${error.message}`);
   process.exitCode = 1;
 }

@@ -1,23 +1,29 @@
 import { RekeyError, type CommandReply } from '@rekey/contracts';
 import { ManualClock } from '@rekey/ports';
-import { untilKnown, type AttemptsOptions } from './attempts';
+import { retryUntilKnown, type RetryOptions } from './attempts';
 
 const REPLY: CommandReply = { id: 'c', status: 'accepted', replayed: true, revision: 3, position: '7' };
 const failing = (code: 'timeout' | 'unavailable' | 'forbidden') => async (): Promise<CommandReply> => {
   throw new RekeyError(code, `It says ${code}.`, { field: 'x' });
 };
 
-describe('untilKnown', () => {
-  /** Runs attempts one after the other, the last one again and again, while time passes as it is waited for. */
+describe('retryUntilKnown', () => {
+  /** Makes the attempts in order, repeating the last one, and advances the clock meanwhile. */
   const run = async (
     attempts: readonly (() => Promise<CommandReply>)[],
-    more: Partial<AttemptsOptions> = {},
+    more: Partial<RetryOptions> = {},
   ): Promise<{ made: number; passedMs: number; reply?: CommandReply; error?: RekeyError }> => {
     const clock = new ManualClock(0);
     let made = 0;
     const send = (): Promise<CommandReply> => attempts[Math.min(made++, attempts.length - 1)]!();
     let settled = false;
-    const outcome = untilKnown(send, { clock, commandId: 'c', retryForMs: 60_000, ended: () => false, ...more }).then(
+    const outcome = retryUntilKnown(send, {
+      clock,
+      commandId: 'c',
+      retryForMs: 60_000,
+      ended: () => false,
+      ...more,
+    }).then(
       (reply) => ({ reply }),
       (error: RekeyError) => ({ error }),
     );
@@ -31,12 +37,12 @@ describe('untilKnown', () => {
   };
   const accepted = async (): Promise<CommandReply> => REPLY;
 
-  it('sends again until there is a reply', async () => {
+  it('retries until there is a reply', async () => {
     const { made, reply } = await run([failing('unavailable'), failing('timeout'), failing('timeout'), accepted]);
     expect([made, reply]).toEqual([4, REPLY]);
   });
 
-  it('makes one attempt where it is not told to retry, and names the id to go on with', async () => {
+  it('makes one attempt by default and returns the command id for a retry', async () => {
     const { made, error } = await run([failing('timeout')], { retryForMs: 0 });
     expect(made).toBe(1);
     expect(error).toMatchObject({
@@ -46,12 +52,12 @@ describe('untilKnown', () => {
     });
   });
 
-  it('throws a refusal at once, as it came', async () => {
+  it('throws a rejection at once and unchanged', async () => {
     const { made, error } = await run([failing('timeout'), failing('forbidden')]);
     expect([made, error?.code, error?.details]).toEqual([2, 'forbidden', { field: 'x' }]);
   });
 
-  it('never says that a command was not taken where an attempt before may have been', async () => {
+  it('throws timeout instead of unavailable if an earlier attempt may have been executed', async () => {
     const { error } = await run([failing('timeout'), failing('unavailable')], { retryForMs: 1_000 });
     expect(error).toMatchObject({ code: 'timeout', details: { commandId: 'c' } });
     expect(error?.message).toContain('unknown');
@@ -59,14 +65,14 @@ describe('untilKnown', () => {
     expect(untaken.error).toMatchObject({ code: 'unavailable', details: { commandId: 'c' } });
   });
 
-  it('stays within its time, and waits longer from attempt to attempt', async () => {
+  it('backs off between attempts and stops within retryForMs', async () => {
     const { made, passedMs } = await run([failing('unavailable')], { retryForMs: 10_000 });
     expect(passedMs).toBeLessThanOrEqual(10_000);
     expect(made).toBeGreaterThan(4);
     expect(made).toBeLessThan(10);
   });
 
-  it('makes no more attempts once it is told to stop', async () => {
+  it('makes no more attempts when it is aborted or closed', async () => {
     const stop = new AbortController();
     const aborted = await run([async () => (stop.abort(), failing('unavailable')())], { signal: stop.signal });
     expect([aborted.made, aborted.error?.code]).toEqual([1, 'unavailable']);

@@ -20,7 +20,7 @@ const APPLICATION = applicationIdOf(DOMAIN, 'billing');
 const SECRET = { domainId: DOMAIN, applicationId: APPLICATION, description: 'CI' };
 const log = { debug: jest.fn(), info: jest.fn(), warn: jest.fn(), error: jest.fn() };
 
-/** What a promise was refused with. */
+/** Returns the error of a rejected promise. */
 const refusal = async (promise: Promise<unknown>): Promise<RekeyError> => {
   const error = await promise.then(
     () => undefined,
@@ -30,15 +30,15 @@ const refusal = async (promise: Promise<unknown>): Promise<RekeyError> => {
   return error as RekeyError;
 };
 
-describe('a client without brokers', () => {
+describe('RekeyClient without brokers', () => {
   const options: RekeyClientOptions = { brokers: ['127.0.0.1:1'], name: 'billing', privateKey: SERVICE_KEY };
 
-  it('says so when its time is up', async () => {
+  it('throws unavailable after connectTimeoutMs', async () => {
     const { code, message } = await refusal(RekeyClient.connect({ ...options, connectTimeoutMs: 200 }));
     expect([code, message]).toEqual(['unavailable', 'Not connected to Kafka: No broker answers.']);
   });
 
-  it('takes no keys that it could not use', async () => {
+  it('refuses keys that it cannot use', async () => {
     const { kid: _kid, ...nameless } = SERVICE_KEY;
     const unsigned = await refusal(RekeyClient.connect({ ...options, privateKey: nameless }));
     expect(unsigned).toMatchObject({ code: 'invalid_request', details: { field: 'privateKey' } });
@@ -68,7 +68,7 @@ describeOn(['kafka'], ({ kafka }) => {
   };
   let bus: KafkaCommandBus;
   let client: RekeyClient;
-  /** All that the handler was asked, and what it does next. */
+  /** The requests that the handler got. */
   const asked: CommandRequest[] = [];
   let handle: CommandHandler;
 
@@ -80,7 +80,7 @@ describeOn(['kafka'], ({ kafka }) => {
     position: '00042',
     ...more,
   });
-  /** Accepts, with a value that is sealed to whoever asks. */
+  /** Accepts a command, with a value encrypted to its recipient key. */
   const sealing =
     (value: string): CommandHandler =>
     async (request) => {
@@ -126,7 +126,7 @@ describeOn(['kafka'], ({ kafka }) => {
     await bus.close();
   });
 
-  it('adds a secret and opens its value', async () => {
+  it('adds a secret and decrypts its value', async () => {
     const { secretId, secret, result, status, revision, position } = await client.addSecret(SECRET);
     expect({ secret, status, revision, position }).toEqual({
       secret: 'the value',
@@ -142,7 +142,7 @@ describeOn(['kafka'], ({ kafka }) => {
     expect(correlationId).toBe(command.id);
   });
 
-  it('names the same things in a command that is sent again', async () => {
+  it('derives the same ids for a command that is sent again', async () => {
     const commandId = randomUUID();
     const first = await client.addSecret(SECRET, { commandId });
     const again = await client.addSecret(SECRET, { commandId });
@@ -157,10 +157,10 @@ describeOn(['kafka'], ({ kafka }) => {
     expect(new Set(commands.map(({ recipientKey }) => JSON.stringify(recipientKey))).size).toBe(1);
   });
 
-  it('takes over a value that an application has, sealed, and never sends it in clear', async () => {
+  it('imports an existing value encrypted and never sends it in plaintext', async () => {
     const { d: _d, ...valueKey } = VALUE_KEY;
     const bringing = await connect({ valueKey });
-    const firstSecret = { description: 'Of before', value: 'brought along' };
+    const firstSecret = { description: 'Imported', value: 'brought along' };
     const application = { domainId: DOMAIN, clientId: 'billing', name: 'Billing', firstSecret };
     const made = await bringing.registerApplication(application);
     expect(made).not.toHaveProperty('secret');
@@ -168,7 +168,7 @@ describeOn(['kafka'], ({ kafka }) => {
     expect(command.recipientKey).toBeUndefined();
     expect(JSON.stringify(command)).not.toContain('brought along');
     const { sealedValue = '', ...rest } = command.data.firstSecret ?? {};
-    expect(rest).toEqual({ description: 'Of before', secretId: made.secretId });
+    expect(rest).toEqual({ description: 'Imported', secretId: made.secretId });
     expect(await open(sealedValue, VALUE_KEY)).toBe('brought along');
 
     asked.length = 0;
@@ -177,7 +177,7 @@ describeOn(['kafka'], ({ kafka }) => {
     expect(asked).toEqual([]);
   });
 
-  it('gives a key only with what makes a value', async () => {
+  it('sends its recipient key only with commands that generate a value', async () => {
     const registered = await client.registerApplication({ domainId: DOMAIN, clientId: 'billing', name: 'Billing' });
     expect(registered).not.toHaveProperty('secret');
     expect(registered).not.toHaveProperty('secretId');
@@ -189,7 +189,7 @@ describeOn(['kafka'], ({ kafka }) => {
     expect(renewed.secret).toBe('the value');
   });
 
-  it('has no value where it was sealed to another key, or is not kept any longer', async () => {
+  it('returns null for a value that was encrypted to another key or has expired', async () => {
     const stranger = jwkOf('P-256');
     handle = async (request) =>
       replyTo(request, { replayed: true, result: { sealedSecret: await seal('lost', publicHalf(stranger)) } });
@@ -198,7 +198,7 @@ describeOn(['kafka'], ({ kafka }) => {
     expect(await client.addSecret(SECRET)).toMatchObject({ replayed: true, secret: null });
   });
 
-  it('opens what was sealed for a process before it, with a key that is kept', async () => {
+  it('decrypts a value for an earlier process if it has the same recipient key', async () => {
     const recipientKey = jwkOf('P-256', { kid: 'mine', use: 'enc', alg: 'ECDH-ES+A256KW' });
     const kept = await connect({ recipientKey });
     handle = async (request) => {
@@ -210,7 +210,7 @@ describeOn(['kafka'], ({ kafka }) => {
     expect(asked[0]?.command.recipientKey).toEqual({ ...publicHalf(recipientKey), use: undefined, alg: undefined });
   });
 
-  it('throws refusals with their code and details, whether they have an outcome or not', async () => {
+  it('throws rejections with their code and details, with or without a stored outcome', async () => {
     const error = { code: 'too_many_secrets', message: 'At most 10.', details: { limit: 10 } } as const;
     handle = async (request) => replyTo(request, { status: 'rejected', error });
     expect(await refusal(client.addSecret(SECRET))).toMatchObject(error);
@@ -222,13 +222,13 @@ describeOn(['kafka'], ({ kafka }) => {
     expect(asked).toHaveLength(2);
   });
 
-  it('is nobody with a key that is not known', async () => {
+  it('throws unauthenticated for an unknown key', async () => {
     const stranger = await connect({ privateKey: jwkOf('Ed25519', { kid: 'billing-1' }) });
     expect(await refusal(stranger.addSecret(SECRET))).toMatchObject({ code: 'unauthenticated' });
     expect(asked).toEqual([]);
   });
 
-  it('acts for somebody, names what it saw and what it belongs to', async () => {
+  it('sends actingFor, expectedRevision and correlationId', async () => {
     const actingFor = { type: 'user', name: 'alice', roles: ['manager', 'auditor'] } as const;
     await client.send(
       'DeleteApplication',
@@ -240,12 +240,12 @@ describeOn(['kafka'], ({ kafka }) => {
     expect([command.expectedRevision, correlationId]).toEqual([3, 'ticket-7']);
   });
 
-  it('reads replies in a topic of its own', async () => {
+  it('reads replies from its own topic', async () => {
     const own = await connect({ replyTopic: ownReplies });
     expect((await own.addSecret(SECRET)).secret).toBe('the value');
   });
 
-  it('does not know what becomes of a command without a reply, and asks again under its id until it does', async () => {
+  it('throws timeout without a reply, and retries with the same id until there is one', async () => {
     let answer = (): void => undefined;
     const answered = new Promise<void>((resolve) => (answer = resolve));
     handle = async (request) => {
@@ -263,7 +263,7 @@ describeOn(['kafka'], ({ kafka }) => {
     expect(new Set(asked.map(({ command }) => command.id))).toEqual(new Set([commandId]));
   });
 
-  it('makes no more attempts once it is told to stop', async () => {
+  it('makes no more attempts when the signal is aborted', async () => {
     let go = (): void => undefined;
     const held = new Promise<void>((resolve) => (go = resolve));
     handle = async (request) => {
@@ -277,7 +277,7 @@ describeOn(['kafka'], ({ kafka }) => {
     go();
   });
 
-  it('sends many at a time', async () => {
+  it('sends many commands concurrently', async () => {
     handle = async (request) => {
       const { command } = request;
       return sealing(command.type === 'AddSecret' ? command.data.description : '')(request);
@@ -287,7 +287,7 @@ describeOn(['kafka'], ({ kafka }) => {
     expect(replies.map(({ secret }) => secret)).toEqual(names);
   });
 
-  it('waits for what is under way when it is closed, and takes nothing new', async () => {
+  it('waits for pending replies on close and rejects new commands', async () => {
     const leaving = await connect();
     const sent = leaving.addSecret(SECRET);
     const closed = leaving.close();
@@ -296,13 +296,13 @@ describeOn(['kafka'], ({ kafka }) => {
     expect(await refusal(leaving.addSecret(SECRET, { retryForMs: Infinity }))).toMatchObject({ code: 'unavailable' });
   });
 
-  it('says which topics are missing', async () => {
+  it('names the missing topics', async () => {
     const { code, message } = await refusal(connect({ topicPrefix: 'nobody.', connectTimeoutMs: 2_000 }));
     expect(code).toBe('unavailable');
     expect(message).toContain('nobody.rekey.commands');
   });
 
-  it('tells the log nothing of what is in a record', () => {
+  it('does not log the contents of records', () => {
     const lines = JSON.stringify(Object.values(log).flatMap(({ mock }) => mock.calls));
     expect(lines).not.toContain('the value');
     expect(lines).not.toContain('brought along');

@@ -15,52 +15,53 @@ import type { SignCommand } from '@rekey/ports';
 import type { JWK } from 'jose';
 import { randomUUID } from 'node:crypto';
 import { v5 as uuidV5 } from 'uuid';
-import { WaitingClock, untilKnown } from './attempts';
+import { KeepAliveClock, retryUntilKnown } from './attempts';
 import type { RekeyClientOptions, SendOptions } from './options';
 import { RecipientKeys, valueKeyOf } from './recipient';
-import { opened, type ReplyOf } from './replies';
+import { openReply, type ReplyOf } from './replies';
 
-/** Data of a command whose ids may be left out: then they follow from others, or from the command's id. */
+/** Data of a command without some ids: those that the client derives if they are missing. */
 type Without<Type extends CommandType, Names extends string> = Omit<CommandData<Type>, Names>;
 
-/** A secret that comes with its application. */
+/** The first secret of a new application. */
 export interface FirstSecret {
   readonly description: string;
-  /** One that the application has already, of any form but Rekey's own. */
+  /** An existing value to import, in any format except Rekey's own. Default: Rekey generates one. */
   readonly value?: string;
 }
 
 const TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 30_000;
-const LOOK_AGAIN_MS = 100;
+const STATUS_POLL_MS = 100;
 
 const quiet = (): void => undefined;
 const NO_LOG: KafkaLog = { debug: quiet, info: quiet, warn: quiet, error: quiet };
 
 /**
- * Sends commands to Rekey over Kafka for a service, and opens the values that they make. One for a process; any number
- * of commands may be under way.
+ * Sends commands to Rekey over Kafka for a service, and decrypts the secret values in the replies. One client per process
+ * is enough: it sends any number of commands concurrently.
  */
 export class RekeyClient {
   private closed = false;
 
   private constructor(
     private readonly options: RekeyClientOptions,
-    private readonly clock: WaitingClock,
+    private readonly clock: KeepAliveClock,
     private readonly sender: KafkaCommandSender,
     private readonly recipient: RecipientKeys,
     private readonly valueKey: RecipientKey | undefined,
   ) {}
 
   /**
-   * Resolves when commands can be sent and their replies read. Throws `RekeyError`: `invalid_request` where a key cannot
-   * be used, `unavailable` where there are no brokers, or not the topics, within the time.
+   * Connects to the brokers and resolves when commands can be sent and replies read. Throws a `RekeyError`:
+   * `invalid_request` if a key cannot be used, `unavailable` if the brokers or topics are not available within
+   * `connectTimeoutMs`.
    */
   static async connect(options: RekeyClientOptions): Promise<RekeyClient> {
     const { brokers, ssl, sasl, name, privateKey, audience = 'rekey', log = NO_LOG } = options;
-    const clock = new WaitingClock();
+    const clock = new KeepAliveClock();
     const sign = signerOf({ name, privateKey, audience, clock });
-    const recipient = options.recipientKey ? RecipientKeys.of(options.recipientKey) : await RecipientKeys.made();
+    const recipient = options.recipientKey ? RecipientKeys.of(options.recipientKey) : await RecipientKeys.generate();
     const valueKey = options.valueKey && valueKeyOf(options.valueKey);
     const topics = topicsOf(options.topicPrefix);
     const sender = KafkaCommandSender.open({
@@ -76,7 +77,7 @@ export class RekeyClient {
       sign,
     });
     const client = new RekeyClient(options, clock, sender, recipient, valueKey);
-    await client.connected().catch(async (error: unknown) => {
+    await client.waitUntilReady().catch(async (error: unknown) => {
       await client.close();
       throw error;
     });
@@ -84,9 +85,9 @@ export class RekeyClient {
   }
 
   /**
-   * Sends a command; resolves when it was accepted. Throws `RekeyError` with a code of Rekey's error table: a refusal,
-   * `unavailable` where the command was certainly not taken, or `timeout` where nobody knows; `details.commandId` is
-   * then the id under which it is safe to send it again, with the same data.
+   * Sends a command and resolves when it is accepted. Throws a `RekeyError` with a code of Rekey's error table: the
+   * reason for a rejection, `unavailable` if the command was not executed, or `timeout` if its outcome is unknown. After
+   * the last two, send the same data with the id in `details.commandId` to retry safely.
    */
   async send<Type extends CommandType>(
     type: Type,
@@ -102,19 +103,19 @@ export class RekeyClient {
       ...(makesValue({ type, data }) && { recipientKey: this.recipient.publicKey }),
     } as unknown as CommandEnvelope;
     const request = { command, caller: this.caller(options), correlationId: options.correlationId ?? commandId };
-    const reply = await untilKnown(() => this.sender.send(request, timeoutMs), {
+    const reply = await retryUntilKnown(() => this.sender.send(request, timeoutMs), {
       clock: this.clock,
       commandId,
       retryForMs: options.retryForMs ?? 0,
       ended: () => this.closed,
       signal: options.signal,
     });
-    return opened<Type>(reply, this.recipient);
+    return openReply<Type>(reply, this.recipient);
   }
 
   /**
-   * Registers an application. With `firstSecret` the value that Rekey makes for it is in the answer; with a `value` in
-   * it that one is taken over, sealed to `valueKey`. Throws `invalid_request` where there is no such key.
+   * Registers an application. With `firstSecret`, the reply has the value that Rekey generates. A `value` in `firstSecret`
+   * is imported instead, encrypted to `valueKey`; throws `invalid_request` if the client has no such key.
    */
   async registerApplication(
     {
@@ -125,45 +126,45 @@ export class RekeyClient {
   ): Promise<ReplyOf<'RegisterApplication'> & { readonly applicationId: string; readonly secretId?: string }> {
     const commandId = options.commandId ?? randomUUID();
     const applicationId = applicationIdOf(data.domainId, data.clientId);
-    const made = firstSecret && { ...(await this.sealed(firstSecret)), secretId: derivedId(commandId) };
-    const command = { ...data, applicationId, ...(made && { firstSecret: made }) };
+    const secret = firstSecret && { ...(await this.encrypted(firstSecret)), secretId: secretIdOf(commandId) };
+    const command = { ...data, applicationId, ...(secret && { firstSecret: secret }) };
     const reply = await this.send('RegisterApplication', command, { ...options, commandId });
-    return { ...reply, applicationId, ...(made && { secretId: made.secretId }) };
+    return { ...reply, applicationId, ...(secret && { secretId: secret.secretId }) };
   }
 
-  /** Adds a secret, with an id that follows from the command's where none is given. */
+  /** Adds a secret and returns its value. Default of `secretId`: derived from the command id. */
   async addSecret(
     { secretId, ...data }: Without<'AddSecret', 'secretId'> & { secretId?: string },
     options: SendOptions = {},
   ): Promise<ReplyOf<'AddSecret'> & { readonly secretId: string }> {
     const commandId = options.commandId ?? randomUUID();
-    const id = secretId ?? derivedId(commandId);
+    const id = secretId ?? secretIdOf(commandId);
     const reply = await this.send('AddSecret', { ...data, secretId: id }, { ...options, commandId });
     return { ...reply, secretId: id };
   }
 
-  /** Gives a secret a new value; with `overlap` the one before it authenticates for so much longer. */
+  /** Gives a secret a new value and returns it. The previous value still authenticates during the `overlap`. */
   renewSecret(data: CommandData<'RenewSecret'>, options: SendOptions = {}): Promise<ReplyOf<'RenewSecret'>> {
     return this.send('RenewSecret', data, options);
   }
 
-  /** Takes nothing new, waits for the replies of what was sent, and leaves the brokers. */
+  /** Rejects new commands, waits for pending replies, then disconnects. */
   async close(): Promise<void> {
     this.closed = true;
     await this.sender.close();
   }
 
-  private async sealed({ description, value }: FirstSecret): Promise<{ description: string; sealedValue?: string }> {
+  private async encrypted({ description, value }: FirstSecret): Promise<{ description: string; sealedValue?: string }> {
     if (value === undefined) return { description };
     const { valueKey } = this;
     if (!valueKey)
-      throw new RekeyError('invalid_request', 'A value is only sent sealed: that takes `valueKey`.', {
+      throw new RekeyError('invalid_request', 'Set `valueKey` to import a value: values are only sent encrypted.', {
         field: 'valueKey',
       });
     return { description, sealedValue: await seal(value, valueKey as JWK) };
   }
 
-  private async connected(): Promise<void> {
+  private async waitUntilReady(): Promise<void> {
     const { connectTimeoutMs = CONNECT_TIMEOUT_MS } = this.options;
     const deadlineMs = this.clock.monotonicMs() + connectTimeoutMs;
     for (;;) {
@@ -171,7 +172,7 @@ export class RekeyClient {
       if (ready) return;
       if (this.clock.monotonicMs() > deadlineMs)
         throw new RekeyError('unavailable', `Not connected to Kafka: ${cause ?? 'no broker answers'}`);
-      await this.clock.sleep(LOOK_AGAIN_MS);
+      await this.clock.sleep(STATUS_POLL_MS);
     }
   }
 
@@ -191,5 +192,5 @@ const signerOf = (options: CommandSignerOptions): SignCommand => {
   }
 };
 
-/** As the gateway derives it: a command that is sent again names the same secret. */
-const derivedId = (commandId: string): string => uuidV5('secret', commandId);
+/** Derives the id as the gateway does, so that a command that is sent again names the same secret. */
+const secretIdOf = (commandId: string): string => uuidV5('secret', commandId);

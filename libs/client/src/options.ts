@@ -18,66 +18,66 @@ export interface PrivateJwk extends PublicJwk {
 }
 
 export interface RekeyClientOptions {
-  /** `host:port`; any of them tells of the others. */
+  /** `host:port` of some brokers; the client finds the others through them. */
   readonly brokers: readonly string[];
-  /** TLS with the authorities of the system, or by options of Node (`ca`, `cert`, `key`, `servername`). */
+  /** TLS: `true` for the system's certificate authorities, or options of Node (`ca`, `cert`, `key`, `servername`). */
   readonly ssl?: KafkaConnection['ssl'];
   readonly sasl?: KafkaSasl;
-  /** This service, as Rekey knows it in `access.services`. */
+  /** Name of this service in Rekey's `access.services`. */
   readonly name: string;
-  /** Its private key for EdDSA or ES256, with the `kid` of the public one: what `rekey keys` has written. */
+  /** Private key of this service for EdDSA or ES256, with its `kid`, as written by `rekey keys`. */
   readonly privateKey: PrivateJwk;
-  /** `kafka.audience` of Rekey; default `rekey`. */
+  /** `kafka.audience` of Rekey's configuration. Default `rekey`. */
   readonly audience?: string;
-  /** `kafka.topicPrefix` of Rekey; default none. */
+  /** `kafka.topicPrefix` of Rekey's configuration. Default: none. */
   readonly topicPrefix?: string;
   /**
-   * Where replies come to; must be there, and fit `kafka.replyTopics` of Rekey. Default: `rekey.commands.reply`, with
-   * the prefix before it, which all senders share.
+   * Topic for replies. It must exist and match `kafka.replyTopics` of Rekey's configuration. Default:
+   * `rekey.commands.reply` with the topic prefix, which all services share.
    */
   readonly replyTopic?: string;
   /**
-   * Private key for ECDH-ES (P-256, P-384, P-521 or X25519) that values are sealed to. Default: one that lives as long
-   * as this client. With a key that is kept, a value can still be opened by a process that asks for it again.
+   * Private key for ECDH-ES (P-256, P-384, P-521 or X25519) that decrypts the values in replies. Default: a key that
+   * exists as long as this client. Store a key of your own to decrypt a value after a restart.
    */
   readonly recipientKey?: PrivateJwk;
   /**
-   * Public key for ECDH-ES that values are sealed to which this service brings: what `rekey keys --value-key` has printed.
-   * Needed for those alone.
+   * Public key for ECDH-ES that encrypts imported values, as printed by `rekey keys --value-key`. Only needed to import
+   * values.
    */
   readonly valueKey?: PublicJwk;
-  /** How long `connect` tries, in milliseconds; default 30,000. */
+  /** How long `connect` waits, in milliseconds. Default 30,000. */
   readonly connectTimeoutMs?: number;
-  /** How long one attempt waits for its reply where `send` is not told, in milliseconds; default 10,000. */
+  /** How long one attempt waits for its reply, in milliseconds, unless `send` sets it. Default 10,000. */
   readonly timeoutMs?: number;
-  /** For trouble with brokers; never told what is in a record. Default: nobody is told. */
+  /** Gets messages about problems with brokers, never the contents of records. Default: no log. */
   readonly log?: KafkaLog;
 }
 
-/** For whom a service acts that may do so (`mayActFor`): the rights are those that both have. */
+/** The caller that a service with `mayActFor` acts for. Grants only the rights that both have. */
 export interface ActingFor {
   readonly type: Exclude<Caller['type'], 'service'>;
   readonly name: string;
   readonly roles: readonly Role[];
-  /** Default: all that the service has. */
+  /** Default: all domains of the service. */
   readonly domains?: readonly string[];
 }
 
 export interface SendOptions {
-  /** A lower-case UUID; what is sent again under it is done once. Default: a random one. */
+  /** A lower-case UUID. A command that is sent again with the same id is executed once. Default: a random one. */
   readonly commandId?: string;
-  /** Refuses the command where the resource has changed since it had this revision. */
+  /** Rejects the command with `revision_conflict` if the resource has changed since this revision. */
   readonly expectedRevision?: number;
   /** How long one attempt waits for its reply, in milliseconds. */
   readonly timeoutMs?: number;
   /**
-   * For how long the command is sent again, under its id, while its outcome is not known, in milliseconds; default 0:
-   * not at all. `Infinity`: until it is known.
+   * How long to retry with the same id while the outcome is unknown, in milliseconds. Default 0: no retries. `Infinity`
+   * retries until the outcome is known.
    */
   readonly retryForMs?: number;
-  /** Ends the attempts: no more are made. */
+  /** Stops further attempts. */
   readonly signal?: AbortSignal;
   readonly actingFor?: ActingFor;
-  /** Stands in the history beside what the command did; default: the command's id. */
+  /** Recorded in the history with the events of the command. Default: the command id. */
   readonly correlationId?: string;
 }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 const ROOT = path.resolve(__dirname, '../../..');
-/** A compiler takes its time on a busy machine. */
+/** The compiler is slow on a busy machine. */
 const COMPILING_MS = 300_000;
 const MODULES = path.join(ROOT, 'node_modules');
 
@@ -15,7 +15,7 @@ interface Manifest {
   readonly exports: { readonly '.': Readonly<Record<string, string>> };
 }
 
-/** The package as a stranger has it: packed, and put beside what it depends on, and nothing else of ours. */
+/** Packs the package and installs it in an empty project, next to its dependencies only. */
 describe('the package @rekey/client', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'rekey-package-'));
   const installed = path.join(folder, 'node_modules/@rekey/client');
@@ -58,7 +58,7 @@ describe('the package @rekey/client', () => {
   }, COMPILING_MS);
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('has what it names, and no more', () => {
+  it('contains exactly the files that its manifest names', () => {
     const files = readdirSync(installed);
     expect(files.sort()).toEqual(['README.md', 'index.cjs', 'index.d.ts', 'index.mjs', 'package.json']);
     const named = Object.values(manifest().exports['.']).map((file) => path.basename(file));
@@ -67,7 +67,7 @@ describe('the package @rekey/client', () => {
     expect(manifest().version).toBe(version);
   });
 
-  it('depends on packages alone', () => {
+  it('depends on published packages only', () => {
     expect(Object.keys(manifest().dependencies)).toContain('kafkajs');
     expect(JSON.stringify(manifest().dependencies)).not.toMatch(/@rekey|@nestjs|file:|workspace:/);
     for (const file of ['index.mjs', 'index.cjs', 'index.d.ts'])
@@ -83,7 +83,7 @@ describe('the package @rekey/client', () => {
   `;
   const SAYS = `true unavailable ${applicationIdOf('shop', 'billing')}\n`;
 
-  it('is imported as an ES module, and leaves nothing open', async () => {
+  it('can be imported as an ES module, and the process exits by itself', async () => {
     const file = put(
       'esm.mjs',
       `import { generateKeyPairSync } from 'node:crypto';
@@ -93,7 +93,7 @@ describe('the package @rekey/client', () => {
     expect([code, output]).toEqual([0, SAYS]);
   });
 
-  it('has the same classes for import and for require', async () => {
+  it('has the same classes for import and require', async () => {
     const file = put(
       'both.mjs',
       `import { createRequire } from 'node:module';
@@ -103,7 +103,7 @@ describe('the package @rekey/client', () => {
     expect(await run(file)).toEqual({ code: 0, output: 'true\n' });
   });
 
-  it('is required as CommonJS', async () => {
+  it('can be required as CommonJS', async () => {
     const file = put(
       'cjs.cjs',
       `const { generateKeyPairSync } = require('node:crypto');
@@ -135,7 +135,7 @@ describe('the package @rekey/client', () => {
   `;
 
   it(
-    'has types that can be used, and are right in themselves',
+    'has types that compile in every module mode',
     async () => {
       const files = ['consumer.ts', 'consumer.mts', 'consumer.cts'].map((name) => put(name, CONSUMER));
       expect(await tsc(...files, '--module', 'nodenext')).toEqual({ code: 0, output: '' });
@@ -148,7 +148,7 @@ describe('the package @rekey/client', () => {
   );
 
   it(
-    'has types that refuse what Rekey would',
+    'has types that refuse invalid commands',
     async () => {
       const wrong = [
         "client.send('Revoke', {} as never)",
