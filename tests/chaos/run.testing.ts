@@ -242,7 +242,7 @@ export class ChaosRun {
   /** Holds the history against what everybody was told. Throws all problems that anybody has found so far. */
   private async judge(): Promise<void> {
     const { history, load } = this;
-    await history.readOn(this.client);
+    await history.readNew(this.client);
     history.judge(load);
     hold([...load.problems, ...history.problems, ...this.world.system.problems]);
   }

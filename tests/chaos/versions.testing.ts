@@ -59,7 +59,7 @@ export const takeOver = async (
     await load.stop();
     await newer.stop();
   }
-  for (const client of clients.slice(0, 1)) await history.readOn(client);
+  for (const client of clients.slice(0, 1)) await history.readNew(client);
   history.judge(load);
   return [...load.problems, ...history.problems, ...system.problems];
 };

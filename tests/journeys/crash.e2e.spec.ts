@@ -88,7 +88,7 @@ it(
         for (let index = 0; index < REPEATS && settled.length > 0; index++)
           await load.repeat(settled[Math.floor(random() * settled.length)]!);
         await checkValues(load, random);
-        await history.readOn(client);
+        await history.readNew(client);
         history.judge(load);
         holds();
         if (round % COMPARE_EVERY === 0 || round === ROUNDS) {

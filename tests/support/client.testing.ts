@@ -1,42 +1,42 @@
 import http from 'node:http';
 
-/** What came back, and when. */
+/** An answer over HTTP. */
 export interface Reply {
   readonly status: number;
   readonly headers: http.IncomingHttpHeaders;
   readonly text: string;
-  /** Parsed JSON; undefined where there is none. */
+  /** Parsed JSON; undefined if the body is not JSON. */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- tests look into answers of every shape
   readonly body: any;
 }
 
-export interface Asked {
+export interface ClientRequest {
   readonly method: string;
-  /** Under `/api/v1`, or from the root where it begins with `//`. */
+  /** A path under `/api/v1`, or from the root if it begins with `//`. */
   readonly target: string;
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Called when the head of the answer is read, before anything else can happen. */
+  /** Called synchronously when the head of the answer has been read. */
   readonly onHead?: (status: number) => void;
 }
 
-/** The connection broke, or time ran out, before there was an answer: what became of the request is not known. */
+/** The connection broke or timed out before an answer arrived. Whether the request was executed is unknown. */
 export class NoAnswer extends Error {
   constructor(cause: unknown) {
-    super('There was no answer.', { cause });
+    super('No answer arrived.', { cause });
     this.name = 'NoAnswer';
   }
 }
 
-/** A caller with connections of its own that stay open: as many as it has requests in hand. */
+/** An HTTP client with its own keep-alive connections, one per concurrent request. */
 export class Client {
   private readonly agent = new http.Agent({ keepAlive: true });
   private readonly host: string;
   private readonly port: number;
-  /** How it shows itself. */
+  /** Value of its Authorization header. */
   readonly authorization: string;
 
-  /** Waits `timeoutMs` for the next piece of an answer; without it, for ever. */
+  /** `timeoutMs`: longest wait for the next chunk of an answer. Without it, the client waits forever. */
   constructor(
     url: string,
     token: string,
@@ -48,8 +48,8 @@ export class Client {
     this.authorization = `Bearer ${token}`;
   }
 
-  /** Resolves with whatever answer there is; throws `NoAnswer`. */
-  ask({ method, target, body, headers, onHead }: Asked): Promise<Reply> {
+  /** Resolves with the answer, whatever its status. Throws `NoAnswer`. */
+  ask({ method, target, body, headers, onHead }: ClientRequest): Promise<Reply> {
     const content = body === undefined ? undefined : JSON.stringify(body);
     return new Promise((resolve, reject) => {
       const fail = (error: unknown): void => reject(new NoAnswer(error));
@@ -70,7 +70,7 @@ export class Client {
         },
       });
       request.on('error', fail);
-      request.on('timeout', () => request.destroy(new Error('Nothing came in time.')));
+      request.on('timeout', () => request.destroy(new Error('The request timed out.')));
       request.on('response', (response) => {
         const { statusCode: status = 0, headers: received } = response;
         onHead?.(status);

@@ -1,20 +1,20 @@
 import { Application, Secret, type Domain, type Gate, type Slot } from './model.testing';
 import type { Reply } from './client.testing';
 
-/** A command that somebody means to send, with all that follows from each outcome. */
+/** A command to send, with the consequences of each outcome for the model. */
 export interface Plan {
   readonly method: 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly target: string;
   readonly body?: unknown;
-  /** Types of the events that it makes where it is accepted. */
+  /** Types of the events it appends if accepted. */
   readonly events: readonly string[];
-  /** Codes that it may be refused with. */
+  /** Error codes with which it may be rejected. */
   readonly refusals?: readonly string[];
-  /** Not known as long as the outcome is not. */
+  /** Gates whose state is unknown until the outcome is known. */
   readonly gates?: readonly Gate[];
-  /** Takes what nobody else may work on meanwhile, and gives it free. */
+  /** Locks and unlocks what no other command may change at the same time. */
   readonly hold: (held: boolean) => void;
-  /** Told of the answer of an accepted command. */
+  /** Called with the answer if the command is accepted. */
   readonly accepted?: (reply: Reply) => void;
 }
 
@@ -25,12 +25,12 @@ const FOREIGN = { allowedCidrs: ['192.0.2.0/24'] };
 const HOUR = { amount: 1, unit: 'hours' };
 let names = 0;
 
-/** A text that nobody has given yet. */
+/** Returns a unique text. */
 const another = (what: string): string => `${what} ${++names}`;
 const oneOf = <T>(random: Random, choices: readonly T[]): T | undefined =>
   choices[Math.floor(random() * choices.length)];
 
-/** Plans for domains and the applications in them: something that can be done now, or undefined. */
+/** Draws a command that is possible now on one of the slots or its domain, or returns undefined. */
 export const drawPlan = (slots: readonly Slot[], random: Random): Plan | undefined => {
   const slot = oneOf(random, slots);
   if (!slot || slot.exclusive) return undefined;
@@ -159,7 +159,7 @@ const holding = (secret: Secret) => (held: boolean) => {
 const add = (application: Application, random: Random): Plan => {
   const description = another('secret');
   const lot = random();
-  // The one expires while others look, the other is told of on the day before.
+  // The first expires during the test; the second is due for a notice.
   const soon = lot < 0.2 && { expiresIn: lot < 0.1 ? { amount: 1, unit: 'seconds' } : { amount: 12, unit: 'hours' } };
   return {
     method: 'POST',
@@ -176,12 +176,12 @@ const add = (application: Application, random: Random): Plan => {
   };
 };
 
-/** Has to be refused, unless what is closed is said first. */
+/** Must be rejected as a duplicate, or because the domain or application is disabled. */
 const taken = (secret: Secret): Plan => ({
   method: 'POST',
   target: `${secret.application.path}/secrets`,
   body: { description: secret.description },
-  events: ['nothing of the kind'],
+  events: ['must not be accepted'],
   refusals: [...CLOSED, 'description_taken'],
   hold: holding(secret),
 });
@@ -193,7 +193,7 @@ const ofSecret = (secret: Secret, verb: string, body: object = {}) => ({
   hold: holding(secret),
 });
 
-/** Changes nothing: it is already so. */
+/** A no-op: the secret is already in the requested state. */
 const idle = (secret: Secret, revoked: Secret | undefined): Plan | undefined => {
   if (revoked && !revoked.busy) return { ...ofSecret(revoked, 'revoke'), events: [] };
   return secret.suspension.state === 'open' ? { ...ofSecret(secret, 'resume'), events: [] } : undefined;
@@ -254,7 +254,7 @@ const resume = (secret: Secret): Plan => ({
   accepted: () => secret.suspension.set('open'),
 });
 
-/** Lets the secret be used from elsewhere only, or from everywhere again. */
+/** Restricts the secret to foreign networks, or lifts the restriction. */
 const restrict = (secret: Secret): Plan => {
   const { networks } = secret;
   const away = networks.state === 'open';

@@ -19,27 +19,27 @@ import type { Load, SentCommand } from './load.testing';
 const PAGE = 200;
 const ALL = 1_000_000;
 
-type Told = Omit<StoredEvent, 'data'> & { readonly data: Readonly<Record<string, unknown>> };
+type HistoryEvent = Omit<StoredEvent, 'data'> & { readonly data: Readonly<Record<string, unknown>> };
 
 /**
- * Reads the history as auditors read it, and goes on where it was, so that what it has seen once can be held against
- * what is there later. Walks the hash chains on its way.
+ * Reads the history through the API, page by page from where it stopped, and verifies the hash chains. Keeps the events,
+ * so that they can be compared with the history as it is later.
  */
 export class HistoryReader {
-  readonly events: Told[] = [];
+  readonly events: HistoryEvent[] = [];
   readonly problems: string[] = [];
   private readonly places = new Map<string, ChainPlace>();
-  private readonly commands = new Map<string, Told[]>();
-  /** By stream: the commands that wrote to it, in order. */
+  private readonly commands = new Map<string, HistoryEvent[]>();
+  /** By stream: ids of the commands that wrote to it, in order. */
   private readonly writers = new Map<string, string[]>();
   private judged = 0;
 
-  /** Begins after a position: what is before is somebody else's. */
+  /** Ignores events up to a position; they belong to other tests. */
   constructor(private readonly after: Position = START) {}
 
-  /** Takes in what has happened since. */
-  async readOn(client: Client): Promise<void> {
-    for (let items: Told[] = []; ;) {
+  /** Reads the events since the last call. */
+  async readNew(client: Client): Promise<void> {
+    for (let items: HistoryEvent[] = []; ;) {
       const after = this.events.at(-1)?.position ?? this.after;
       const target = `/history?limit=${PAGE}${after === START ? '' : `&after=${after}`}`;
       ({ items } = (await client.ask({ method: 'GET', target })).body);
@@ -48,7 +48,7 @@ export class HistoryReader {
     }
   }
 
-  private take(event: Told): void {
+  private take(event: HistoryEvent): void {
     const { stream, metadata } = event;
     const { place, broken } = checkLink(
       { ...event, metadata: { ...metadata } },
@@ -69,7 +69,7 @@ export class HistoryReader {
     }
   }
 
-  /** How many commands wrote to the same stream after this one; undefined where it made no event. */
+  /** Returns how many commands wrote to the same stream after this one, or undefined if it appended no event. */
   writtenSince({ reply }: SentCommand): number | undefined {
     const commandId = String(reply?.headers['rekey-command-id']);
     const [event] = this.commands.get(commandId) ?? [];
@@ -77,7 +77,7 @@ export class HistoryReader {
     return writers && writers.length - 1 - writers.lastIndexOf(commandId);
   }
 
-  /** Holds the commands that were settled since the last time against what was read: each once, whole, and no others. */
+  /** Compares commands settled since the last call with the events read: each is there once, completely, and no others are. */
   judge({ settled }: Load): void {
     for (const command of settled.slice(this.judged)) this.judgeOne(command);
     this.judged = settled.length;
@@ -85,7 +85,7 @@ export class HistoryReader {
     for (const [commandId, [event]] of this.commands)
       if (event?.metadata.actor.type === 'token' && !told.has(commandId) && event.type !== 'DomainCreated')
         this.problems.push(
-          `${event.type} at ${event.stream}/${event.revision} comes from no command that was accepted`,
+          `${event.type} at ${event.stream}/${event.revision} comes from no accepted command`,
         );
   }
 
@@ -94,19 +94,19 @@ export class HistoryReader {
     const events = this.commands.get(String(reply.headers['rekey-command-id'])) ?? [];
     const types = events.map(({ type }) => type);
     if (!isDeepStrictEqual(types, plan.events))
-      this.problems.push(`${key} ${plan.method} ${plan.target} has made [${types}] instead of [${plan.events}]`);
+      this.problems.push(`${key} ${plan.method} ${plan.target} appended [${types}] instead of [${plan.events}]`);
     if (events.length === 0) return;
-    if (new Set(events.map(({ stream }) => stream)).size > 1) this.problems.push(`${key} is in several streams`);
-    // Of a command that came again it is the position of the stream's last event.
+    if (new Set(events.map(({ stream }) => stream)).size > 1) this.problems.push(`${key} wrote to several streams`);
+    // For a repeated command it is the position of the stream's last event.
     if (String(reply.headers['rekey-position']) < (events.at(-1)?.position ?? START))
-      this.problems.push(`${key} was told a position before its events`);
+      this.problems.push(`${key} was answered with a position before that of its events`);
     const made = reply.body?.firstSecret ?? reply.body;
     const value = made?.secret === undefined ? undefined : events.find(({ data }) => 'verifierDigest' in data);
     if (value && (value.data['secretId'] !== made.id || value.data['hint'] !== String(made.secret).slice(-4)))
-      this.problems.push(`${key} was handed a value that is not the one of its event`);
+      this.problems.push(`${key} was answered with a value that does not match its event`);
   }
 
-  /** Holds all that was ever read against the history as it is now. */
+  /** Compares all events read so far with the whole history as it is now. */
   async compareWhole(client: Client): Promise<void> {
     const { text } = await client.ask({
       method: 'GET',
@@ -116,15 +116,15 @@ export class HistoryReader {
     const told = text
       .trimEnd()
       .split('\n')
-      .map((line) => JSON.parse(line) as Told);
+      .map((line) => JSON.parse(line) as HistoryEvent);
     const ours = told.filter(({ position }) => position > this.after);
     const lost = this.events.findIndex((event, index) => !isDeepStrictEqual(ours[index], event));
     if (lost >= 0)
-      this.problems.push(`event ${lost} of the history is another one than before: ${this.events[lost]?.position}`);
+      this.problems.push(`event ${lost} of the history has changed: ${this.events[lost]?.position}`);
   }
 }
 
-/** The stores of a folder, beside whoever else has them open. */
+/** A second set of connections to the SQLite stores of a folder. */
 export class OpenStores {
   private constructor(
     readonly database: SqliteDatabase,
@@ -147,14 +147,14 @@ export class OpenStores {
 
 type Stores = { readonly store: EventStore; readonly readModels: ReadModels };
 
-/** Where each view's active build stands; undefined: it has none. */
+/** Returns the checkpoint of a view's active build; undefined if there is none. */
 const checkpointOf = async ({ readModels }: Stores, view: ViewName): Promise<Position | undefined> => {
   const pointer = await readModels.pointer(view);
   const builds = await readModels.builds(view);
   return builds.find(({ collection }) => collection === pointer?.collection)?.checkpoint;
 };
 
-/** Resolves when all views are where the store is, and the store rests. */
+/** Resolves with the head of the store once all views have reached it. */
 const caughtUp = async (stores: Stores): Promise<Position> => {
   let head = START;
   await eventually(async () => {
@@ -166,8 +166,8 @@ const caughtUp = async (stores: Stores): Promise<Position> => {
 };
 
 /**
- * What the documents of the views differ in from those that all events, folded from zero, come to: one line each, none
- * where all is as it should be. Waits until the views have caught up, so somebody has to project.
+ * Compares the documents of all views with the fold of all events. Returns one line per difference. Waits until the
+ * views have caught up, so a projector must be running.
  */
 export const differences = async (stores: Stores): Promise<string[]> => {
   const { store, readModels } = stores;
@@ -183,10 +183,10 @@ export const differences = async (stores: Stores): Promise<string[]> => {
       for (const id of new Set([...changed.keys(), ...live.keys()]))
         if (!isDeepStrictEqual(plain(live.get(id)), plain(changed.get(id)))) found.push(`${view.name}: ${id} differs`);
     }
-    // Where something has happened meanwhile, it was compared with something else.
+    // Events appended meanwhile make the comparison meaningless: compare again.
     if ((await store.head()) === head) return found;
   }
 };
 
-/** As it is stored: without what JSON leaves out. */
+/** Returns a document as it is stored, without undefined fields. */
 const plain = (document: unknown): unknown => (document === undefined ? null : JSON.parse(JSON.stringify(document)));

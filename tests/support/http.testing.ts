@@ -9,8 +9,8 @@ import { connect } from 'node:net';
 import { createStandalone, type Standalone } from './in-process.testing';
 import type { Answer } from './request.testing';
 
-export interface Ask {
-  /** Name of a token of the system's; null: none. */
+export interface TestRequestOptions {
+  /** Name of the caller whose token is sent; null: no token. */
   readonly as?: string | null;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -20,7 +20,7 @@ export interface TokenEntry {
   readonly domains?: readonly string[];
 }
 
-/** Callers that every system knows; `limited` and `elsewhere` each see one domain. */
+/** Callers of every test system: one per role. */
 const CALLERS: Readonly<Record<string, TokenEntry>> = {
   admin: { roles: ['admin'] },
   manager: { roles: ['manager'] },
@@ -30,8 +30,8 @@ const CALLERS: Readonly<Record<string, TokenEntry>> = {
 };
 
 /**
- * The whole system in this process. Every answer that it gives here is held against its own OpenAPI document: the
- * status must be there, the body must fit its schema without a field too many, and headers of ours must be declared.
+ * The whole system in the process of the test. Validates every answer against the system's own OpenAPI document: the
+ * status and Rekey's headers must be declared, and the body must match its schema without additional fields.
  */
 export class TestSystem {
   private constructor(
@@ -64,7 +64,7 @@ export class TestSystem {
     };
     const standalone = await createStandalone(loadConfig({ env }));
     const url = await standalone.listen();
-    if (!(await standalone.ready())) throw new Error('The system did not get ready.');
+    if (!(await standalone.ready())) throw new Error('The system did not become ready.');
     const { body } = await standalone.server.inject({ method: 'GET', url: '/openapi.json' });
     const document = new ApiDocument(JSON.parse(body), standalone.routes);
     return new TestSystem(standalone, url, tokens, document, folder.remove);
@@ -81,12 +81,12 @@ export class TestSystem {
 
   token(name: string): string {
     const token = this.tokens.get(name);
-    if (token === undefined) throw new Error(`There is no caller ${name}.`);
+    if (token === undefined) throw new Error(`Unknown caller ${name}.`);
     return token;
   }
 
-  /** A request under `/api/v1`, or to a path of the root where it begins with `//`; as admin unless another is named. */
-  async ask(method: string, target: string, body?: unknown, options: Ask = {}): Promise<Answer> {
+  /** Sends a request to a path under `/api/v1`, or from the root if it begins with `//`. As admin by default. */
+  async ask(method: string, target: string, body?: unknown, options: TestRequestOptions = {}): Promise<Answer> {
     const { as = 'admin', headers = {} } = options;
     const path = target.startsWith('//') ? target.slice(1) : `/api/v1${target}`;
     const response = await fetch(`${this.url}${path}`, {
@@ -110,26 +110,26 @@ export class TestSystem {
     return answer;
   }
 
-  /** The same, for what must be accepted; answers the body. */
-  async done(method: string, target: string, body?: unknown, options: Ask = {}): Promise<Answer['body']> {
+  /** Sends a request that must be accepted. Returns the body. */
+  async done(method: string, target: string, body?: unknown, options: TestRequestOptions = {}): Promise<Answer['body']> {
     const answer = await this.ask(method, target, body, options);
     if (answer.status < 200 || answer.status > 201)
       throw new Error(`${method} ${target}: ${answer.status} ${answer.text}`);
     return answer.body;
   }
 
-  /** Holds an answer that came another way to the document. */
+  /** Validates an answer that was received in another way. */
   hold(method: string, path: string, answer: Answer): void {
     this.document.hold(method, path, answer);
   }
 
-  /** The check of a client's secret: its status. */
+  /** Checks a client's secret. Returns the status. */
   async check(domainId: string, clientId: string, clientSecret: string, remoteAddress?: string): Promise<number> {
     const body = { clientId, clientSecret, remoteAddress };
     return (await this.ask('POST', `/domains/${domainId}/authenticate`, body)).status;
   }
 
-  /** Sends bytes as they are; resolves with all that comes back until the connection ends, or `until` is in it. */
+  /** Sends raw bytes. Resolves with everything received until the connection ends or matches `until`. */
   raw(bytes: string | Buffer, until?: RegExp, idleMs = 0): Promise<string> {
     return new Promise((resolve, reject) => {
       const socket = connect(this.port, '127.0.0.1', () => socket.write(bytes));
@@ -146,13 +146,13 @@ export class TestSystem {
   }
 }
 
-/** Headers that say something of ours: an answer has only those that are declared for it. */
+/** Headers that an answer may have only if they are declared for it. */
 const OURS = /^(rekey-.*|x-rekey-.*|etag|location|link|retry-after|www-authenticate)$/;
 
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- the document is looked into at every depth
 type Json = any;
 
-/** The API's own description, held against what the API does. */
+/** The API's OpenAPI document, with which answers are validated. */
 class ApiDocument {
   private readonly ajv = new Ajv2020({ strict: true, allErrors: true });
   private readonly templates: readonly { readonly path: string; readonly pattern: RegExp }[];
@@ -176,17 +176,17 @@ class ApiDocument {
     const operation = path && this.document.paths[path][method === 'HEAD' ? 'get' : method.toLowerCase()];
     if (!operation) return method === 'HEAD' ? undefined : this.fits(where, ['components', 'schemas', 'Problem'], body);
     const described = operation.responses[status];
-    if (!described) throw new Error(`${where} is not described: ${text}`);
+    if (!described) throw new Error(`${where} is not declared: ${text}`);
     const declared = Object.keys(described.headers).map((name) => name.toLowerCase());
     const more = [...headers.keys()].filter((name) => OURS.test(name) && !declared.includes(name));
-    if (more.length > 0) throw new Error(`${where} has headers that are not described: ${more.join(', ')}`);
+    if (more.length > 0) throw new Error(`${where} has undeclared headers: ${more.join(', ')}`);
     if (method === 'HEAD') return;
     const type = (headers.get('content-type') ?? '').replace(/;.*/, '');
     if (described.content === undefined) {
-      if (text !== '') throw new Error(`${where} has a body that is not described.`);
+      if (text !== '') throw new Error(`${where} has an undeclared body.`);
       return;
     }
-    if (!described.content[type]) throw new Error(`${where} is of type ${type}, which is not described.`);
+    if (!described.content[type]) throw new Error(`${where} has the undeclared content type ${type}.`);
     const place = ['paths', path, method.toLowerCase(), 'responses', String(status), 'content', type, 'schema'];
     this.fits(where, place, body ?? text);
   }
@@ -196,7 +196,7 @@ class ApiDocument {
     const check = this.ajv.getSchema(`api#${pointer}`);
     if (check?.(value)) return;
     throw new Error(
-      `${where} is not as it is described: ${this.ajv.errorsText(check?.errors)} in ${JSON.stringify(value)}`,
+      `${where} does not match its schema: ${this.ajv.errorsText(check?.errors)} in ${JSON.stringify(value)}`,
     );
   }
 }

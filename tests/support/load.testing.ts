@@ -3,23 +3,23 @@ import { NoAnswer, type Client, type Reply } from './client.testing';
 import { drawPlan, type Plan } from './commands.testing';
 import { Domain, Slot, type Allowed, type Value } from './model.testing';
 
-/** A command that was sent under a key, once or more often. */
+/** A command sent once or more under one idempotency key. */
 export interface SentCommand {
   readonly key: string;
   readonly plan: Plan;
   readonly sentAtMs: number;
-  /** The first answer that settled it; undefined: nobody knows what became of it. */
+  /** The first final answer. Undefined while the outcome is unknown. */
   reply?: Reply;
   accepted?: boolean;
-  /** The system has lost its outcome since: what it tells of it now, the stream alone knows. */
+  /** The stored outcome has been lost since, so the system knows only what is in the stream. */
   outcomeLost?: boolean;
 }
 
-/** How a check came out; `secretId` where it was admitted. */
+/** Result of a check. `secretId` is set if it was admitted. */
 export interface Checked {
   readonly outcome: 'admitted' | 'refused' | 'unavailable';
   readonly secretId?: string | undefined;
-  /** For the report of a problem. */
+  /** Status and body, for the report of a problem. */
   readonly told: string;
 }
 
@@ -27,43 +27,43 @@ export type Checker = (value: Value) => Promise<Checked>;
 
 export interface LoadOptions {
   readonly random: (worker: number) => () => number;
-  /** Begins every idempotency key. */
+  /** Prefix of every idempotency key. */
   readonly name: string;
   readonly domains?: number;
   readonly applications?: number;
-  /** Whether a view may be away: then 503 is an answer, and 202 settles nothing. */
+  /** Whether a view may be unavailable: then a check may be answered 503, and 202 is not final. */
   readonly viewsAway?: boolean;
-  /** Who checks, instead of the servers that the commands go to. */
+  /** Performs the checks instead of the servers that receive the commands. */
   readonly checker?: Checker;
-  /** Whether servers may vanish: whoever gets no answer asks again, the next server, under the same key. */
+  /** Whether servers may be killed: a caller without an answer retries at the next server under the same key. */
   readonly persistent?: boolean;
-  /** How long a caller goes on asking until a command must be settled; default: a minute. */
+  /** How long a caller retries until a command must be settled. Default: a minute. */
   readonly patienceMs?: number;
-  /** What each caller waits between two requests, at most; default: nothing. */
+  /** Longest pause of a caller between two requests. Default: none. */
   readonly pauseMs?: number;
 }
 
 const PATIENCE_MS = 60_000;
 const AGAIN_AFTER_MS = 20;
-/** Long before a value that was made is no longer kept for those who ask again. */
+/** Shorter than the time for which the system can repeat a generated value. */
 const VALUE_KEPT_FOR_MS = 13 * 60_000;
-/** The latest values, which are worth a check more often. */
+/** Number of latest values that are checked more often. */
 const LATEST = 60;
 
 /**
- * Callers that send commands of all kinds and check values all the time, and hold every answer against what they were
- * told before. What does not fit is kept in `problems`; texts of values are in none of them.
+ * Callers that continuously send commands of all kinds and check values, and compare every answer with earlier answers.
+ * Contradictions are added to `problems`, without secret values.
  */
 export class Load {
   readonly domains: readonly Domain[];
   readonly slots: readonly Slot[];
   readonly values: Value[] = [];
   readonly settled: SentCommand[] = [];
-  /** Sent, and never answered for certain. */
+  /** Sent, with an unknown outcome. */
   unsettled: SentCommand[] = [];
   readonly problems: string[] = [];
   readonly counts = { admitted: 0, refused: 0, either: 0, unavailable: 0, unanswered: 0 };
-  /** Told of every command that is settled, at once. */
+  /** Called as soon as a command is settled. */
   onSettled: () => void = () => undefined;
   private clients: readonly Client[] = [];
   private turns = 0;
@@ -82,7 +82,7 @@ export class Load {
     );
   }
 
-  /** Talks to these servers from now on, in turn. */
+  /** From now on, sends requests to these servers in turn. */
   connect(...clients: readonly Client[]): void {
     this.clients = clients;
     this.stopping = false;
@@ -96,7 +96,7 @@ export class Load {
     }
   }
 
-  /** Lets so many callers send commands, and so many check. */
+  /** Starts callers that send commands, and callers that check values. */
   start(senders: number, checkers: number): void {
     const random = (worker: number) => this.options.random(worker);
     this.workers = [
@@ -105,7 +105,7 @@ export class Load {
     ];
   }
 
-  /** Resolves when everybody has finished what they had in hand, or has lost their connection. */
+  /** Resolves when every caller has finished its request or lost its connection. */
   async stop(): Promise<void> {
     this.stopping = true;
     await Promise.all(this.workers);
@@ -115,7 +115,7 @@ export class Load {
     return this.broken;
   }
 
-  /** Sends no more commands of its own; resolves when none is in hand. Checks go on. */
+  /** Stops sending new commands. Resolves when none is in flight. Checks continue. */
   async pause(): Promise<void> {
     this.paused = true;
     while (this.inHand > 0) await sleep(1);
@@ -127,7 +127,7 @@ export class Load {
 
   private next(): Client {
     const client = this.clients[this.turns++ % this.clients.length];
-    if (!client) throw new Error('The load is connected to nobody.');
+    if (!client) throw new Error('The load is not connected to a server.');
     return client;
   }
 
@@ -137,7 +137,7 @@ export class Load {
 
   private async rest(random: () => number): Promise<void> {
     const { pauseMs = 0 } = this.options;
-    // A checker in this very process may answer at once: others are to have their turn.
+    // A checker in this process may answer synchronously; without a pause it would starve the other callers.
     await (pauseMs === 0 ? setImmediate() : sleep(random() * pauseMs));
   }
 
@@ -155,7 +155,7 @@ export class Load {
     }
   }
 
-  /** Sends a command under a key of its own until its outcome is known, or the connection breaks. */
+  /** Sends a command under a new key until its outcome is known or the connection breaks. */
   async send(plan: Plan): Promise<SentCommand> {
     const command: SentCommand = { key: `${this.options.name}-${++this.keys}`, plan, sentAtMs: Date.now() };
     this.inHand += 1;
@@ -170,10 +170,10 @@ export class Load {
 
   private readonly before = new Map<SentCommand, readonly ('open' | 'shut' | 'unknown')[]>();
 
-  /** Asks under a command's key until the answer is a final one; false where the connection breaks. */
+  /** Sends a command under its key until the answer is final. Resolves with false if the connection breaks. */
   private async settle(command: SentCommand): Promise<boolean> {
     const deadline = this.deadline();
-    /** The server has said that the command was not taken, and nothing else so far. */
+    /** Every answer so far said that the command was not executed. */
     let untaken = command.reply === undefined && !this.unanswered.has(command);
     let refusals = 0;
     for (;;) {
@@ -194,7 +194,7 @@ export class Load {
         return false;
       }
       if (untaken && refusals > 0 && reply.headers['rekey-replayed'] === 'true')
-        this.problem('a command was taken, though the answer to it was 503', command, reply);
+        this.problem('a command was executed although it was answered 503', command, reply);
       if (reply.status === 503) refusals += 1;
       else untaken = false;
       if (![202, 503, 504].includes(reply.status)) {
@@ -227,13 +227,13 @@ export class Load {
     } else {
       for (const [index, gate] of (plan.gates ?? []).entries()) gate.set(before[index] ?? 'unknown');
       if (plan.refusals?.includes(reply.body?.code)) this.settled.push(command);
-      else this.problem(`a command was refused`, command, reply);
+      else this.problem('a command was rejected', command, reply);
     }
     plan.hold(false);
     this.onSettled();
   }
 
-  /** Takes in the values that were handed out since. */
+  /** Adds the values that were issued since the last call. */
   private learn(): void {
     for (const { application } of this.slots)
       for (const { current } of application?.secrets ?? [])
@@ -244,12 +244,12 @@ export class Load {
   }
 
   private readonly known = new Set<Value>();
-  /** Commands that may have been taken, though nobody said so. */
+  /** Commands that may have been executed although no answer arrived. */
   private readonly unanswered = new Set<SentCommand>();
 
   /**
-   * Sends every command again of which nobody knows what became, twice: the second answer has to be the first one told
-   * again. Stops where the connection breaks.
+   * Sends every command with an unknown outcome twice: the second answer must repeat the first. Stops if the connection
+   * breaks.
    */
   async retry(): Promise<void> {
     const open = this.unsettled;
@@ -262,7 +262,7 @@ export class Load {
     );
   }
 
-  /** Sends a settled command again and holds the answer against the first one. */
+  /** Sends a settled command again and compares the answer with the first one. */
   async repeat(command: SentCommand): Promise<void> {
     const { reply: first, plan } = command;
     if (!first) return;
@@ -272,16 +272,16 @@ export class Load {
       ? again.headers['rekey-command-id'] === first.headers['rekey-command-id'] &&
         again.headers['rekey-replayed'] === 'true'
       : again.body?.code === first.body?.code;
-    // 202: what the command made cannot be read back, for others have taken it away since.
+    // 202: what the command created cannot be read back, because another command has removed it since.
     const sameStatus = again.status === first.status || (command.accepted && again.status === 202);
-    if (!sameOutcome || !sameStatus) this.problem('a command that came again had another outcome', command, again);
+    if (!sameOutcome || !sameStatus) this.problem('a repeated command had a different outcome', command, again);
     const valueIsGone = !valueIn(again) && (command.outcomeLost || Date.now() - command.sentAtMs > VALUE_KEPT_FOR_MS);
     if (valueIn(first) !== valueIn(again) && !valueIsGone)
-      this.problem('a command that came again had another value', command, again);
-    if (!command.accepted && plan.refusals === undefined) this.problem('a refusal came again', command, again);
+      this.problem('a repeated command had a different value', command, again);
+    if (!command.accepted && plan.refusals === undefined) this.problem('an unexpected rejection was repeated', command, again);
   }
 
-  /** The answer to a settled command that is sent again; undefined where there is none. */
+  /** Sends a settled command again. Resolves with undefined if no answer arrives. */
   private async askAgain(command: SentCommand): Promise<Reply | undefined> {
     for (const deadline = this.deadline(); ;) {
       let reply: Reply | undefined;
@@ -296,7 +296,7 @@ export class Load {
     }
   }
 
-  /** From now on, of all but the first settled commands the system knows what is in the streams, and nothing else. */
+  /** Marks the outcomes of all settled commands except the first `known` as lost: the system has only their events. */
   loseOutcomes(known: number): void {
     for (const command of this.settled.slice(known)) command.outcomeLost = true;
   }
@@ -341,15 +341,15 @@ export class Load {
     }
     this.counts[allowed] += 1;
     if (allowed !== 'either' && outcome !== allowed)
-      this.problems.push(`${nameOf(value)} had to be ${allowed}, and was answered ${told}`);
+      this.problems.push(`${nameOf(value)} should have been ${allowed}, but was answered ${told}`);
     if (outcome === 'admitted' && secretId !== value.secret.id)
-      this.problems.push(`${nameOf(value)} was taken for secret ${secretId}`);
+      this.problems.push(`${nameOf(value)} authenticated as secret ${secretId}`);
   }
 
-  /** Asks as a service does that got the credentials itself. */
+  /** Checks as a service that received the credentials. */
   readonly asService: Checker = (value) => serviceAt(this.next())(value);
 
-  /** Asks as a proxy does about a request. */
+  /** Checks as a proxy with forward-auth. */
   private readonly asProxy: Checker = async ({ domain, clientId, text }) => {
     const client = this.next();
     const authorization = `Basic ${Buffer.from(`${clientId}:${text}`).toString('base64')}`;
@@ -364,7 +364,7 @@ export class Load {
   }
 }
 
-/** Asks one server as a service does. */
+/** Returns a checker that sends every check to one server, as a service does. */
 export const serviceAt =
   (client: Client): Checker =>
   async ({ domain, clientId, text }) => {
@@ -384,5 +384,5 @@ const checkedOf = ({ status, text }: Reply, secretId: unknown): Checked => {
 
 const nameOf = ({ secret, version }: Value): string => `value ${version} of secret ${secret.id}`;
 
-/** The value that an answer holds. */
+/** Returns the secret value in an answer. */
 const valueIn = ({ body }: Reply): unknown => body?.secret ?? body?.firstSecret?.secret;

@@ -1,10 +1,10 @@
 /**
- * What a caller may expect, from what it was told and nothing else. Whether a value authenticates follows from gates
- * that commands open and close: the domain's, the application's, those of the secret and its own.
+ * Model of what a caller may expect, based only on the answers it received. A value authenticates if all of its gates
+ * are open: those of its domain, application and secret, and its own. Commands open and shut gates.
  */
 export class Gate {
   private held: 'open' | 'shut' | 'unknown' = 'open';
-  /** Counts what was heard of it: the same number before and after says that nothing could have changed between. */
+  /** Number of calls of `set`. If it is the same before and after a check, the state did not change in between. */
   changes = 0;
 
   get state(): 'open' | 'shut' | 'unknown' {
@@ -28,10 +28,10 @@ export class Domain {
   }
 }
 
-/** Where one application after the other lives under the same client id. */
+/** A client id, under which applications are registered and deleted one after the other. */
 export class Slot {
   application: Application | undefined;
-  /** A command decides about its very existence. */
+  /** Whether a command that registers or deletes the application is in flight. */
   exclusive = false;
 
   constructor(
@@ -42,12 +42,12 @@ export class Slot {
 
 export class Application {
   readonly gate = new Gate();
-  /** Unrevoked. */
+  /** Those not revoked. */
   readonly secrets = new Set<Secret>();
   readonly revoked: Secret[] = [];
-  /** A command about the application itself is on its way. */
+  /** Whether a command on the application itself is in flight. */
   busy = false;
-  /** Commands about its secrets on their way. */
+  /** Number of commands on its secrets in flight. */
   inHand = 0;
 
   constructor(
@@ -67,7 +67,7 @@ export class Secret {
   description: string;
   version = 0;
   current!: Value;
-  /** The value before, while its overlap lasts. */
+  /** The previous value during an overlap. */
   previous: Value | undefined;
   expires = false;
   busy = false;
@@ -84,7 +84,7 @@ export class Secret {
     return `${this.application.path}/secrets/${this.id}`;
   }
 
-  /** Takes a new value in; what becomes of the one before is the caller's to say. */
+  /** Sets the current value. The caller decides what happens to the previous one. */
   holds(text: string, version: number, expiresAt: string | undefined): Value {
     this.version = version;
     this.expires = expiresAt !== undefined && Date.parse(expiresAt) < Date.now() + SOON_MS;
@@ -93,13 +93,13 @@ export class Secret {
   }
 }
 
-/** What expires so soon may do so while somebody looks. */
+/** A value that expires within this time may expire during a check. */
 const SOON_MS = 3_600_000;
 
-/** What the answer to a check may be. */
+/** Permitted outcome of a check. */
 export type Allowed = 'admitted' | 'refused' | 'either';
 
-/** A value that somebody was handed. */
+/** An issued secret value. */
 export class Value {
   readonly own = new Gate();
   readonly domain: Domain;
@@ -121,7 +121,7 @@ export class Value {
     return [this.domain.gate, secret.application.gate, secret.revocation, secret.suspension, secret.networks, this.own];
   }
 
-  /** Remembers what is known now; the answer says what that allows, of a check that ended just then. */
+  /** Records the state before a check. The returned function, called after the check, returns the permitted outcome. */
   look(): () => Allowed {
     const before = this.gates.map((gate) => ({ gate, state: gate.state, changes: gate.changes }));
     const expiresAtMs = this.expiresAt === undefined ? Infinity : Date.parse(this.expiresAt);
@@ -134,7 +134,7 @@ export class Value {
     };
   }
 
-  /** Whether it authenticates, for all that is known now. */
+  /** The outcome that the current state permits. */
   get expected(): Allowed {
     return this.look()();
   }

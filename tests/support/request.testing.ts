@@ -1,7 +1,7 @@
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
-  /** Parsed JSON; undefined without a body. */
+  /** Parsed JSON; undefined if the body is not JSON. */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- tests look into answers of every shape
   readonly body: any;
   readonly text: string;
@@ -12,13 +12,13 @@ export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** A request under `/api/v1` of a server, or to a path of its root where it begins with `//`. */
+/** Sends a request to a path under `/api/v1` of a server, or from its root if the path begins with `//`. */
 export const request = async (
-  { url: base, token: usual }: { readonly url: string; readonly token: string },
+  { url: base, token: ownToken }: { readonly url: string; readonly token: string },
   method: string,
   target: string,
   body?: unknown,
-  { token = usual, headers = {} }: RequestOptions = {},
+  { token = ownToken, headers = {} }: RequestOptions = {},
 ): Promise<Answer> => {
   const url = target.startsWith('//') ? `${base}${target.slice(1)}` : `${base}/api/v1${target}`;
   const response = await fetch(url, {

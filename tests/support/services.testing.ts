@@ -7,7 +7,7 @@ import path from 'node:path';
 export const SERVICE_NAMES = ['projector', 'command-service', 'expiry-watcher', 'gateway'] as const;
 export type ServiceAppName = Exclude<AppName, 'standalone'>;
 
-/** Addresses of engines; what is left out is SQLite in the folder, and a bus within the process. */
+/** Addresses of engines. Without an address, stores are SQLite in the folder and the bus is in the process. */
 export interface EngineUrls {
   readonly kafka?: string;
   readonly mongodb?: string;
@@ -15,7 +15,7 @@ export interface EngineUrls {
   readonly eventstore?: string;
 }
 
-/** What the processes of a test share on these engines, and nobody else does. */
+/** Returns the environment of a test's processes, with names on the engines that no other test uses. */
 export const environmentOf = (
   folder: string,
   { kafka, mongodb, redis, eventstore }: EngineUrls,
@@ -40,7 +40,7 @@ export const environmentOf = (
   }),
 });
 
-/** Makes the topics of `environmentOf`. */
+/** Creates the Kafka topics of `environmentOf`. */
 export const createTopics = async (env: Readonly<Record<string, string>>): Promise<void> => {
   const ignore = (): void => undefined;
   const log = { debug: ignore, info: ignore, warn: ignore, error: ignore };
@@ -52,7 +52,7 @@ export const createTopics = async (env: Readonly<Record<string, string>>): Promi
   });
 };
 
-/** The services as processes, on one folder; gateways on ports that stay the same. */
+/** The four services as processes on one folder. Gateways keep their ports across restarts. */
 export class ServiceProcesses {
   readonly running: RekeyProcess[] = [];
   private readonly launched: RekeyProcess[] = [];
@@ -63,7 +63,7 @@ export class ServiceProcesses {
     readonly gatewayPort: number,
   ) {}
 
-  /** Starts one of each; resolves when all say that they run. */
+  /** Starts one of each. Resolves when all are running. */
   static async start(folder: string, env: Readonly<Record<string, string>>): Promise<ServiceProcesses> {
     const services = new ServiceProcesses(folder, env, await freePort());
     await Promise.all(SERVICE_NAMES.map((name) => services.launch(name).started));
@@ -78,12 +78,12 @@ export class ServiceProcesses {
     return readFileSync(path.join(this.env['REKEY_STORAGE_PATH'] ?? '', 'admin-token'), 'utf8').trim();
   }
 
-  /** Everything that all of them have written to stdout and stderr, those that have ended included. */
+  /** Output of all processes, including those that have ended. */
   get output(): string {
     return this.launched.map(({ output }) => output).join('');
   }
 
-  /** Launches one more; a gateway on `port`. */
+  /** Launches another process; a gateway on `port`. */
   launch(name: ServiceAppName, port = this.gatewayPort): RekeyProcess {
     const app = new RekeyProcess(name, this.folder, { env: this.env }, name === 'gateway' ? port : 0);
     this.running.push(app);
@@ -91,7 +91,7 @@ export class ServiceProcesses {
     return app;
   }
 
-  /** Ends all with SIGTERM; resolves with their exit codes. */
+  /** Sends SIGTERM to all. Resolves with their exit codes. */
   async stop(): Promise<(number | null)[]> {
     return Promise.all(this.running.splice(0).map((app) => app.stop()));
   }

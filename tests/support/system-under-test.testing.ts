@@ -3,15 +3,15 @@ import { describeOn, temporaryFolder } from '@rekey/testing';
 import { ServiceProcesses, createTopics, environmentOf, type EngineUrls } from './services.testing';
 import { StandaloneProcess } from './standalone.testing';
 
-/** What a test of the whole system talks to: a base URL and a token with all rights. Nothing else of it is known. */
+/** A running system, known to a test only by its base URL and an admin token. */
 export interface SystemUnderTest {
   readonly url: string;
   readonly token: string;
-  /** Ends it as an operator would; resolves with the exit codes of its processes. */
+  /** Stops it with SIGTERM. Resolves with the exit codes of its processes. */
   stop(): Promise<readonly (number | null)[]>;
-  /** Starts it again on the same data, wherever it then listens. */
+  /** Starts it again on the same data. Its URL may change. */
   restart(): Promise<SystemUnderTest>;
-  /** Ends it, and takes its data away. */
+  /** Stops it and deletes its data. */
   remove(): Promise<void>;
 }
 
@@ -19,7 +19,7 @@ export type StartSystem = () => Promise<SystemUnderTest>;
 
 const EVERY_SECOND = { REKEY_NOTIFICATIONS_CRONEXPRESSION: '* * * * * *' };
 
-/** Standalone in a process of its own, with notices every second. */
+/** Starts standalone as a process, with notices every second. */
 const startStandalone = async (urls: EngineUrls = {}): Promise<SystemUnderTest> => {
   const folder = temporaryFolder();
   const env = { ...environmentOf(folder.path, urls), ...EVERY_SECOND };
@@ -39,7 +39,7 @@ const startStandalone = async (urls: EngineUrls = {}): Promise<SystemUnderTest> 
   return start();
 };
 
-/** The four services as processes. */
+/** Starts the four services as processes, with notices every second. */
 const startServices = async (urls: EngineUrls): Promise<SystemUnderTest> => {
   const folder = temporaryFolder();
   const env = { ...environmentOf(folder.path, urls), ...EVERY_SECOND };
