@@ -5,13 +5,13 @@ import type { Composition } from './world.testing';
 
 const ROUNDS = Number(process.env['REKEY_CHAOS_ROUNDS'] ?? 6);
 const SEED = Number(process.env['REKEY_CHAOS_SEED'] ?? randomInt(2 ** 31));
-/** Engines of our own may have to be fetched and compiled first. */
+/** The first start may download and compile the engines. */
 const START_TIMEOUT_MS = 300_000;
-/** Much longer than a round takes: what has to be quick is timed within it. */
+/** Much longer than a round takes; the steps of a round have their own time limits. */
 const ROUND_TIMEOUT_MS = 120_000;
 const END_TIMEOUT_MS = 600_000;
 
-/** What must hold (design §11, points 1 to 5) of a composition. */
+/** Tests the guarantees of one composition under faults. */
 const holdsThroughChaos = (composition: Composition): void => {
   let run: ChaosRun;
   beforeAll(async () => {
@@ -20,12 +20,12 @@ const holdsThroughChaos = (composition: Composition): void => {
   afterAll(() => run?.remove(), END_TIMEOUT_MS);
 
   it(
-    `keeps every promise through ${ROUNDS} rounds of faults under load`,
+    `keeps its guarantees through ${ROUNDS} rounds of faults under load`,
     async () => {
       for (let round = 1; round <= ROUNDS; round++) {
-        const { faults, lastedMs, wholeAfterMs } = await run.round(round);
-        const told = `${faults.join(', and ')}, ${lastedMs} ms: whole after ${wholeAfterMs} ms more`;
-        process.stdout.write(`Round ${round}: ${told}\n`);
+        const { faults, lastedMs, recoveredAfterMs } = await run.round(round);
+        const times = `lasted ${lastedMs} ms, recovered ${recoveredAfterMs} ms later`;
+        process.stdout.write(`Round ${round}: ${faults.join(' and ')}, ${times}\n`);
       }
       process.stdout.write(`${run.report}\n`);
       expect(run.load.counts.admitted).toBeGreaterThan(ROUNDS * 5);
@@ -35,25 +35,25 @@ const holdsThroughChaos = (composition: Composition): void => {
     START_TIMEOUT_MS + ROUNDS * ROUND_TIMEOUT_MS,
   );
 
-  const holds = (what: string, work: () => Promise<void>): void =>
-    it(what, () => run.holding(what, work), END_TIMEOUT_MS);
+  const part = (what: string, work: () => Promise<void>): void => it(what, () => run.part(what, work), END_TIMEOUT_MS);
 
-  holds('has a history that nobody has changed, and views that equal it', () => run.endLoad());
-  holds('has sent every notice that is due, and recorded each once', () => run.judgeNotices());
-  holds('comes to the same state on embedded stores', () => run.compareCopy());
-  holds('answers no check by code that does not know the version of its view', () => run.takeOver());
+  part('has an unchanged history and views that match it', () => run.endLoad());
+  part('has sent every due notice and recorded each once', () => run.checks.compareNotices());
+  part('has the same views as embedded stores with the same history', () => run.checks.compareCopy());
+  part('answers no check with code that does not know the version of the view', () => run.takeOver());
 };
 
-/** Tests that need native engines of their own: where one cannot be had, they are reported as not run. */
+/** Tests that start engines of their own. Reported as skipped if this machine cannot start one. */
 const describeOnOwn = (name: string, engines: readonly EngineName[], tests: () => void): void => {
   const missing = engines.filter((engine) => !NativeEngine.isToBeHad(engine));
   const required = missing.filter(isRequired);
-  if (required.length > 0) throw new Error(`Required, and not to be had to be killed: ${required.join(', ')}.`);
+  if (required.length > 0)
+    throw new Error(`REKEY_REQUIRE names engines that this machine cannot start: ${required.join(', ')}.`);
   describe(name, () => {
     if (missing.length === 0) return tests();
-    const why = `there is no native ${missing.join(', no native ')} to be had`;
-    process.stderr.write(`Not run: chaos ${name}, for ${why}.\n`);
-    it.skip(`not run: ${why}`, () => undefined);
+    const why = `this machine cannot start ${missing.join(', ')}`;
+    process.stderr.write(`Skipped: chaos ${name}, because ${why}.\n`);
+    it.skip(`skipped: ${why}`, () => undefined);
   });
 };
 
@@ -61,13 +61,13 @@ const SERVICES = { projector: 2, 'command-service': 2, 'expiry-watcher': 2, gate
 const ENGINES = ['kafka', 'mongodb', 'redis'] as const;
 
 describe('chaos', () => {
-  describeOnOwn('among four services, two of each', ENGINES, () =>
+  describeOnOwn('with the four services, two of each', ENGINES, () =>
     holdsThroughChaos({ apps: SERVICES, engines: ENGINES }),
   );
   describe('on a real EventStoreDB', () =>
     describeOn(['eventstore'], ({ eventstore }) => {
       describe('in standalone', () => holdsThroughChaos({ apps: { standalone: 1 }, engines: [], eventstore }));
-      describeOnOwn('among four services, two of each', ENGINES, () =>
+      describeOnOwn('with the four services, two of each', ENGINES, () =>
         holdsThroughChaos({ apps: SERVICES, engines: ENGINES, eventstore }),
       );
     }));

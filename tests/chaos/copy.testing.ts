@@ -6,7 +6,7 @@ import { TestStores } from '@rekey/read-models/testing';
 const ALL = 1_000_000;
 const AT_A_TIME = 500;
 
-/** Where each position of a store stands in its order; two stores have other positions for the same events. */
+/** Maps the positions of a store to their order. Two stores have different positions for the same events. */
 class Places {
   private constructor(private readonly places: ReadonlyMap<Position, number>) {}
 
@@ -15,7 +15,7 @@ class Places {
     return new Places(new Map(events.map(({ position }, index) => [position, index])));
   }
 
-  /** The document with places for positions, as it is stored: without what JSON leaves out. */
+  /** Returns a document as it is stored, without undefined fields, with positions replaced by their order. */
   in(document: ViewDocument | undefined): unknown {
     if (document === undefined) return null;
     return JSON.parse(JSON.stringify(document), (key, value: unknown) =>
@@ -25,8 +25,8 @@ class Places {
 }
 
 /**
- * Copies the history into an embedded store, lets it be projected there by embedded read models, and holds their documents
- * against those of others: one line for each difference. The same history comes to the same state, whatever holds it.
+ * Copies the history into an embedded store, projects it there, and compares the documents with those of `readModels`.
+ * Returns one line per difference.
  */
 export const differencesOfCopy = async (store: EventStore, readModels: ReadModels): Promise<string[]> => {
   const copy = await TestStores.open();
@@ -44,7 +44,7 @@ export const differencesOfCopy = async (store: EventStore, readModels: ReadModel
       const copied = await copy.active(name);
       for (const id of new Set([...live.keys(), ...copied.keys()]))
         if (!isDeepStrictEqual(there.in(live.get(id)), here.in(copied.get(id))))
-          found.push(`${name}: ${id} is another one in a copy`);
+          found.push(`${name}: ${id} differs in the copy`);
     }
     return found;
   } finally {
@@ -52,13 +52,13 @@ export const differencesOfCopy = async (store: EventStore, readModels: ReadModel
   }
 };
 
-/** Appends all events of a store to another one, in their order; answers the place of the last one. */
+/** Appends all events of a store to another, in their order. Returns the position of the last one there. */
 const copyFeed = async (from: EventStore, to: EventStore): Promise<Position> => {
   let last = START;
   for (let after = START; ;) {
     const events = await from.readFeed({ after, limit: AT_A_TIME });
     if (events.length === 0) return last;
-    // Those that come together are stored in the order in which they come.
+    // Concurrent appends are stored in the order of the calls.
     const appended = await Promise.all(
       events.map(({ stream, revision, eventId, type, data, metadata }) =>
         to.append(stream, revision - 1, [{ eventId, type, data, metadata }]),

@@ -7,29 +7,29 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 const SCRIPTS = path.resolve(__dirname, '../../deploy/native');
-/** The first start on a machine fetches and compiles. */
+/** The first start on a machine downloads and compiles the engine. */
 const SCRIPT_TIMEOUT_MS = 240_000;
 const POLL_MS = 20;
-/** What an engine keeps its data in, within its folder. */
+/** Files and folders of an engine's data, within its folder. */
 const DATA = { mongodb: ['data.h2'], redis: ['appendonlydir', 'dump.rdb'], kafka: ['data'], eventstore: [] } as const;
 
 /**
- * An engine of a test's own that is killed, stopped, woken and started again while everybody else goes on, this very
- * process included. The system reaches it through a proxy, and only so.
+ * An engine of a test's own, to be killed, paused and restarted while the system runs. The system reaches it only
+ * through a proxy. Its methods do not block the process of the test.
  */
 export class ChaosEngine {
   private copies = 0;
 
   private constructor(
     readonly name: EngineName,
-    /** Of the engine itself, which the test may go to. */
+    /** URL of the engine itself, for the test. */
     readonly url: string,
     readonly proxy: Proxy,
     private readonly folder: string,
     private readonly port: number,
   ) {}
 
-  /** Starts one; resolves when it answers. */
+  /** Starts an engine. Resolves when it answers. */
   static async start(name: EngineName): Promise<ChaosEngine> {
     const folder = mkdtempSync(path.join(tmpdir(), `rekey-chaos-${name}-`));
     const port = await freePort();
@@ -37,24 +37,24 @@ export class ChaosEngine {
     return new ChaosEngine(name, await startOn(name, folder, port, proxy), proxy, folder, port);
   }
 
-  /** Where the system goes to. */
+  /** URL of the proxy, for the system. */
   get proxied(): string {
     return this.url.replace(`:${this.port}`, `:${this.proxy.port}`);
   }
 
-  /** Resolves when its process is gone. */
+  /** SIGKILL. Resolves when the process has ended. */
   async kill(): Promise<void> {
     const { pid } = this;
     process.kill(pid, 'SIGKILL');
     while (isThere(pid)) await sleep(POLL_MS);
   }
 
-  /** Ends it in good order. */
+  /** Stops it gracefully. */
   async end(): Promise<void> {
     await runScript(this.name, 'stop', [this.folder]);
   }
 
-  /** Starts it again, on the same data and port; resolves when it answers. */
+  /** Starts it again on the same data and port. Resolves when it answers. */
   async start(): Promise<void> {
     await this.end();
     await startOn(this.name, this.folder, this.port, this.proxy);
@@ -68,14 +68,14 @@ export class ChaosEngine {
     process.kill(this.pid, 'SIGCONT');
   }
 
-  /** Takes its data away, as a lost disk would. Only while it is down. */
+  /** Deletes its data, as a failed disk would. Only while it is not running. */
   loseData(): void {
     for (const name of DATA[this.name]) rmSync(path.join(this.folder, name), { recursive: true, force: true });
   }
 
   /**
-   * Copies its data as they are at this moment. The answer puts them back in place of what is there then; only while it
-   * is down.
+   * Copies its data. The returned function replaces the data with the copy; call it only while the engine is not
+   * running.
    */
   copyData(): () => void {
     const copy = path.join(this.folder, `copy-${++this.copies}`);
@@ -91,13 +91,13 @@ export class ChaosEngine {
     };
   }
 
-  /** What it has written to its log since its last start. */
+  /** Its log since its last start. */
   get output(): string {
     const file = path.join(this.folder, 'log');
     return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
 
-  /** Ends it and takes its folder away. */
+  /** Kills it and deletes its folder. */
   async remove(): Promise<void> {
     if (existsSync(path.join(this.folder, 'pid'))) await this.kill().catch(() => undefined);
     rmSync(this.folder, { recursive: true, force: true });
@@ -110,11 +110,11 @@ export class ChaosEngine {
 
 const run = promisify(execFile);
 
-/** A broker has to be told where clients are to come. */
+/** A Kafka broker must advertise the proxy's port to its clients. */
 const startOn = (name: EngineName, folder: string, port: number, proxy: Proxy): Promise<string> =>
   runScript(name, 'start', [folder, String(port)], { REKEY_NATIVE_ADVERTISED_PORT: String(proxy.port) });
 
-/** What it prints. */
+/** Runs the script of an engine. Resolves with its output. */
 const runScript = async (
   name: EngineName,
   which: 'start' | 'stop',
@@ -126,7 +126,7 @@ const runScript = async (
   return stdout.trim();
 };
 
-/** A process that has ended counts as gone, also where nobody has asked for its end yet. */
+/** Whether a process runs. A zombie does not. */
 const isThere = (pid: number): boolean => {
   try {
     process.kill(pid, 0);
@@ -136,5 +136,5 @@ const isThere = (pid: number): boolean => {
   }
 };
 
-/** A folder that a failure leaves behind. */
+/** Creates a folder for logs that remains after a failure. */
 export const keptFolder = (): string => mkdtempSync(path.join(tmpdir(), 'rekey-chaos-logs-'));

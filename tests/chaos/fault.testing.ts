@@ -7,67 +7,67 @@ import type { Load } from '../support/load.testing';
 
 export type Random = () => number;
 
-/** What faults are done to. */
+/** The running system and its load, to which faults are applied. */
 export interface Chaos {
   readonly system: ChaosSystem;
   readonly load: Load;
-  /** Of MongoDB. */
+  /** Name of the MongoDB database. */
   readonly database: string;
   readonly kafka?: ChaosKafka | undefined;
   /** Resolves when the next command is settled. */
   readonly nextSettled: () => Promise<void>;
-  /** Lets no more commands be sent, and resolves when none is under way. */
+  /** Stops sending commands. Resolves when none is in flight. */
   readonly quiet: () => Promise<void>;
 }
 
-/** Something that goes wrong, for a while. */
+/** A temporary failure. */
 export interface Fault {
   readonly name: string;
-  /** How often it is drawn, beside the others. */
+  /** Relative frequency. */
   readonly weight: number;
-  /** Of two faults in one round, no two touch the same; `all`: it is the only one of its round. */
+  /** What it affects. Two faults of a round affect different things; `all`: the only fault of its round. */
   readonly touches: AppName | EngineName | 'all';
-  /** Where it touches all: what has to be there for it. */
+  /** For a fault that affects all: the engine it requires. */
   readonly needs?: EngineName;
-  /** Whether it needs no more than the way to the engine. */
+  /** Whether it needs only a proxy to the engine. */
   readonly isOfNetwork?: true;
-  /** After it has healed, everything has to answer again within this time, by itself. */
-  readonly wholeWithinMs: number;
-  /** Lets it happen at some moment, for as long as it lasts, and heals it: what is left then is the system's to mend. */
+  /** Time within which the whole system must recover by itself after the fault has ended, in ms. */
+  readonly recoveryMs: number;
+  /** Applies the fault at a random moment and ends it. Resolves when the system should start to recover. */
   readonly apply: (chaos: Chaos, random: Random) => Promise<void>;
 }
 
-/** Everything is started, and whoever held a lease or a place in a group is missed for ten seconds. */
-export const WHOLE_WITHIN_MS = 45_000;
+/** Time to start all processes, and for leases and consumer group members to expire, which takes ten seconds. */
+export const RECOVERY_MS = 45_000;
 export const between = (random: Random, leastMs: number, mostMs: number): number =>
   leastMs + random() * (mostMs - leastMs);
 
 export const oneOf = <T>(random: Random, choices: readonly T[]): T => {
   const chosen = choices[Math.floor(random() * choices.length)];
-  if (chosen === undefined) throw new Error('There is nothing to choose from.');
+  if (chosen === undefined) throw new Error('There are no choices.');
   return chosen;
 };
 
-/** Some moment within a second: the very one at which a command is settled, or any other. */
+/** Waits for a random moment within a second: that of a settled command, or any other. */
 export const someMoment = async ({ nextSettled }: Chaos, random: Random): Promise<void> => {
   await sleep(between(random, 0, 700));
   if (random() < 0.5) await Promise.race([nextSettled(), sleep(300)]);
 };
 
-/** The way to an engine. */
+/** Returns the proxy to an engine. */
 export const proxyOf = ({ system }: Chaos, name: EngineName): Proxy => {
   const proxy = system.proxies.get(name);
-  if (!proxy) throw new Error(`There is no ${name} here.`);
+  if (!proxy) throw new Error(`This system has no ${name}.`);
   return proxy;
 };
 
 export const engineOf = ({ system }: Chaos, name: EngineName): ChaosEngine => {
   const engine = system.engine(name);
-  if (!engine) throw new Error(`There is no ${name} here.`);
+  if (!engine) throw new Error(`This system has no ${name}.`);
   return engine;
 };
 
-/** One fault, or two that happen at a time, by their weights. */
+/** Draws one fault, or two concurrent ones, by their weights. */
 export const drawFaults = (faults: readonly Fault[], random: Random): readonly Fault[] => {
   const first = drawOne(faults, random);
   if (first.touches === 'all' || random() < 0.65) return [first];
@@ -78,6 +78,6 @@ export const drawFaults = (faults: readonly Fault[], random: Random): readonly F
 const drawOne = (faults: readonly Fault[], random: Random): Fault => {
   let lot = random() * faults.reduce((sum, { weight }) => sum + weight, 0);
   const drawn = faults.find(({ weight }) => (lot -= weight) < 0) ?? faults.at(-1);
-  if (!drawn) throw new Error('There is no fault to draw.');
+  if (!drawn) throw new Error('There are no faults.');
   return drawn;
 };

@@ -1,10 +1,10 @@
 import type { AppName, EngineName } from '@rekey/testing';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { WHOLE_WITHIN_MS, between, engineOf, oneOf, proxyOf, someMoment, type Fault } from './fault.testing';
+import { RECOVERY_MS, between, engineOf, oneOf, proxyOf, someMoment, type Fault } from './fault.testing';
 import { lostMongo, lostRedis, outdatedMongo } from './losses.testing';
 import type { ChaosSystem, Member } from './system.testing';
 
-/** Longest time until a process has ended in good order. */
+/** Longest duration of a graceful shutdown. */
 const END_WITHIN_MS = 20_000;
 
 // ── Processes ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -13,7 +13,7 @@ const kill = (app: AppName, weight: number): Fault => ({
   name: `kill -9 of ${app}`,
   weight,
   touches: app,
-  wholeWithinMs: WHOLE_WITHIN_MS,
+  recoveryMs: RECOVERY_MS,
   apply: async (chaos, random) => {
     const { system } = chaos;
     const member = oneOf(random, system.of(app));
@@ -25,12 +25,12 @@ const kill = (app: AppName, weight: number): Fault => ({
   },
 });
 
-/** `least` and `most`: how long it stands still, in ms. */
+/** `least` and `most`: how long the process is paused, in ms. */
 const stop = (app: AppName, weight: number, [least, most]: readonly [number, number], what = 'stop'): Fault => ({
   name: `${what} of ${app}`,
   weight,
   touches: app,
-  wholeWithinMs: WHOLE_WITHIN_MS,
+  recoveryMs: RECOVERY_MS,
   apply: async (chaos, random) => {
     const member = oneOf(random, chaos.system.of(app));
     const forMs = between(random, least, most);
@@ -41,12 +41,12 @@ const stop = (app: AppName, weight: number, [least, most]: readonly [number, num
   },
 });
 
-/** As an upgrade does it: ended in good order, and started again. */
+/** A graceful restart, as in an upgrade. */
 const replace = (app: AppName, weight: number): Fault => ({
   name: `replacement of ${app}`,
   weight,
   touches: app,
-  wholeWithinMs: WHOLE_WITHIN_MS,
+  recoveryMs: RECOVERY_MS,
   apply: async (chaos, random) => {
     const member = oneOf(random, chaos.system.of(app));
     await someMoment(chaos, random);
@@ -59,7 +59,7 @@ const killAll: Fault = {
   name: 'kill -9 of all processes',
   weight: 1,
   touches: 'all',
-  wholeWithinMs: WHOLE_WITHIN_MS,
+  recoveryMs: RECOVERY_MS,
   apply: async (chaos, random) => {
     await someMoment(chaos, random);
     await killEach(chaos.system, chaos.system.members);
@@ -70,12 +70,12 @@ const killAll: Fault = {
 const killEach = (system: ChaosSystem, members: readonly Member[]): Promise<unknown> =>
   Promise.all(members.map((member) => system.kill(member)));
 
-/** Engines and processes, as when the machine fails. */
+/** Kills engines and processes, as when the machine fails. */
 const killMachine: Fault = {
   name: 'kill -9 of all processes and engines',
   weight: 1,
   touches: 'all',
-  wholeWithinMs: WHOLE_WITHIN_MS,
+  recoveryMs: RECOVERY_MS,
   apply: async (chaos, random) => {
     const { system } = chaos;
     await someMoment(chaos, random);
@@ -93,7 +93,7 @@ const killEngine = (name: EngineName, weight: number): Fault => ({
   name: `kill -9 of ${name}`,
   weight,
   touches: name,
-  wholeWithinMs: WHOLE_WITHIN_MS,
+  recoveryMs: RECOVERY_MS,
   apply: async (chaos, random) => {
     const engine = engineOf(chaos, name);
     const awayForMs = between(random, 0, 1_500);
@@ -108,7 +108,7 @@ const stopEngine = (name: EngineName, weight: number): Fault => ({
   name: `stop of ${name}`,
   weight,
   touches: name,
-  wholeWithinMs: WHOLE_WITHIN_MS,
+  recoveryMs: RECOVERY_MS,
   apply: async (chaos, random) => {
     const engine = engineOf(chaos, name);
     const forMs = between(random, 300, 4_000);
@@ -123,7 +123,7 @@ const restartEngine = (name: EngineName, weight: number): Fault => ({
   name: `restart of ${name}`,
   weight,
   touches: name,
-  wholeWithinMs: WHOLE_WITHIN_MS,
+  recoveryMs: RECOVERY_MS,
   apply: async (chaos, random) => {
     const engine = engineOf(chaos, name);
     await someMoment(chaos, random);
@@ -137,7 +137,7 @@ const duplicateRecords: Fault = {
   name: 'duplicate records in kafka',
   weight: 3,
   touches: 'kafka',
-  wholeWithinMs: WHOLE_WITHIN_MS,
+  recoveryMs: RECOVERY_MS,
   apply: async (chaos, random) => {
     const { kafka } = chaos;
     if (!kafka) throw new Error('This system has no Kafka.');
@@ -149,13 +149,13 @@ const duplicateRecords: Fault = {
 
 // ── The network ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Requests arrive and are done; what the engine says of it does not come back. */
+/** Requests arrive and are executed, but the responses are lost. */
 const loseResponses = (name: EngineName, weight: number): Fault => ({
   name: `lost responses of ${name}`,
   weight,
   touches: name,
   isOfNetwork: true,
-  wholeWithinMs: WHOLE_WITHIN_MS,
+  recoveryMs: RECOVERY_MS,
   apply: async (chaos, random) => {
     const proxy = proxyOf(chaos, name);
     const forMs = between(random, 200, 2_500);
@@ -166,13 +166,13 @@ const loseResponses = (name: EngineName, weight: number): Fault => ({
   },
 });
 
-/** All connections break off at once, some of them several times. */
+/** Breaks all connections at once, up to four times. */
 const cutConnections = (name: EngineName, weight: number): Fault => ({
   name: `cut connections of ${name}`,
   weight,
   touches: name,
   isOfNetwork: true,
-  wholeWithinMs: WHOLE_WITHIN_MS,
+  recoveryMs: RECOVERY_MS,
   apply: async (chaos, random) => {
     const proxy = proxyOf(chaos, name);
     for (let times = 1 + Math.floor(random() * 4); times > 0; times--) {
@@ -184,10 +184,10 @@ const cutConnections = (name: EngineName, weight: number): Fault => ({
 
 // ── The table ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Longer than a projector's lease, and shorter, in ms. */
+/** Longer than a projector's lease, in ms. */
 const PAST_THE_LEASE = [11_000, 13_000] as const;
 const SHORTLY = [300, 4_000] as const;
-/** Longer than a member of a group of consumers is missed. */
+/** Longer than the session timeout of a consumer group member, in ms. */
 const PAST_THE_SESSION = [7_000, 9_000] as const;
 
 export const FAULTS: readonly Fault[] = [
@@ -231,7 +231,7 @@ export const FAULTS: readonly Fault[] = [
   outdatedMongo,
 ];
 
-/** Those that can happen to a system: an engine that is somebody else's can be reached badly, and no more. */
+/** Returns the faults that apply to a system. Only network faults apply to an external engine. */
 export const faultsOf = ({ members, engines, proxies }: ChaosSystem): readonly Fault[] => {
   const ours = new Set<string>(['all', ...members.map(({ app }) => app), ...engines.map(({ name }) => name)]);
   return FAULTS.filter(({ touches, needs = touches, isOfNetwork }) =>

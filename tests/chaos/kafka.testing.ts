@@ -8,12 +8,12 @@ const POLL_MS = 50;
 const LAG_WITHIN_MS = 30_000;
 const READ_WITHIN_MS = 20_000;
 
-/** What only those can do to a broker who know how commands lie in it. */
+/** Reads and repeats the records in the commands topic. */
 export class ChaosKafka {
   readonly topics: KafkaTopics;
   private readonly client: Kafka;
-  /** By partition: records before are of no use any more, as what they led to may be forgotten. */
-  private readonly useless = new Map<number, number>();
+  /** By partition: records before this offset must not be repeated, because their outcomes may have been lost. */
+  private readonly expired = new Map<number, number>();
 
   constructor(engine: ChaosEngine, prefix: string) {
     this.topics = topicsOf(prefix);
@@ -21,7 +21,7 @@ export class ChaosKafka {
     this.client = new Kafka({ brokers: [engine.proxied], clientId: 'chaos', logLevel: logLevel.NOTHING, retry });
   }
 
-  /** Resolves when every command that is in the topic has been handled. */
+  /** Resolves when every command in the topic has been handled. */
   async settled(): Promise<void> {
     const admin = this.client.admin();
     await admin.connect();
@@ -33,17 +33,17 @@ export class ChaosKafka {
       const left = ends.filter(({ partition, high }) => high !== '0' && (done.get(partition) ?? -1) < Number(high));
       if (left.length === 0) break;
       const told = left.map(({ partition, high }) => `${partition} at ${done.get(partition)} of ${high}`).join(', ');
-      if (performance.now() > deadline) throw new Error(`Commands lie in their topic and nobody handles them: ${told}`);
+      if (performance.now() > deadline) throw new Error(`Commands in the topic are not handled: ${told}`);
     }
     await admin.disconnect();
   }
 
-  /** What is in the topic now is not to come again. */
+  /** Excludes all records that are in the topic now from `sendAgain`. */
   async forget(): Promise<void> {
-    for (const [partition, high] of await this.ends()) this.useless.set(partition, high);
+    for (const [partition, high] of await this.ends()) this.expired.set(partition, high);
   }
 
-  /** Puts the latest commands into their topic a second time, as they are, byte for byte; answers how many. */
+  /** Sends the latest records of the commands topic again, unchanged. Returns how many. */
   async sendAgain(most: number): Promise<number> {
     const { commands: topic } = this.topics;
     const found = await this.latest(most);
@@ -57,12 +57,12 @@ export class ChaosKafka {
     return found.length;
   }
 
-  /** The latest records of each partition. */
+  /** Returns the latest records of each partition. */
   private async latest(most: number): Promise<{ partition: number; message: KafkaMessage }[]> {
     const { commands: topic } = this.topics;
     const ends = await this.ends();
     const from = (partition: number, high: number): number =>
-      Math.max(high - most, this.useless.get(partition) ?? 0, 0);
+      Math.max(high - most, this.expired.get(partition) ?? 0, 0);
     const awaited = new Set(
       [...ends].filter(([partition, high]) => from(partition, high) < high).map(([each]) => each),
     );
@@ -81,7 +81,7 @@ export class ChaosKafka {
     });
     for (const [partition, high] of ends) consumer.seek({ topic, partition, offset: String(from(partition, high)) });
     for (const deadline = performance.now() + READ_WITHIN_MS; awaited.size > 0; await sleep(POLL_MS))
-      if (performance.now() > deadline) throw new Error('The topic of commands could not be read.');
+      if (performance.now() > deadline) throw new Error('The commands topic could not be read in time.');
     await consumer.disconnect();
     return found;
   }

@@ -1,22 +1,21 @@
 import { Redis } from 'ioredis';
 import { MongoClient } from 'mongodb';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { WHOLE_WITHIN_MS, between, engineOf, type Chaos, type Fault, type Random } from './fault.testing';
+import { RECOVERY_MS, between, engineOf, type Chaos, type Fault, type Random } from './fault.testing';
 
 /**
- * What engines can lose. Redis holds nothing that does not follow from the views. MongoDB holds the views, which follow
- * from the events, and the outcomes of commands, which do not: what is known of a command afterwards is what its stream
- * says, that it was taken and, but for the value, what it made. Of one that was refused, or that changed nothing,
- * nothing is known, and it would be decided anew. So outcomes are lost at a moment when no command is under way; checks
- * go on.
+ * Losses of data. The data in Redis can be derived from the views. MongoDB has the views, which can be derived from the
+ * events, and the outcomes of commands, which cannot: after a loss, the stream of a command still has its events, but
+ * not the generated value. A rejection or a no-op leaves no events and would be decided again. Therefore outcomes are
+ * lost only while no command is in flight. Checks continue.
  */
 
-/** As `FLUSHALL` does it, by mistake, or a disk that is lost. */
+/** An accidental FLUSHALL, or a failed disk. */
 export const lostRedis: Fault = {
   name: 'loss of redis',
   weight: 3,
   touches: 'redis',
-  wholeWithinMs: WHOLE_WITHIN_MS,
+  recoveryMs: RECOVERY_MS,
   apply: async (chaos, random) => {
     const engine = engineOf(chaos, 'redis');
     const flushed = random() < 0.5;
@@ -34,7 +33,7 @@ const flushRedis = async (url: string): Promise<void> => {
   redis.disconnect();
 };
 
-/** `known`: so many settled commands keep their outcome. */
+/** Runs `work` while no command is in flight. The first `known` settled commands keep their outcomes. */
 const withoutCommands = async (chaos: Chaos, known: number, work: () => Promise<void>): Promise<void> => {
   await chaos.quiet();
   await work();
@@ -42,13 +41,13 @@ const withoutCommands = async (chaos: Chaos, known: number, work: () => Promise<
   chaos.load.resume();
 };
 
-/** Dropped under everybody's hands, or gone with the disk. */
+/** The database is dropped while in use, or the disk fails. */
 export const lostMongo: Fault = {
   name: 'loss of mongodb',
   weight: 3,
   touches: 'all',
   needs: 'mongodb',
-  wholeWithinMs: WHOLE_WITHIN_MS,
+  recoveryMs: RECOVERY_MS,
   apply: (chaos, random) =>
     withoutCommands(chaos, 0, async () => {
       const engine = engineOf(chaos, 'mongodb');
@@ -67,15 +66,15 @@ const dropDatabase = async ({ database }: Chaos, url: string): Promise<void> => 
 };
 
 /**
- * Put back to an older copy, as from a backup. Everybody who checks has seen more than is in the copy: that a gateway
- * which has not would answer from it, for the seconds until a projector finds out, is what design §6 leaves open.
+ * MongoDB is restored from an older copy, as from a backup. Every gateway first answers a check, so that it has seen a
+ * later position than that of the copy: a gateway that has not may answer from the copy until a projector detects it.
  */
 export const outdatedMongo: Fault = {
   name: 'older copy of mongodb',
   weight: 3,
   touches: 'all',
   needs: 'mongodb',
-  wholeWithinMs: WHOLE_WITHIN_MS,
+  recoveryMs: RECOVERY_MS,
   apply: async (chaos, random: Random) => {
     const engine = engineOf(chaos, 'mongodb');
     const known = chaos.load.settled.length;

@@ -20,17 +20,17 @@ const RULES: NoticeRules = {
   ticks: new Ticks(EVERY_SECOND, 'UTC'),
 };
 
-/** What a notice is about: a secret's value, a threshold. */
-type About = string;
-const aboutOf = (notice: Readonly<Record<string, unknown>>): About =>
+/** Version of a secret and threshold, which identify a notice. */
+type NoticeKey = string;
+const keyOf = (notice: Readonly<Record<string, unknown>>): NoticeKey =>
   [notice['applicationId'], notice['secretId'], notice['version'], notice['threshold']].join(' ');
 
-/** Takes the notices of the channel `webhook`, as a receiver should: by their message ids. */
+/** Receives the notices of the channel `webhook` and deduplicates them by message id. */
 export class NoticeReceiver {
   readonly problems: string[] = [];
-  /** Message ids by what they are about. */
-  private readonly received = new Map<About, string>();
-  /** How many came that had come before. */
+  /** Message ids by notice. */
+  private readonly received = new Map<NoticeKey, string>();
+  /** Number of repeated notices. */
   repeated = 0;
 
   private constructor(
@@ -47,14 +47,14 @@ export class NoticeReceiver {
         const right = createHmac('sha256', secret)
           .update(`${String(at)}.${body}`)
           .digest('hex');
-        if (signature !== right) this.problems.push('a notice came with a wrong signature');
+        if (signature !== right) this.problems.push('a notice had a wrong signature');
         this.take(String(id), JSON.parse(body) as Record<string, unknown>);
         response.writeHead(204).end();
       });
     });
   }
 
-  /** Listens on a free port; keeps its secret in a folder. */
+  /** Listens on a free port. Writes the signing secret to a file in `folder`. */
   static async open(folder: string): Promise<NoticeReceiver> {
     const secret = Buffer.from(randomBytes(24).toString('hex'));
     const secretFile = path.join(folder, 'webhook-secret');
@@ -64,7 +64,7 @@ export class NoticeReceiver {
     return new NoticeReceiver(server, secret, secretFile);
   }
 
-  /** What tells the processes of it. */
+  /** Configures the processes to send notices here. */
   get env(): Readonly<Record<string, string>> {
     const { port } = this.server.address() as AddressInfo;
     return {
@@ -83,24 +83,24 @@ export class NoticeReceiver {
   }
 
   private take(id: string, notice: Readonly<Record<string, unknown>>): void {
-    const about = aboutOf(notice);
-    const known = this.received.get(about);
-    if (known === undefined) this.received.set(about, id);
+    const key = keyOf(notice);
+    const known = this.received.get(key);
+    if (known === undefined) this.received.set(key, id);
     else if (known === id) this.repeated += 1;
-    else this.problems.push(`the notice of ${about} came as ${known} and as ${id}`);
+    else this.problems.push(`the notice of ${key} had the message ids ${known} and ${id}`);
   }
 
-  /** Holds what came against the history: all that is on record came, and each is on record once. */
+  /** Compares the notices with the history: every recorded notice was received, and each is recorded once. */
   judge({ events }: HistoryReader): readonly string[] {
     const found = [...this.problems];
     const recorded = new Set<string>();
     for (const { type, data } of events) {
       if (type !== 'ExpiryNoticeSent' && type !== 'SecretExpired') continue;
-      const name = `${type} ${aboutOf(data)} ${String(data['channel'])}`;
-      if (recorded.has(name)) found.push(`on record twice: ${name}`);
+      const name = `${type} ${keyOf(data)} ${String(data['channel'])}`;
+      if (recorded.has(name)) found.push(`recorded twice: ${name}`);
       recorded.add(name);
-      if (type === 'ExpiryNoticeSent' && data['channel'] === 'webhook' && !this.received.has(aboutOf(data)))
-        found.push(`on record, and never received: ${name}`);
+      if (type === 'ExpiryNoticeSent' && data['channel'] === 'webhook' && !this.received.has(keyOf(data)))
+        found.push(`recorded but never received: ${name}`);
     }
     return found;
   }
@@ -110,18 +110,18 @@ export class NoticeReceiver {
   }
 }
 
-/** What is due now and not on record, by the views; empty as soon as all that was due is done, at the latest in time. */
+/** Waits until the views show no due notice without a record. Returns those that are left after the timeout. */
 export const overdue = async (readModels: ReadModels, withinMs: number): Promise<readonly string[]> => {
   for (const deadline = performance.now() + withinMs; ; await sleep(POLL_MS)) {
     const now = new Date().toISOString();
-    const secrets = await standingSecrets(readModels);
+    const secrets = await watchedSecrets(readModels);
     const due = secrets.flatMap((value) => dueJobs(value, RULES, now, now).map(({ id }) => id));
     if (due.length === 0 || performance.now() > deadline) return due;
   }
 };
 
-/** All secrets, each in view of its domain. */
-const standingSecrets = async (readModels: ReadModels): Promise<ExpiryFacts[]> => {
+/** Returns all scheduled secrets, with the state of their domain applied. */
+const watchedSecrets = async (readModels: ReadModels): Promise<ExpiryFacts[]> => {
   const all = async <D extends ViewDocument>(view: string): Promise<D[]> => {
     const pointer = await readModels.pointer(view);
     return readModels.find<D>(pointer?.collection ?? '', { limit: ALL });

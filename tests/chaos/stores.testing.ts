@@ -3,7 +3,7 @@ import { EventStoreDbEventStore } from '@rekey/adapters/eventstoredb';
 import { MongoDatabase, MongoReadModels } from '@rekey/adapters/mongodb';
 import { SystemClock, type EventStore, type ReadModels } from '@rekey/ports';
 
-/** The stores that the processes of an environment work on, beside them. */
+/** Connections of the test to the stores that the processes use. */
 export class ChaosStores {
   private constructor(
     readonly store: EventStore,

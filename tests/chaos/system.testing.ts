@@ -5,14 +5,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ChaosEngine } from './engines.testing';
 
 const POLL_MS = 50;
-/** How long one question after a process's health may take. */
+/** Timeout of one health request. */
 const ASK_TIMEOUT_MS = 3_000;
 
-/** One of the processes; the same one for as long as the test lasts, whatever becomes of the process itself. */
+/** A place for a process in the system. It lasts for the whole test, across restarts of the process. */
 export interface Member {
   readonly name: string;
   readonly app: AppName;
-  /** Where it serves the API, or its health. */
+  /** Port of the API or of its health. */
   readonly port: number;
   process: RekeyProcess;
 }
@@ -20,21 +20,21 @@ export interface Member {
 export interface ChaosSystemOptions {
   readonly folder: string;
   readonly env: Readonly<Record<string, string>>;
-  /** How many there are of each. */
+  /** Number of processes by app. */
   readonly apps: Readonly<Partial<Record<AppName, number>>>;
-  /** Those that can be killed. */
+  /** Engines that can be killed. */
   readonly engines: readonly ChaosEngine[];
-  /** Ways to engines, these and others. */
+  /** Proxies to these and other engines. */
   readonly proxies: ReadonlyMap<EngineName, Proxy>;
 }
 
-/** The processes and engines of a system that things are done to. Who ends without being killed is a problem. */
+/** The processes and engines to which faults are applied. A process that exits by itself is a problem. */
 export class ChaosSystem {
   readonly members: readonly Member[];
   readonly engines: readonly ChaosEngine[];
   readonly proxies: ReadonlyMap<EngineName, Proxy>;
   readonly problems: string[] = [];
-  /** Every process that there ever was. */
+  /** Every process ever launched. */
   private readonly launched: { readonly name: string; readonly process: RekeyProcess }[] = [];
   private readonly killed = new WeakSet<RekeyProcess>();
 
@@ -47,7 +47,7 @@ export class ChaosSystem {
     this.members = places.map((place) => ({ ...place, process: this.launchProcess(place) }));
   }
 
-  /** Launches all at once; waits for none. */
+  /** Launches all processes without waiting for them. */
   static async launch(options: ChaosSystemOptions): Promise<ChaosSystem> {
     const places: Omit<Member, 'process'>[] = [];
     for (const [app, count] of Object.entries(options.apps) as [AppName, number][])
@@ -56,12 +56,12 @@ export class ChaosSystem {
     return new ChaosSystem(options, places);
   }
 
-  /** Resolves when all say that they run. */
+  /** Resolves when all are running. */
   async started(): Promise<void> {
     await Promise.all(this.members.map(({ process }) => process.started));
   }
 
-  /** Those that serve the API. */
+  /** Processes that serve the API. */
   get gateways(): readonly Member[] {
     return this.members.filter(({ app }) => app === 'gateway' || app === 'standalone');
   }
@@ -76,23 +76,23 @@ export class ChaosSystem {
 
   // ── Processes ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** SIGKILL; resolves when it is gone. */
+  /** SIGKILL. Resolves when the process has ended. */
   async kill({ process }: Member): Promise<void> {
     this.killed.add(process);
     await process.end('SIGKILL');
   }
 
-  /** Ends it in good order: it has to end by itself, with exit code 0. */
+  /** SIGTERM. A process that does not end with exit code 0 in time is a problem and is killed. */
   async end({ name, process }: Member, withinMs: number): Promise<void> {
     this.killed.add(process);
     const late = sleep(withinMs, undefined, { ref: false }).then(() => 'late' as const);
     const code = await Promise.race([process.end('SIGTERM'), late]);
     if (code === 0) return;
-    this.problems.push(`${name} was ended, and did so with ${code}`);
+    this.problems.push(`${name} was stopped and ended with ${code}`);
     await process.end('SIGKILL');
   }
 
-  /** Starts it again; does not wait for it. */
+  /** Starts it again without waiting for it. */
   launch(member: Member): void {
     member.process = this.launchProcess(member);
   }
@@ -105,21 +105,21 @@ export class ChaosSystem {
     process.signal('SIGCONT');
   }
 
-  /** Resolves when every process says that it is ready, and throws where that takes too long. */
+  /** Resolves when every process is ready. Throws after `withinMs`. */
   async ready(withinMs: number): Promise<void> {
     const deadline = performance.now() + withinMs;
     await Promise.all(this.members.map((member) => this.readyBy(member, deadline)));
   }
 
   private async readyBy({ name, port }: Member, deadline: number): Promise<void> {
-    for (let told = 'nobody answers'; ;) {
+    for (let told = 'no answer'; ;) {
       try {
         const signal = AbortSignal.timeout(ASK_TIMEOUT_MS);
         const response = await fetch(`http://127.0.0.1:${port}/health/ready`, { signal });
         told = await response.text();
         if (response.ok) return;
       } catch {
-        // Not there yet, or stopped.
+        // Not listening yet, or paused.
       }
       if (performance.now() > deadline) throw new Error(`${name} is not ready: ${told}`);
       await sleep(POLL_MS);
@@ -138,12 +138,12 @@ export class ChaosSystem {
 
   // ── The end ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Everything that any of the processes has written. */
+  /** Output of all processes. */
   get output(): string {
     return this.launched.map(({ process }) => process.output).join('');
   }
 
-  /** Writes what processes and engines have written into a folder, each life of a process into a file of its own. */
+  /** Writes all output to a folder, one file per launched process. */
   keepLogs(folder: string): void {
     mkdirSync(folder, { recursive: true });
     const lives = new Map<string, number>();

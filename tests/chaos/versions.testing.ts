@@ -10,11 +10,11 @@ import { serviceAt, type Checker, type Load, type LoadOptions } from '../support
 
 const VERSION = 2;
 const PATIENT = { timeoutMs: 60_000, intervalMs: 50 };
-/** How much happens before and after each step. */
+/** Commands, checks and admissions that must succeed before and after each step. */
 const COMMANDS = 10;
 const CHECKS = 30;
 const ADMITTED = 5;
-/** The latest values, by which it is asked whether anybody answers. */
+/** Number of latest values that are checked at gateways of this code. */
 const LATEST = 10;
 
 interface Stores {
@@ -23,8 +23,8 @@ interface Stores {
 }
 
 /**
- * Lets the view of the check get another version under load: newer code answers without a gap, and code that does not
- * know the version answers no check, also where it has just been started. Resolves with the problems.
+ * Gives the authentication view a new version under load. Newer code must answer without a gap. Code that does not know
+ * the version must not answer checks, not even after a restart. Resolves with the problems.
  */
 export const takeOver = async (
   { name, folder, system, stores, clients }: ChaosWorld,
@@ -33,26 +33,26 @@ export const takeOver = async (
   const history = new HistoryReader(await stores.store.head());
   const newer = await NewerCode.start(stores, folder);
   const load = await startLoad({ name: `${name}-newer`, domains: 3, checker: newer.checker });
-  /** Whether nobody of this code answers a check. */
+  /** Whether no gateway of this code answers a check. */
   const silent = async (): Promise<boolean> => {
     const values = load.values.slice(-LATEST);
     const checks = clients.flatMap((client) => values.map((value) => serviceAt(client)(value).catch(() => undefined)));
     return (await Promise.all(checks)).every((checked) => checked?.outcome === 'unavailable');
   };
   try {
-    await goesOn(load);
+    await makesProgress(load);
     await newer.project();
-    await until('the newer version takes over', () => newer.hasTakenOver(), PATIENT);
-    await goesOn(load);
-    await until('code that does not know the version answers no check', silent, PATIENT);
+    await until('the newer version to take over', () => newer.hasTakenOver(), PATIENT);
+    await makesProgress(load);
+    await until('code that does not know the version to stop answering checks', silent, PATIENT);
     const [gateway] = system.gateways;
     if (gateway) {
       await system.kill(gateway);
       system.launch(gateway);
     }
-    await until('nor where it was just started', silent, PATIENT);
-    await goesOn(load);
-    if (!(await silent())) load.problems.push('code that does not know the version answers checks again');
+    await until('a restarted gateway to be ready without answering checks', silent, PATIENT);
+    await makesProgress(load);
+    if (!(await silent())) load.problems.push('code that does not know the version answered checks again');
     if (load.counts.unavailable > 0) load.problems.push(`newer code did not answer ${load.counts.unavailable} checks`);
     await load.pause();
   } finally {
@@ -64,8 +64,8 @@ export const takeOver = async (
   return [...load.problems, ...history.problems, ...system.problems];
 };
 
-/** Resolves when commands are settled, and checks answered for certain, as before. */
-const goesOn = async ({ settled, counts }: Load): Promise<void> => {
+/** Resolves once further commands are settled and further checks answered. */
+const makesProgress = async ({ settled, counts }: Load): Promise<void> => {
   const checked = (): number => counts.admitted + counts.refused;
   const goal = {
     settled: settled.length + COMMANDS,
@@ -73,22 +73,23 @@ const goesOn = async ({ settled, counts }: Load): Promise<void> => {
     admitted: counts.admitted + ADMITTED,
   };
   await until(
-    'the load goes on',
+    'progress of the load',
     () => settled.length >= goal.settled && checked() >= goal.checked && counts.admitted >= goal.admitted,
+    PATIENT,
   );
 };
 
-/** A projector and a gateway of newer code, whose view of the check has another version, beside those of this code. */
+/** A projector and a gateway of newer code, with another version of the authentication view, next to those of this code. */
 export class NewerCode {
   private constructor(
     private readonly readModels: ReadModels,
     private readonly view: ActiveView,
     private readonly projector: Projector,
-    /** Checks as the newer gateway does, which still knows the version before. */
+    /** Checks as the newer gateway does, which also knows the previous version. */
     readonly checker: Checker,
   ) {}
 
-  /** On the stores and keys of a folder. The gateway checks from now on; nothing of the new version is there yet. */
+  /** Uses the given stores and the keys of a folder. The gateway answers checks at once, from the previous version. */
   static async start({ store, readModels }: Stores, folder: string): Promise<NewerCode> {
     const clock = new SystemClock();
     const view = new ActiveView({ store, readModels, clock, view: 'authentication', versions: [1, VERSION] });
@@ -103,7 +104,7 @@ export class NewerCode {
     return new NewerCode(readModels, view, projector, checkerOf(authenticator));
   }
 
-  /** Begins to build the new version, which takes over as soon as it is there. */
+  /** Starts to build the new version, which becomes active once it has caught up. */
   project(): Promise<void> {
     return this.projector.start();
   }
@@ -118,7 +119,7 @@ export class NewerCode {
   }
 }
 
-/** Checks in this process. */
+/** Returns a checker that runs in this process. */
 const checkerOf =
   (authenticator: Authenticator): Checker =>
   async ({ domain, clientId, text: clientSecret }) => {

@@ -10,24 +10,24 @@ import { ChaosSystem } from './system.testing';
 import { Client } from '../support/client.testing';
 import { createTopics, environmentOf } from '../support/services.testing';
 
-/** Which processes there are, how many of each, and on what. */
+/** Processes and engines of a system. */
 export interface Composition {
   readonly apps: Readonly<Partial<Record<AppName, number>>>;
-  /** Those that are a test's own, to be killed. */
+  /** Engines that the test starts and kills. */
   readonly engines: readonly EngineName[];
-  /** Connection string of a server that is somebody else's. */
+  /** Connection string of an external server. */
   readonly eventstore?: string;
 }
 
-/** How the system reaches an engine; without a proxy where it goes there itself. */
-interface Way {
+/** How the system reaches an engine: directly, or through a proxy. */
+interface Connection {
   readonly url: string;
   readonly proxy?: Proxy;
 }
 
 type Undo = () => unknown;
 
-/** A gateway that was stopped answers when it is woken; one that does not is asked no longer. */
+/** Longer than any pause of a gateway, which answers once it continues. */
 const CLIENT_TIMEOUT_MS = 10_000;
 
 const ENV = {
@@ -36,23 +36,23 @@ const ENV = {
   REKEY_COMMANDS_WAITTIMEOUTMS: '2000',
 };
 
-/** A system with all that it stands on and all that looks at it. */
+/** A system with its engines, and the clients and receivers of the test. */
 export class ChaosWorld {
   private constructor(
-    /** Begins the names of all that is this world's own, for there may be others beside it. */
+    /** Prefix of all names on shared engines. */
     readonly name: string,
-    /** Of keys, and of stores that are files. */
+    /** Folder of keys and of stores that are files. */
     readonly folder: string,
     readonly system: ChaosSystem,
     readonly stores: ChaosStores,
-    /** One for each gateway. */
+    /** One per gateway. */
     readonly clients: readonly Client[],
     readonly notices: NoticeReceiver,
     readonly kafka: ChaosKafka | undefined,
     private readonly undo: readonly Undo[],
   ) {}
 
-  /** Starts it; resolves when all of it can work. Where that fails, nothing is left behind. */
+  /** Starts everything. Resolves when all processes are running. If it fails, everything is removed. */
   static async start(composition: Composition): Promise<ChaosWorld> {
     const undo: Undo[] = [];
     try {
@@ -71,19 +71,23 @@ export class ChaosWorld {
     undo.push(() => Promise.all(engines.map((engine) => engine.remove())));
     const started = await Promise.allSettled(names.map(async (each) => engines.push(await ChaosEngine.start(each))));
     for (const each of started) if (each.status === 'rejected') throw each.reason;
-    const ways = new Map<EngineName, Way>(engines.map((each) => [each.name, { url: each.proxied, proxy: each.proxy }]));
-    if (eventstore !== undefined) ways.set('eventstore', await wayTo(eventstore));
+    const connections = new Map<EngineName, Connection>(
+      engines.map((each) => [each.name, { url: each.proxied, proxy: each.proxy }]),
+    );
+    if (eventstore !== undefined) connections.set('eventstore', await connectionTo(eventstore));
     undo.push(async () => {
-      for (const { proxy } of ways.values()) await proxy?.down();
+      for (const { proxy } of connections.values()) await proxy?.down();
     });
     const notices = await NoticeReceiver.open(root.path);
     undo.push(() => notices.close());
 
-    const urls = Object.fromEntries([...ways].map(([engine, { url }]) => [engine, url]));
+    const urls = Object.fromEntries([...connections].map(([engine, { url }]) => [engine, url]));
     const env: Record<string, string> = { ...environmentOf(root.path, urls, name), ...ENV, ...notices.env };
     const broker = engines.find((engine) => engine.name === 'kafka');
     if (broker) await createTopics(env);
-    const proxies = new Map([...ways].flatMap(([engine, { proxy }]) => (proxy ? [[engine, proxy] as const] : [])));
+    const proxies = new Map(
+      [...connections].flatMap(([engine, { proxy }]) => (proxy ? [[engine, proxy] as const] : [])),
+    );
     const system = await ChaosSystem.launch({ folder: root.path, env, apps, engines, proxies });
     undo.push(() => system.remove());
     await system.started();
@@ -98,19 +102,26 @@ export class ChaosWorld {
     return new ChaosWorld(name, folder, system, stores, clients, notices, kafka, undo);
   }
 
-  /** Ends all of it, however it is, and leaves nothing behind. */
+  /** The client of the first gateway. */
+  get firstClient(): Client {
+    const [client] = this.clients;
+    if (!client) throw new Error('The system has no gateway.');
+    return client;
+  }
+
+  /** Ends and removes everything, whatever state it is in. */
   remove(): Promise<void> {
     return undone(this.undo);
   }
 }
 
-/** What was done last is undone first. */
+/** Runs the steps in reverse order. */
 const undone = async (undo: readonly Undo[]): Promise<void> => {
   for (const step of undo.toReversed()) await step();
 };
 
-/** A way to a server of somebody else's: through a proxy, where it is one server and does not speak TLS. */
-const wayTo = async (connectionString: string): Promise<Way> => {
+/** Returns the connection to an external server: through a proxy if it is a single server without TLS. */
+const connectionTo = async (connectionString: string): Promise<Connection> => {
   const [, begin, host, port, end] = /^(esdb:\/\/)([\w.-]+):(\d+)(\/?\?tls=false)$/.exec(connectionString) ?? [];
   if (host === undefined) return { url: connectionString };
   const proxy = await proxyTo(host, Number(port));

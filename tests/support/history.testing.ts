@@ -84,9 +84,7 @@ export class HistoryReader {
     const told = new Set(settled.map(({ reply }) => reply?.headers['rekey-command-id']));
     for (const [commandId, [event]] of this.commands)
       if (event?.metadata.actor.type === 'token' && !told.has(commandId) && event.type !== 'DomainCreated')
-        this.problems.push(
-          `${event.type} at ${event.stream}/${event.revision} comes from no accepted command`,
-        );
+        this.problems.push(`${event.type} at ${event.stream}/${event.revision} comes from no accepted command`);
   }
 
   private judgeOne({ key, plan, reply, accepted }: SentCommand): void {
@@ -119,8 +117,7 @@ export class HistoryReader {
       .map((line) => JSON.parse(line) as HistoryEvent);
     const ours = told.filter(({ position }) => position > this.after);
     const lost = this.events.findIndex((event, index) => !isDeepStrictEqual(ours[index], event));
-    if (lost >= 0)
-      this.problems.push(`event ${lost} of the history has changed: ${this.events[lost]?.position}`);
+    if (lost >= 0) this.problems.push(`event ${lost} of the history has changed: ${this.events[lost]?.position}`);
   }
 }
 

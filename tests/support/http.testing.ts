@@ -111,7 +111,12 @@ export class TestSystem {
   }
 
   /** Sends a request that must be accepted. Returns the body. */
-  async done(method: string, target: string, body?: unknown, options: TestRequestOptions = {}): Promise<Answer['body']> {
+  async done(
+    method: string,
+    target: string,
+    body?: unknown,
+    options: TestRequestOptions = {},
+  ): Promise<Answer['body']> {
     const answer = await this.ask(method, target, body, options);
     if (answer.status < 200 || answer.status > 201)
       throw new Error(`${method} ${target}: ${answer.status} ${answer.text}`);

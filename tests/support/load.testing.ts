@@ -278,7 +278,8 @@ export class Load {
     const valueIsGone = !valueIn(again) && (command.outcomeLost || Date.now() - command.sentAtMs > VALUE_KEPT_FOR_MS);
     if (valueIn(first) !== valueIn(again) && !valueIsGone)
       this.problem('a repeated command had a different value', command, again);
-    if (!command.accepted && plan.refusals === undefined) this.problem('an unexpected rejection was repeated', command, again);
+    if (!command.accepted && plan.refusals === undefined)
+      this.problem('an unexpected rejection was repeated', command, again);
   }
 
   /** Sends a settled command again. Resolves with undefined if no answer arrives. */
