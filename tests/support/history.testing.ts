@@ -10,7 +10,7 @@ import {
   type ReadModels,
   type StoredEvent,
 } from '@rekey/ports';
-import { VIEWS, decoded, foldEvents } from '@rekey/read-models';
+import { VIEWS, decodeStored, foldEvents } from '@rekey/read-models';
 import { eventually } from '@rekey/testing';
 import { isDeepStrictEqual } from 'node:util';
 import type { Client } from './client.testing';
@@ -170,7 +170,7 @@ export const differences = async (stores: Stores): Promise<string[]> => {
   const { store, readModels } = stores;
   for (;;) {
     const head = await caughtUp(stores);
-    const events = (await store.readFeed({ after: START, limit: ALL })).map(decoded);
+    const events = (await store.readFeed({ after: START, limit: ALL })).map(decodeStored);
     const found: string[] = [];
     for (const view of VIEWS) {
       const { changed, failures } = foldEvents(view, new Map(), events);

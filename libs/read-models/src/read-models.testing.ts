@@ -27,7 +27,7 @@ import {
   type ViewDocument,
   type ViewIndex,
 } from '@rekey/ports';
-import { Projections, Projector, type FailedStream, type ProjectorOptions, type Replayed } from './index';
+import { Projections, Projector, type FailedStream, type ProjectorOptions, type ReplayResult } from './index';
 import { randomUUID } from 'node:crypto';
 import { MongoClient } from 'mongodb';
 import { eventually, temporaryFolder } from '@rekey/testing';
@@ -340,7 +340,7 @@ export class TestStores {
   }
 
   /** Asks for the replay of a stream that one build has parked; answers what came of it. */
-  async replay(view: ViewName, stream: string): Promise<Replayed | undefined> {
+  async replay(view: ViewName, stream: string): Promise<ReplayResult | undefined> {
     return (await this.projections().replay(view, stream, 'tests', 20_000)).builds[0]?.result;
   }
 

@@ -129,12 +129,12 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
       await eventually(() => !ready(projector).includes(false));
       const causes = (): unknown[] => [...projector.health().values()].map((probe) => probe().cause);
       away = () => true;
-      await eventually(() => causes().every((cause) => cause === 'the stores cannot be looked at'));
+      await eventually(() => causes().every((cause) => cause === 'the stores are unavailable'));
       away = () => false;
       await eventually(() => !ready(projector).includes(false));
       away = (name) => name === 'advance';
       await new RandomHistory(stores.store, 61).more(60);
-      await eventually(() => causes().some((cause) => cause === 'projecting fails, and is tried again'));
+      await eventually(() => causes().some((cause) => cause === 'projecting fails and is being retried'));
       away = () => false;
       await eventually(() => !ready(projector).includes(false));
     });

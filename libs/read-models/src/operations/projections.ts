@@ -26,42 +26,42 @@ import {
   type ParkedStream,
 } from '../projection/parking';
 import { PUBLISHED } from '../projection/publishing';
-import { askForReplay, replayRecords, type Replayed, type ReplayRecord } from './replays';
+import { requestReplay, replayRecords, type ReplayRecord, type ReplayResult } from './replays';
 import { VIEWS } from '../views/views';
 
-/** How a build of a view stands, as the stores tell it to any process. */
+/** Status of a build of a view, as any process can read it from the stores. */
 export interface BuildStatus {
   readonly view: ViewName;
   readonly version: number;
   readonly collection: CollectionName;
-  /** Whether it answers for its view. */
+  /** Whether reads of the view use this build. */
   readonly active: boolean;
-  /** Whether it is of the store's history, and has come to where the store was when it began. */
+  /** Whether it belongs to the store's current history and has reached the head that the store had when it began. */
   readonly ready: boolean;
   readonly checkpoint: Position;
-  /** Age of the oldest event that it has not taken in; 0 where it has them all. */
+  /** Age of the oldest event that is not yet in it; 0 if it has all. */
   readonly lagSeconds: number;
-  /** Name of the process that projects into it; empty: nobody. */
+  /** Name of the process that projects into it; empty if none does. */
   readonly owner: string;
   readonly parkedStreams: number;
 }
 
-/** A failed event, and what was asked of its stream. */
+/** A failed event, and the latest replay of its stream. */
 export interface FailedStream extends FailedEvent {
   readonly replay?: ReplayRecord;
 }
 
-/** What came of asking for a replay, build by build: undefined where its owner has not taken it up yet. */
+/** Result of a replay per build; undefined if its owner has not executed it yet. */
 export interface ReplayAnswer {
-  readonly builds: readonly { readonly collection: CollectionName; readonly result: Replayed | undefined }[];
+  readonly builds: readonly { readonly collection: CollectionName; readonly result: ReplayResult | undefined }[];
 }
 
 const POLL_MS = 100;
-const WHOLE: Replayed = { events: 0, waiting: 0 };
+const NOTHING_WAITS: ReplayResult = { events: 0, waiting: 0 };
 
 /**
- * The projections as those who operate them see them, from any process that reaches the stores: the one that projects
- * need not be asked. Every method throws `EngineUnavailable` where a store is away.
+ * Operates the projections from any process, through the stores: lists builds and failed events, and requests rebuilds and
+ * replays. Every method throws `EngineUnavailable`.
  */
 export class Projections {
   private readonly log: Log;
@@ -77,7 +77,7 @@ export class Projections {
     this.log = options.log ?? SILENT;
   }
 
-  /** Every build of every view, of all versions. */
+  /** Returns every build of every view, of all versions. */
   async list(): Promise<BuildStatus[]> {
     const { store, readModels, clock } = this.options;
     const identity = await store.identity();
@@ -86,7 +86,7 @@ export class Projections {
     const active = new Set(pointers.map((pointer) => pointer?.collection));
     const head = await store.head();
     const collections = builds.map(({ collection }) => collection);
-    const parked = await this.ofParked(() => countParked(readModels, collections));
+    const parked = await this.inParked(() => countParked(readModels, collections));
     const lags = await Promise.all(
       builds.map(async ({ checkpoint }) => (checkpoint >= head ? 0 : lagSeconds(store, checkpoint, clock))),
     );
@@ -107,19 +107,19 @@ export class Projections {
   }
 
   /**
-   * Begins a new build of a view beside the live one, which answers as soon as it has come as far; or names the one that
-   * is under way. Throws `unavailable` where newer code keeps the view.
+   * Starts a new build of a view beside the active one, and returns its name. It becomes active once it has caught up.
+   * Returns the one in progress if there is one. Throws `not_found`, and `unavailable` if newer code keeps the view.
    */
   async rebuild(name: ViewName, askedBy: string): Promise<CollectionName> {
     const { store, readModels } = this.options;
     const view = VIEWS.find((each) => each.name === name);
-    if (!view) throw new RekeyError('not_found', 'There is no such view.');
+    if (!view) throw new RekeyError('not_found', `No view "${name}".`);
     const collection = await beginRebuild(store, readModels, view, this.log);
-    this.log.info({ view: name, collection, askedBy }, 'a rebuild was asked for');
+    this.log.info({ view: name, collection, askedBy }, 'a rebuild was requested');
     return collection;
   }
 
-  /** Age of the oldest event that the publisher was not given yet; undefined where nothing was ever published. */
+  /** Returns the age of the oldest event that is not published yet; undefined if nothing was ever published. */
   async publisherLagSeconds(): Promise<number | undefined> {
     const { store, readModels, clock } = this.options;
     const identity = await store.identity();
@@ -127,7 +127,7 @@ export class Projections {
     return published && lagSeconds(store, published.checkpoint, clock);
   }
 
-  /** Events that could not be taken in, of builds that are still there, and what was asked of their streams. */
+  /** Returns a page of the failed events of existing builds, with the replays of their streams. */
   async failed(query: {
     readonly view?: ViewName | undefined;
     readonly after?: string | undefined;
@@ -137,7 +137,7 @@ export class Projections {
     const builds = await readModels.builds(query.view);
     const filter = parkedOf(builds.map(({ collection }) => collection));
     const parked = { find: <D extends ViewDocument>(page: Query) => readModels.find<D>(PARKED_COLLECTION, page) };
-    const { items, next } = await this.ofParked(() => findPage<ParkedStream>(parked, filter, { field: '_id' }, query));
+    const { items, next } = await this.inParked(() => findPage<ParkedStream>(parked, filter, { field: '_id' }, query));
     const replays = await replayRecords(readModels, items);
     return {
       items: items.map((parked, index) => {
@@ -149,8 +149,8 @@ export class Projections {
   }
 
   /**
-   * Asks whoever owns the builds of a view to take in what waits of a stream, in every build that has parked it, and waits
-   * for what comes of it. Throws `not_found` where none ever has.
+   * Requests the replay of a stream in every build of a view that has parked it, and waits up to `timeoutMs` for the
+   * results. Throws `not_found` if no build has ever parked it.
    */
   async replay(view: ViewName, stream: string, askedBy: string, timeoutMs: number): Promise<ReplayAnswer> {
     const { readModels, clock } = this.options;
@@ -158,11 +158,15 @@ export class Projections {
     const known = await parkedIn(readModels, builds, stream);
     const concerned = builds.filter((_, index) => known[index] != null);
     if (concerned.length === 0)
-      throw new RekeyError('not_found', 'No event of such a stream waits in this view.', { view });
+      throw new RekeyError(
+        'not_found',
+        'This view has never parked this stream. List the failed events for those that it has.',
+        { view },
+      );
     const parked = builds.filter((_, index) => known[index]?.state === 'parked');
     if (parked.length > 0) {
-      await askForReplay(readModels, parked, stream, { askedAt: clock.now(), askedBy });
-      this.log.info({ view, stream, builds: parked, askedBy }, 'a replay was asked for');
+      await requestReplay(readModels, parked, stream, { askedAt: clock.now(), askedBy });
+      this.log.info({ view, stream, builds: parked, askedBy }, 'a replay was requested');
     }
     for (const deadlineMs = clock.monotonicMs() + timeoutMs; ;) {
       const isLate = clock.monotonicMs() >= deadlineMs;
@@ -172,8 +176,8 @@ export class Projections {
     }
   }
 
-  /** Searches the parked streams, whose collection is made by whoever is first. */
-  private async ofParked<T>(search: () => Promise<T>): Promise<T> {
+  /** Searches the parked streams. Creates their collection if no projector has done so yet. */
+  private async inParked<T>(search: () => Promise<T>): Promise<T> {
     try {
       return await search();
     } catch (error) {
@@ -184,8 +188,8 @@ export class Projections {
   }
 
   /**
-   * What the latest replay in each build came to; nothing where one is still to come. `isLate`: a stream that is whole
-   * by now is not waited for any more, for who had it replayed may not know of everybody who asked.
+   * Returns the latest result per build; undefined if a request is still open. `isLate`: a stream that is no longer parked
+   * counts as replayed, as the result may have been lost.
    */
   private async results(
     collections: readonly CollectionName[],
@@ -201,7 +205,7 @@ export class Projections {
     return collections.map((collection, index) => {
       const record = records[index];
       const isWhole = isLate && now[index]?.state !== 'parked';
-      return { collection, result: record?.answered ? record.result : isWhole ? WHOLE : undefined };
+      return { collection, result: record?.answered ? record.result : isWhole ? NOTHING_WAITS : undefined };
     });
   }
 }

@@ -2,27 +2,27 @@ import type { Instant } from '@rekey/domain';
 import { START, type CollectionName, type ReadModels, type ViewDocument } from '@rekey/ports';
 
 /*
- * A parked stream is replayed by the process that owns the build, and asked for from any. What is asked lies beside the
- * parked streams: one document per build and stream counts how often it was asked for and says what came of it, and one
- * per build counts all that was asked of that build, so that its owner sees by one read whether there is anything new.
- * Counts are added to and results set, never replaced, so nobody's asking is lost behind somebody's answer.
+ * Any process can request the replay of a parked stream; the owner of the build executes it. One document per build and
+ * stream counts the requests and has the latest result, and one document per build counts all requests for that build, so
+ * that its owner sees by one read whether there are new ones. Counts are incremented and results are set by field, never
+ * by replacing the document, so a concurrent request is not lost.
  */
 
-/** What a replay of a parked stream came to. */
-export interface Replayed {
+/** Result of the replay of a parked stream. */
+export interface ReplayResult {
   readonly events: number;
-  /** Events that still wait, and why; 0: the stream is whole again. */
+  /** Number of events that still wait; 0 if all events were folded. */
   readonly waiting: number;
   readonly cause?: string;
 }
 
-/** What was asked of a stream's replay, and what came of it. */
+/** The latest request to replay a stream, and the latest result. */
 export interface ReplayRecord {
   readonly askedAt: Instant;
   readonly askedBy: string;
-  /** Of the latest answer; absent where nobody has taken it up yet. */
-  readonly result?: Replayed & { readonly at: Instant };
-  /** Whether all that was asked was answered. */
+  /** Absent until the owner of the build has replayed the stream once. */
+  readonly result?: ReplayResult & { readonly at: Instant };
+  /** Whether every request has a result. */
   readonly answered: boolean;
 }
 
@@ -30,7 +30,7 @@ interface ReplayDocument extends ViewDocument {
   readonly asked: number;
   readonly askedAt: Instant;
   readonly askedBy: string;
-  /** The count of `asked` that the latest answer is for. */
+  /** The value of `asked` that the latest result belongs to. */
   readonly answered?: number;
   readonly answeredAt?: Instant;
   readonly events?: number;
@@ -38,19 +38,19 @@ interface ReplayDocument extends ViewDocument {
   readonly cause?: string | null;
 }
 
-/** A replay that was asked for, as its taker knows it. */
+/** A request to replay a stream. `asked` counts the requests so far. */
 export interface ReplayRequest {
   readonly stream: string;
   readonly asked: number;
 }
 
 export const REPLAYS_COLLECTION = 'replays.v1';
-/** Ids in one read. */
+/** Ids per read. */
 const PAGE = 1_000;
 
 const idOf = (collection: CollectionName, stream: string): string => `${collection}/${stream}`;
 
-/** Makes the collection where it is missing. It is derived from no history, so it has no identity. */
+/** Creates the collection if it is missing. */
 export const createReplays = (readModels: Pick<ReadModels, 'createBuild'>): Promise<void> =>
   readModels.createBuild(
     {
@@ -66,10 +66,10 @@ export const createReplays = (readModels: Pick<ReadModels, 'createBuild'>): Prom
     [],
   );
 
-// ── Asking ───────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Requesting ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Asks the owners of builds to replay a stream in each. */
-export const askForReplay = async (
+/** Requests the replay of a stream in each of the builds. */
+export const requestReplay = async (
   readModels: Pick<ReadModels, 'createBuild' | 'accumulate'>,
   collections: readonly CollectionName[],
   stream: string,
@@ -77,13 +77,13 @@ export const askForReplay = async (
 ): Promise<void> => {
   await createReplays(readModels);
   const ofStream = collections.map((collection) => ({ _id: idOf(collection, stream), add: { asked: 1 }, set: about }));
-  // After the former: who sees the count sees what was counted.
+  // Written last: an owner that sees the new count of its build must find the request.
   const ofBuild = collections.map((collection) => ({ _id: collection, add: { asked: 1 }, set: {} }));
   await readModels.accumulate(REPLAYS_COLLECTION, ofStream);
   await readModels.accumulate(REPLAYS_COLLECTION, ofBuild);
 };
 
-/** What was asked of streams, by build and stream, and what came of it; undefined where nobody has asked. */
+/** Returns the replay record of each build and stream; undefined if no replay was ever requested. */
 export const replayRecords = async (
   readModels: Pick<ReadModels, 'read'>,
   parked: readonly { readonly collection: CollectionName; readonly stream: string }[],
@@ -110,28 +110,28 @@ const recordOf = ({
   }),
 });
 
-// ── Answering ────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Executing ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What was asked of one build, for the process that owns it. */
+/** The replay requests for one build, as its owner uses them. */
 export class ReplaysOfBuild {
-  /** The build's count when all that was asked till then had been answered. */
-  private settled = 0;
+  /** The build's count up to which every request has a result. */
+  private answeredCount = 0;
 
   constructor(
     private readonly readModels: Pick<ReadModels, 'read' | 'accumulate'>,
     private readonly collection: CollectionName,
   ) {}
 
-  /** Hands over, one after the other, what was asked of these streams and not answered yet; all again where one is not taken. */
-  async each(streams: readonly string[], take: (asked: ReplayRequest) => Promise<boolean>): Promise<void> {
+  /** Calls `handle` for each open request of these streams. Stops if it returns false; the requests then stay open. */
+  async each(streams: readonly string[], handle: (request: ReplayRequest) => Promise<boolean>): Promise<void> {
     const [ofBuild] = await documentsOf(this.readModels, [this.collection]);
     const asked = ofBuild?.asked ?? 0;
-    if (asked === this.settled) return;
-    for (const each of await this.open(streams)) if (!(await take(each))) return;
-    this.settled = asked;
+    if (asked === this.answeredCount) return;
+    for (const request of await this.open(streams)) if (!(await handle(request))) return;
+    this.answeredCount = asked;
   }
 
-  /** Says what came of a replay, to all who had asked by then. */
+  /** Stores a result, which answers every request up to `asked`. */
   async answer(
     { stream, asked }: ReplayRequest,
     { events, waiting, cause = null }: ReplayedWithCause,
@@ -153,7 +153,7 @@ export class ReplaysOfBuild {
   }
 }
 
-type ReplayedWithCause = Omit<Replayed, 'cause'> & { readonly cause?: string | null };
+type ReplayedWithCause = Omit<ReplayResult, 'cause'> & { readonly cause?: string | null };
 
 const documentsOf = async (
   readModels: Pick<ReadModels, 'read'>,

@@ -1,43 +1,43 @@
 import type { Build, CollectionName, Pointer, Position } from '@rekey/ports';
 
-/** What a look at the stores showed of one view. `head` is taken after `builds`. */
+/** The state of one view in the stores. `head` is read after `builds`. */
 export interface Situation {
   /** Version of the view in this code. */
   readonly version: number;
   readonly identity: string;
   readonly head: Position;
   readonly pointer: Pointer | null;
-  /** Of the view, all versions. */
+  /** Builds of the view, of all versions. */
   readonly builds: readonly Build[];
-  /** For how long the pointer has stood as it is, by the own monotonic clock. */
+  /** How long ago this process first saw the pointer in this revision, by its monotonic clock. */
   readonly pointerAgeMs: number;
-  /** Builds whose owner has given no sign of life for long, or has none. */
-  readonly lifeless: ReadonlySet<CollectionName>;
+  /** Builds without an owner, or whose owner's lease has timed out. */
+  readonly abandoned: ReadonlySet<CollectionName>;
 }
 
 export interface Plan {
-  /** Builds of this version to project into, or to stand by for. */
+  /** Builds of this version to project into, or to be a standby for. */
   readonly run: readonly CollectionName[];
-  /** The one among them that is to answer as soon as it is far enough. */
+  /** The build among them that becomes active once it has caught up. */
   readonly candidate?: CollectionName;
-  /** No build of this version can become the answering one: make one. */
+  /** Whether to create a build, as none of this version is or can become active. */
   readonly create: boolean;
-  /** Builds that nobody may need any more. */
+  /** Builds that are no longer needed. */
   readonly drop: readonly CollectionName[];
 }
 
-/** How long the build that answered before a switch is kept, for those who have not noticed. */
+/** How long the previously active build is kept after a switch, for readers that have not noticed the switch. */
 export const RETIRED_FOR_MS = 30_000;
 
-/** Whether a build was made from the history that the store now has. */
+/** Whether a build was made from the current history of the store. */
 export const isUsable = (build: Build, { identity, head }: Pick<Situation, 'identity' | 'head'>): boolean =>
   build.storeIdentity === identity && build.checkpoint <= head;
 
-/** Collections carry a running number, so of two builds of one version the younger one sorts after the other. */
+/** The names of collections contain a sequence number, so younger builds of the same version sort later. */
 const isYounger = (build: Pick<Build, 'version' | 'collection'>, other: Pick<Build, 'version' | 'collection'>) =>
   build.version === other.version ? build.collection > other.collection : build.version > other.version;
 
-/** What to do about the builds of a view. */
+/** Decides which builds of a view to run, create and drop. */
 export const planBuilds = (situation: Situation): Plan => {
   const { version, pointer, builds } = situation;
   const named = (collection: CollectionName | undefined) => builds.find((build) => build.collection === collection);
@@ -46,7 +46,7 @@ export const planBuilds = (situation: Situation): Plan => {
   const previous = named(pointer?.previous);
   const isOurs = (build: Build | undefined): build is Build => usable(build) && build.version === version;
 
-  // Newer code has taken over: keep up what it replaced for as long as it keeps it.
+  // Newer code has switched: keep the build that it replaced up to date until it drops it.
   if (pointer && pointer.version > version)
     return { run: isOurs(previous) ? [previous.collection] : [], create: false, drop: [] };
 
@@ -55,7 +55,7 @@ export const planBuilds = (situation: Situation): Plan => {
     .reduce<Build | undefined>((best, build) => (best && isYounger(best, build) ? best : build), undefined);
   const retired = previous !== candidate && previous !== active ? previous : undefined;
   const keepRetired =
-    usable(retired) && situation.pointerAgeMs < RETIRED_FOR_MS && !situation.lifeless.has(retired.collection);
+    usable(retired) && situation.pointerAgeMs < RETIRED_FOR_MS && !situation.abandoned.has(retired.collection);
 
   const run = [active, candidate, keepRetired ? retired : undefined].filter(isOurs);
   const kept = new Set<Build | undefined>([active, candidate, keepRetired ? retired : undefined]);
@@ -69,13 +69,13 @@ export const planBuilds = (situation: Situation): Plan => {
 };
 
 /**
- * The next step towards letting a build answer: the pointer to store, or null where the build is not far enough yet.
- * While another build answers, the switch is announced first: whoever waits until a position is visible to all then
- * waits for both builds, and so the new one cannot begin to answer behind a place that somebody was told of.
+ * Returns the pointer to store as the next step of making a build active, or null if the build has not caught up. If
+ * another build is active, the switch is announced first: commands that wait for a position then wait for both builds, so
+ * the new build cannot become active behind a position that was already acknowledged.
  */
 export const nextPointer = (
   candidate: CollectionName,
-  { pointer, builds, identity, head }: Omit<Situation, 'version' | 'lifeless' | 'pointerAgeMs'>,
+  { pointer, builds, identity, head }: Omit<Situation, 'version' | 'abandoned' | 'pointerAgeMs'>,
 ): Pointer | null => {
   const build = builds.find((other) => other.collection === candidate);
   if (!build || !isUsable(build, { identity, head }) || build.checkpoint < build.target) return null;
@@ -87,15 +87,15 @@ export const nextPointer = (
   };
   const active = builds.find((other) => other.collection === pointer?.collection);
   if (!pointer || !active || !isUsable(active, { identity, head })) return next;
-  // Somebody may have switched since the candidate was chosen, to this very build or to a younger one.
+  // Another process may have switched to this build or to a younger one since the candidate was chosen.
   if (!isYounger(build, active) || build.checkpoint < active.checkpoint) return null;
   if (pointer.previous === candidate) return { ...next, previous: active.collection };
-  // One at a time: what a switch before this one replaced may still be read from.
+  // One switch at a time: readers may still use the build that the previous switch replaced.
   if (builds.some((other) => other.collection === pointer.previous)) return null;
   return { ...pointer, previous: candidate, revision: next.revision };
 };
 
-/** Name of a new build: younger than all there are, and never used before (`unique`: lower-case letters and digits). */
+/** Returns a new build name, with the next sequence number. `unique` consists of lower-case letters and digits. */
 export const collectionName = (
   view: string,
   version: number,
@@ -110,39 +110,39 @@ export const collectionName = (
 
 // ── Lease ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** An owner that gave no sign of life for so long has lost its lease. */
-export const LIFELESS_AFTER_MS = 10_000;
+/** Without a heartbeat for this long, an owner has lost its lease. */
+export const LEASE_TIMEOUT_MS = 10_000;
 
-/** An owner's name: who it is, and which of its lives; the lives of one never overlap for long. */
-export const ownerOf = (name: string, life: string): string => `${name}/${life}`;
+/** Returns the owner id of a process: its name, and which run of it. Runs of one process never overlap for long. */
+export const ownerOf = (name: string, run: string): string => `${name}/${run}`;
 export const nameOf = (owner: string): string => owner.slice(0, owner.lastIndexOf('/'));
 
-/** Remembers since when each owner of a build has been silent, by the own monotonic clock. */
+/** Tracks since when each owner of a build has sent no heartbeat, by the monotonic clock of this process. */
 export class LeaseWatch {
   private readonly seen = new Map<CollectionName, { owner: string; beat: number; sinceMs: number }>();
 
-  /** Whether the build is free for `owner`: nobody has it, an earlier life of `owner` has it, or its owner is silent. */
+  /** Whether `owner` may claim the build: it has no other owner, or that is an earlier run of it or has timed out. */
   isFree(build: Build, owner: string, nowMs: number): boolean {
-    return this.isLifeless(build, owner, nowMs) || build.owner === owner;
+    return this.isAbandoned(build, owner, nowMs) || build.owner === owner;
   }
 
-  /** Whether nobody projects into the build. */
-  isLifeless(build: Build, owner: string, nowMs: number): boolean {
+  /** Whether no process projects into the build. */
+  isAbandoned(build: Build, owner: string, nowMs: number): boolean {
     if (build.owner === '') return true;
     if (build.owner !== owner && nameOf(build.owner) === nameOf(owner)) return true;
     const known = this.seen.get(build.collection);
-    if (known?.owner === build.owner && known.beat === build.beat) return nowMs - known.sinceMs >= LIFELESS_AFTER_MS;
+    if (known?.owner === build.owner && known.beat === build.beat) return nowMs - known.sinceMs >= LEASE_TIMEOUT_MS;
     this.seen.set(build.collection, { owner: build.owner, beat: build.beat, sinceMs: nowMs });
     return false;
   }
 }
 
-/** What has become of a build that `owner` had at a checkpoint. */
-export type LeaseState = 'held' | 'moved' | 'lost' | 'gone' | 'put-back';
+/** State of a lease on a build. `restored`: a backup with an older checkpoint has replaced the build. */
+export type LeaseState = 'held' | 'moved' | 'lost' | 'gone' | 'restored';
 
 /**
- * Judges a build after an `advance` that was refused or whose answer is unknown. `attempted`: where it was to go.
- * `put-back`: the checkpoint lies before one that was stored, so documents may be older than what was folded since.
+ * Returns the state of a lease after an `advance` to `attempted` that was rejected or whose outcome is unknown.
+ * `checkpoint` is the last one that the owner knows it stored.
  */
 export const leaseStateOf = (
   build: Build | undefined,
@@ -151,7 +151,7 @@ export const leaseStateOf = (
   attempted: Position,
 ): LeaseState => {
   if (!build) return 'gone';
-  if (build.checkpoint < checkpoint) return 'put-back';
+  if (build.checkpoint < checkpoint) return 'restored';
   if (build.owner !== owner) return 'lost';
   if (build.checkpoint === checkpoint) return 'held';
   return build.checkpoint === attempted ? 'moved' : 'lost';

@@ -1,6 +1,6 @@
 import type { Build, Pointer } from '@rekey/ports';
 import {
-  LIFELESS_AFTER_MS,
+  LEASE_TIMEOUT_MS,
   LeaseWatch,
   RETIRED_FOR_MS,
   collectionName,
@@ -45,43 +45,43 @@ const situation = (more: Partial<Situation> = {}): Situation => ({
   pointer: pointer(ONE),
   builds: [build(ONE, 20)],
   pointerAgeMs: 0,
-  lifeless: new Set(),
+  abandoned: new Set(),
   ...more,
 });
 
 describe('planBuilds', () => {
-  it('begins with a build of its own', () => {
+  it('creates a build if there is none', () => {
     expect(planBuilds(situation({ pointer: null, builds: [] }))).toEqual({ run: [], create: true, drop: [] });
   });
 
-  it('goes on with a first build that was begun before', () => {
+  it('continues the first build', () => {
     const plan = planBuilds(situation({ pointer: null, builds: [build(ONE, 3)] }));
     expect(plan).toEqual({ run: [ONE], candidate: ONE, create: false, drop: [] });
   });
 
-  it('keeps the answering build up', () => {
+  it('keeps the active build up to date', () => {
     expect(planBuilds(situation())).toEqual({ run: [ONE], create: false, drop: [] });
   });
 
-  it('builds a younger one beside it', () => {
+  it('runs a younger build beside the active one', () => {
     const plan = planBuilds(situation({ builds: [build(ONE, 20), build(TWO, 3)] }));
     expect(plan).toEqual({ run: [ONE, TWO], candidate: TWO, create: false, drop: [] });
   });
 
-  it('needs one younger build only', () => {
+  it('drops all younger builds but the youngest', () => {
     const plan = planBuilds(situation({ builds: [build(ONE, 20), build(TWO, 3), build(THREE, 1)] }));
     expect(plan).toEqual({ run: [ONE, THREE], candidate: THREE, create: false, drop: [TWO] });
   });
 
   it.each([
     ['is gone', []],
-    ['is of another history', [build(ONE, 5, { storeIdentity: 'elsewhere' })]],
+    ['belongs to another history', [build(ONE, 5, { storeIdentity: 'elsewhere' })]],
     ['is ahead of the store', [build(ONE, 21)]],
-  ])('makes a new one where the answering build %s, and drops nothing before the switch', (_, builds) => {
+  ])('creates a build if the active one %s, and drops nothing before the switch', (_, builds) => {
     expect(planBuilds(situation({ builds }))).toEqual({ run: [], create: true, drop: [] });
   });
 
-  it('makes one of its own version beside an older one', () => {
+  it('creates a build of its own version beside an older one', () => {
     expect(planBuilds(situation({ version: 2 }))).toEqual({ run: [], create: true, drop: [] });
     const plan = planBuilds(situation({ version: 2, builds: [build(ONE, 20), build(NEXT_VERSION, 4)] }));
     expect(plan).toEqual({ run: [NEXT_VERSION], candidate: NEXT_VERSION, create: false, drop: [] });
@@ -90,26 +90,26 @@ describe('planBuilds', () => {
   describe('after a switch', () => {
     const switched = { pointer: pointer(TWO, { previous: ONE }), builds: [build(ONE, 20), build(TWO, 20)] };
 
-    it('keeps the build before up for a while', () => {
+    it('keeps the previous build up to date for a while', () => {
       const plan = planBuilds(situation({ ...switched, pointerAgeMs: RETIRED_FOR_MS - 1 }));
       expect(plan).toEqual({ run: [TWO, ONE], create: false, drop: [] });
     });
 
-    it('drops it then', () => {
+    it('drops the previous build after that', () => {
       const plan = planBuilds(situation({ ...switched, pointerAgeMs: RETIRED_FOR_MS }));
       expect(plan).toEqual({ run: [TWO], create: false, drop: [ONE] });
     });
 
-    it('drops it at once where nobody keeps it up', () => {
-      expect(planBuilds(situation({ ...switched, lifeless: new Set([ONE]) })).drop).toEqual([ONE]);
+    it('drops the previous build at once if it has no owner', () => {
+      expect(planBuilds(situation({ ...switched, abandoned: new Set([ONE]) })).drop).toEqual([ONE]);
     });
 
-    it('lets it answer again where the new one is lost', () => {
+    it('makes the previous build active again if the new one is lost', () => {
       const plan = planBuilds(situation({ ...switched, builds: [build(ONE, 20)] }));
       expect(plan).toEqual({ run: [ONE], candidate: ONE, create: false, drop: [] });
     });
 
-    it('leaves a build of newer code alone, but keeps up what that replaced', () => {
+    it('does not touch a build of newer code, but keeps the replaced one up to date', () => {
       const newer = {
         pointer: pointer(NEXT_VERSION, { previous: ONE }),
         builds: [build(ONE, 20), build(NEXT_VERSION, 20)],
@@ -123,12 +123,12 @@ describe('planBuilds', () => {
     });
   });
 
-  it('takes a switch that was announced and not made for what it is', () => {
+  it('continues a switch that was only announced', () => {
     const announced = { pointer: pointer(ONE, { previous: TWO }), builds: [build(ONE, 20), build(TWO, 20)] };
     expect(planBuilds(situation(announced))).toEqual({ run: [ONE, TWO], candidate: TWO, create: false, drop: [] });
   });
 
-  it('drops a build of newer code that was announced and left', () => {
+  it('drops a build of newer code that was announced and then abandoned', () => {
     const left = {
       pointer: pointer(ONE, { previous: NEXT_VERSION }),
       builds: [build(ONE, 20), build(NEXT_VERSION, 20)],
@@ -141,50 +141,50 @@ describe('planBuilds', () => {
 describe('nextPointer', () => {
   const next = (more: Partial<Situation>) => nextPointer(TWO, situation(more));
 
-  it('lets the first build answer once it is past the head that was there when it began', () => {
+  it('makes the first build active once it is past the head at its creation', () => {
     expect(next({ pointer: null, builds: [build(TWO, 9)] })).toBeNull();
     expect(next({ pointer: null, builds: [build(TWO, 10)] })).toEqual({ ...pointer(TWO), revision: 1 });
   });
 
-  it('announces the switch, then makes it', () => {
+  it('announces a switch before making it', () => {
     const builds = [build(ONE, 20), build(TWO, 20)];
     const announced = next({ builds });
     expect(announced).toEqual({ ...pointer(ONE), previous: TWO, revision: 5 });
     expect(next({ builds, pointer: announced })).toEqual({ ...pointer(TWO), previous: ONE, revision: 6 });
   });
 
-  it('never switches to a build behind the answering one', () => {
+  it('does not switch to a build that is behind the active one', () => {
     const builds = [build(ONE, 20), build(TWO, 19)];
     expect(next({ builds })).toBeNull();
     expect(next({ builds, pointer: pointer(ONE, { previous: TWO }) })).toBeNull();
   });
 
-  it('leaves alone what answers already, and what younger builds have replaced', () => {
+  it('does nothing if the build is active already or a younger one is', () => {
     expect(next({ pointer: pointer(TWO), builds: [build(TWO, 20)] })).toBeNull();
     expect(next({ pointer: pointer(TWO), builds: [build(ONE, 20), build(TWO, 20)] })).toBeNull();
     for (const younger of [THREE, NEXT_VERSION])
       expect(next({ pointer: pointer(younger), builds: [build(TWO, 20), build(younger, 20)] })).toBeNull();
   });
 
-  it('does not begin a switch before the one before is over', () => {
+  it('does not start a switch before the previous one is complete', () => {
     const builds = [build(ONE, 20), build(TWO, 20), build(THREE, 20)];
     expect(nextPointer(THREE, situation({ builds, pointer: pointer(TWO, { previous: ONE }) }))).toBeNull();
   });
 
-  it('switches at once where the answering build is gone, of another history or ahead of the store', () => {
+  it('switches at once if the active build is gone, belongs to another history or is ahead of the store', () => {
     const others = [[], [build(ONE, 20, { storeIdentity: 'elsewhere' })], [build(ONE, 21)]];
     for (const other of others)
       expect(next({ builds: [...other, build(TWO, 10)] })).toEqual({ ...pointer(TWO), revision: 5 });
   });
 
-  it('never switches to a build of another history, or one that is gone', () => {
+  it('does not switch to a build that belongs to another history or is gone', () => {
     expect(next({ pointer: null, builds: [build(TWO, 20, { storeIdentity: 'elsewhere' })] })).toBeNull();
     expect(next({ pointer: null, builds: [] })).toBeNull();
   });
 });
 
 describe('collectionName', () => {
-  it('is younger than all names that are known', () => {
+  it('has the next sequence number', () => {
     expect(collectionName('secrets', 1, { builds: [], pointer: null }, 'x')).toBe('secrets.v1.000001x');
     expect(collectionName('secrets', 1, situation({ builds: [build(TWO, 1)] }), 'x')).toBe('secrets.v1.000003x');
     expect(collectionName('secrets', 2, { builds: [], pointer: pointer(THREE) }, 'x')).toBe('secrets.v2.000004x');
@@ -194,28 +194,28 @@ describe('collectionName', () => {
 describe('LeaseWatch', () => {
   const mine = ownerOf('one', '2');
 
-  it('gives what nobody has, what is its own, and what an earlier life of its own had', () => {
+  it('frees builds without an owner, its own, and those of an earlier run', () => {
     const watch = new LeaseWatch();
     for (const owner of ['', mine, ownerOf('one', '1')])
       expect(watch.isFree(build(ONE, 0, { owner }), mine, 0)).toBe(true);
     expect(watch.isFree(build(ONE, 0, { owner: ownerOf('two', '1') }), mine, 0)).toBe(false);
   });
 
-  it('gives what another has only after a silence that it heard itself', () => {
+  it('frees a build of another owner only after watching it miss its heartbeats', () => {
     const watch = new LeaseWatch();
     const of = (beat: number) => build(ONE, 0, { owner: 'two/1', beat });
     expect(watch.isFree(of(1), mine, 5_000)).toBe(false);
-    expect(watch.isFree(of(1), mine, 5_000 + LIFELESS_AFTER_MS - 1)).toBe(false);
-    expect(watch.isFree(of(2), mine, 5_000 + LIFELESS_AFTER_MS)).toBe(false);
-    expect(watch.isFree(of(2), mine, 5_000 + 2 * LIFELESS_AFTER_MS)).toBe(true);
+    expect(watch.isFree(of(1), mine, 5_000 + LEASE_TIMEOUT_MS - 1)).toBe(false);
+    expect(watch.isFree(of(2), mine, 5_000 + LEASE_TIMEOUT_MS)).toBe(false);
+    expect(watch.isFree(of(2), mine, 5_000 + 2 * LEASE_TIMEOUT_MS)).toBe(true);
   });
 });
 
 describe('leaseStateOf', () => {
   it.each([
     ['gone', undefined],
-    ['put-back', build(ONE, 4, { owner: 'me' })],
-    ['put-back', build(ONE, 4, { owner: 'other' })],
+    ['restored', build(ONE, 4, { owner: 'me' })],
+    ['restored', build(ONE, 4, { owner: 'other' })],
     ['lost', build(ONE, 5, { owner: 'other' })],
     ['lost', build(ONE, 9, { owner: 'me' })],
     ['held', build(ONE, 5, { owner: 'me' })],

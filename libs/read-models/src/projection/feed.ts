@@ -1,20 +1,20 @@
 import { UnreadableEvent, decodeEvent, type FeedEvent } from '@rekey/contracts';
 import { EngineUnavailable, type Clock, type EventStore, type Position, type StoredEvent } from '@rekey/ports';
 
-/** An event as it is stored, and in today's shape; where that fails, why. */
+/** A stored event, and its decoded form in the current schema or the reason why it cannot be decoded. */
 export type DecodedEvent =
   | { readonly stored: StoredEvent; readonly event: FeedEvent }
   | { readonly stored: StoredEvent; readonly unreadable: UnreadableEvent };
 
-/** A stretch of the feed behind a place; never empty. */
+/** A range of the feed. Never empty. */
 export interface FeedPage {
   readonly events: readonly DecodedEvent[];
-  /** Place of the last event. */
+  /** Position of the last event. */
   readonly last: Position;
 }
 
-/** Reads an event into today's shape, or says why that is not possible. */
-export const decoded = (stored: StoredEvent): DecodedEvent => {
+/** Decodes an event into the current schema. Does not throw: returns the reason if that fails. */
+export const decodeStored = (stored: StoredEvent): DecodedEvent => {
   try {
     return { stored, event: decodeEvent(stored) };
   } catch (error) {
@@ -24,24 +24,24 @@ export const decoded = (stored: StoredEvent): DecodedEvent => {
   }
 };
 
-/** Pages that are kept for those who are a little behind. */
+/** Pages that are cached for readers that are slightly behind. */
 const PAGES_KEPT = 6;
-/** How long the first waits for the others, so that they need not read again what it has read. */
+/** How long the fastest reader waits for the others, so that a page is not evicted before they have read it. */
 const WAIT_FOR_OTHERS_MS = 250;
 const RESTART_AFTER_MS = 1_000;
 
 /**
- * The feed for all that project in this process: a page is read and decoded once for everybody who comes to the same
- * place soon. Who has seen all waits for one subscription that all share.
+ * The feed of events, shared by all projections of a process: a page is read and decoded once for all readers that are at
+ * the same position. Readers at the end of the feed share one subscription.
  */
 export class Feed {
   private readonly pages = new Map<Position, Promise<FeedPage | null>>();
   private readonly waiting = new Set<() => void>();
-  /** Which page each reader has taken last. */
-  private readonly taken = new Map<AbortSignal, Position>();
-  /** The page that was forgotten last. */
-  private forgotten: Position | undefined;
-  /** Up to where the subscription has come; undefined: nobody has come to the end yet. */
+  /** The position after which each reader has read its latest page. */
+  private readonly readers = new Map<AbortSignal, Position>();
+  /** The page that was evicted last. */
+  private evicted: Position | undefined;
+  /** Position of the subscription; undefined until a reader has reached the end of the feed. */
   private tail: Position | undefined;
   private following = new AbortController();
 
@@ -49,14 +49,14 @@ export class Feed {
     private readonly options: {
       readonly store: Pick<EventStore, 'readFeed' | 'subscribe'>;
       readonly clock: Clock;
-      /** Events a page. */
+      /** Events per page. */
       readonly pageSize: number;
     },
   ) {}
 
   /**
-   * The next page behind a place, as soon as there is one; null where the signal is given, which also stands for the
-   * reader. Throws `EngineUnavailable` where the store is away.
+   * Returns the page after a position as soon as there is one, or null once the signal is aborted. The signal also
+   * identifies the reader. Throws `EngineUnavailable`.
    */
   async next(after: Position, signal: AbortSignal): Promise<FeedPage | null> {
     while (!signal.aborted) {
@@ -71,38 +71,39 @@ export class Feed {
         }
         if (this.tail === undefined) this.follow(after);
       }
-      if (this.tail === tail) await this.news(signal);
+      if (this.tail === tail) await this.moreEvents(signal);
     }
     return null;
   }
 
   private handOut(after: Position, signal: AbortSignal): void {
-    if (!this.taken.has(signal)) signal.addEventListener('abort', () => void this.taken.delete(signal), { once: true });
-    this.taken.set(signal, after);
+    if (!this.readers.has(signal))
+      signal.addEventListener('abort', () => void this.readers.delete(signal), { once: true });
+    this.readers.set(signal, after);
     this.wake();
   }
 
-  /** Behind a full page there are more: the next one is read while this one is being stored. */
+  /** Reads the next page while the reader applies this one. */
   private readAhead(after: Position, signal: AbortSignal): void {
     setImmediate(() => {
-      if (signal.aborted || this.following.signal.aborted || this.isPressing(signal)) return;
-      // Whoever comes to the page meets the error.
+      if (signal.aborted || this.following.signal.aborted || this.wouldEvictNeeded(signal)) return;
+      // The reader of that page gets the error.
       this.page(after).catch(() => undefined);
     });
   }
 
-  /** One more page would push out the very page that somebody else takes next. */
-  private isPressing(signal: AbortSignal): boolean {
+  /** Whether one more page would evict the page that another reader needs next. */
+  private wouldEvictNeeded(signal: AbortSignal): boolean {
     if (this.pages.size < PAGES_KEPT) return false;
-    for (const [other, at] of this.taken) if (other !== signal && at === this.forgotten) return true;
+    for (const [other, at] of this.readers) if (other !== signal && at === this.evicted) return true;
     return false;
   }
 
-  /** Where one more page would push out what others need, gives them time to take it. */
+  /** Gives other readers time to read a page that would be evicted. */
   private async waitForOthers(signal: AbortSignal): Promise<void> {
     const { clock } = this.options;
     const deadlineMs = clock.monotonicMs() + WAIT_FOR_OTHERS_MS;
-    while (!signal.aborted && this.isPressing(signal) && clock.monotonicMs() < deadlineMs) {
+    while (!signal.aborted && this.wouldEvictNeeded(signal) && clock.monotonicMs() < deadlineMs) {
       const moved = new AbortController();
       const end = (): void => moved.abort();
       this.waiting.add(end);
@@ -113,7 +114,7 @@ export class Feed {
     }
   }
 
-  /** Forgets what was read: the store has another history. */
+  /** Drops all pages and the subscription, as the store has another history. */
   reset(): void {
     this.close();
     this.following = new AbortController();
@@ -137,7 +138,7 @@ export class Feed {
   private async read(after: Position): Promise<FeedPage | null> {
     try {
       const page = feedPage(await this.options.store.readFeed({ after, limit: this.options.pageSize }));
-      // A page that is not full grows: whoever comes later must not take it for all there is.
+      // A page that is not full is not cached: a later reader would miss the events appended since.
       if (!page || page.events.length < this.options.pageSize) this.pages.delete(after);
       return page;
     } catch (error) {
@@ -151,11 +152,11 @@ export class Feed {
     for (const oldest of this.pages.keys()) {
       if (this.pages.size <= PAGES_KEPT) break;
       this.pages.delete(oldest);
-      this.forgotten = oldest;
+      this.evicted = oldest;
     }
   }
 
-  /** Begins the one subscription, at the place that somebody has come to. */
+  /** Starts the subscription at the position of the first reader that has reached the end. */
   private follow(after: Position): void {
     this.tail = after;
     const { signal } = this.following;
@@ -164,7 +165,7 @@ export class Feed {
         try {
           await this.followOnce(signal);
         } catch (error) {
-          // The subscription waits by itself for a store that is away; what else ends it is told by the reads.
+          // The subscription itself waits for an unavailable store. After any other error, reads report the problem.
           if (!(error instanceof EngineUnavailable)) this.wake();
         }
         await this.options.clock.sleep(RESTART_AFTER_MS, signal);
@@ -184,7 +185,7 @@ export class Feed {
     }
   }
 
-  private news(signal: AbortSignal): Promise<void> {
+  private moreEvents(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {
         signal.removeEventListener('abort', done);
@@ -204,5 +205,5 @@ export class Feed {
 
 const feedPage = (events: readonly StoredEvent[]): FeedPage | null => {
   const last = events.at(-1);
-  return last ? { events: events.map(decoded), last: last.position } : null;
+  return last ? { events: events.map(decodeStored), last: last.position } : null;
 };

@@ -3,22 +3,22 @@ import type { Position, StoredEvent, ViewDocument } from '@rekey/ports';
 import type { DecodedEvent } from './feed';
 import type { Body, View } from '../views/view';
 
-/** An event that could not be taken in, and why: names of fields and kinds of errors, never values. */
+/** An event that could not be folded, and why. The cause names fields and error types, never values. */
 export interface Failure {
   readonly stored: StoredEvent;
   readonly cause: string;
 }
 
 export interface FoldResult<D extends ViewDocument> {
-  /** Documents that changed, by id. */
+  /** Changed documents, by id. */
   readonly changed: Map<string, D>;
   /** The first event that changed each of them. */
   readonly changedBy: ReadonlyMap<string, StoredEvent>;
-  /** By stream: the first event that failed. Later ones of the stream were left alone. */
+  /** The first event that failed, by stream. Later events of that stream are not folded. */
   readonly failures: Map<string, Failure>;
 }
 
-/** What must be read before events can be folded: documents by id, and whole applications. */
+/** Returns which documents must be read to fold events: by their ids, and all those of some applications. */
 export const concernsOf = (view: View, events: readonly DecodedEvent[]) => {
   const ids = new Set<string>();
   const applicationIds = new Set<string>();
@@ -31,9 +31,10 @@ export const concernsOf = (view: View, events: readonly DecodedEvent[]) => {
 };
 
 /**
- * Folds events, in store order, into documents (null or missing: not there yet). Events at or before a document's guard
- * are in it already, so folding any stretch again changes nothing. An application-wide event reaches the documents
- * that came in and those that were made on the way. Where an event fails, the document of its stream ends as `broken`.
+ * Folds events, in store order, into documents (null or missing: does not exist yet). Skips events at or before a
+ * document's `position`, so folding a range again changes nothing. An application-wide event is applied to the given
+ * documents of the application and to those created by earlier events. If an event fails, the document of its stream is
+ * marked `broken`.
  */
 export const foldEvents = <D extends ViewDocument>(
   view: View<D>,
@@ -55,14 +56,14 @@ export const foldEvents = <D extends ViewDocument>(
   const apply = (id: string, event: FeedEvent, stored: StoredEvent): void => {
     const document = held.get(id) ?? null;
     if (document !== null && document.position >= event.position) return;
-    const body = view.evolve(document && sound(document), event);
+    const body = view.evolve(document && withoutMark(document), event);
     if (body === null || (body === document && !view.ofStream)) return;
     const next = { ...body, position: event.position } as unknown as D;
     store(id, next, stored);
     if (document === null && byApplication) addTo(byApplication, next);
   };
 
-  const take = (event: FeedEvent, stored: StoredEvent): void => {
+  const fold = (event: FeedEvent, stored: StoredEvent): void => {
     const concern = view.concerns(event);
     if (concern === undefined) return;
     if (typeof concern === 'string') return apply(concern, event, stored);
@@ -75,7 +76,7 @@ export const foldEvents = <D extends ViewDocument>(
     if (failures.has(stored.stream)) continue;
     try {
       if ('unreadable' in decoded) throw decoded.unreadable;
-      take(decoded.event, stored);
+      fold(decoded.event, stored);
     } catch (error) {
       failures.set(stored.stream, { stored, cause: causeOf(error) });
     }
@@ -90,28 +91,28 @@ export const foldEvents = <D extends ViewDocument>(
   return { changed, changedBy, failures };
 };
 
-/** A document as it is marked while later events of its stream wait. */
+/** Returns the document marked as broken: later events of its stream are missing. */
 export const brokenOf = <D extends ViewDocument>(document: D | Body<D>): D => {
   const position = afterPosition('position' in document ? document.position : '');
   return { ...document, broken: true, position } as unknown as D;
 };
 
 /**
- * The guard of a document that is marked broken: just after the last event that is in it, and before every later one,
- * so that the repaired document can be written over it. (`!` sorts before every character that positions have.)
+ * Returns the position of a broken document: after its last event, and before every later one, so that the repaired
+ * document can replace it. `!` sorts before every character of a position.
  */
 export const afterPosition = (position: Position): Position => `${position}!`;
 
 const isBroken = (document: ViewDocument): boolean => 'broken' in document;
 
-/** The document without its mark: whoever folds an event into it has taken in all events before. */
-const sound = <D extends ViewDocument>(document: D): D => {
+/** Removes the mark. An event is only folded into a document if all earlier ones were. */
+const withoutMark = <D extends ViewDocument>(document: D): D => {
   if (!isBroken(document)) return document;
   const { broken: _broken, ...rest } = document as D & { broken?: true };
   return rest as unknown as D;
 };
 
-/** Errors of our own codec name no values; others may. */
+/** Messages of other errors than `UnreadableEvent` could contain values. */
 const causeOf = (error: unknown): string => {
   if (!(error instanceof Error)) return 'failed';
   return error.name === 'UnreadableEvent' ? error.message : `failed with ${error.name}`;

@@ -1,7 +1,7 @@
 import type { ApplicationCredentials, DomainCredentials, ScheduledSecret } from '@rekey/contracts';
 import { applicationIdOf, applicationStream, type RegisteredApplication, type Secret } from '@rekey/domain';
 import type { Appended, NewEvent, StoredEvent, ViewDocument } from '@rekey/ports';
-import { VIEWS, decoded, foldEvents, secretsView, type SecretDocument, type View } from '../index';
+import { VIEWS, decodeStored, foldEvents, secretsView, type SecretDocument, type View } from '../index';
 import { RandomHistory, randomOf } from '../read-models.testing';
 
 /** What was appended, in order. */
@@ -21,12 +21,12 @@ const historyOf = async (seed: number, count: number) => {
   const recorded = new Recorded();
   const history = new RandomHistory(recorded, seed);
   await history.more(count);
-  return { events: recorded.events.map(decoded), history };
+  return { events: recorded.events.map(decodeStored), history };
 };
 
 type Documents = ReadonlyMap<string, ViewDocument>;
 
-const folded = (view: View, events: ReturnType<typeof decoded>[], from: Documents = new Map()): Documents => {
+const folded = (view: View, events: ReturnType<typeof decodeStored>[], from: Documents = new Map()): Documents => {
   const { changed, failures } = foldEvents(view, from, events);
   expect(failures.size).toBe(0);
   return new Map([...from, ...changed]);
@@ -139,7 +139,7 @@ describe('foldEvents', () => {
       expect(await history.command({ type: 'RegisterApplication', data })).toBe(true);
       if (secretId !== 'third') expect(await history.command({ type: 'DeleteApplication', data: ids })).toBe(true);
     }
-    const events = recorded.events.map(decoded);
+    const events = recorded.events.map(decodeStored);
     const secrets = [...folded(secretsView, events).values()] as SecretDocument[];
     const live = secrets.filter(({ applicationState }) => applicationState !== 'deleted');
     expect(live.map(({ secretId }) => secretId)).toEqual(['third']);
@@ -153,7 +153,7 @@ describe('foldEvents', () => {
     const mine = events.filter(({ stored }) => stored.stream === stream);
     const bad = mine[3]?.stored as StoredEvent;
     const poisoned = events.map(({ stored }) =>
-      decoded(stored === bad ? { ...stored, type: 'NobodyKnowsThis' } : stored),
+      decodeStored(stored === bad ? { ...stored, type: 'NobodyKnowsThis' } : stored),
     );
     const result = foldEvents(view, new Map(), poisoned);
     expect([...result.failures.keys()]).toEqual([stream]);

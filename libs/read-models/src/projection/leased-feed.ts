@@ -20,25 +20,24 @@ export interface Log {
 
 export const SILENT: Log = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
-/** What is done with the events, page by page. */
+/** Applies the events, page by page. */
 export interface FeedWork {
-  /** Before the first page of each lease, with the place that it goes on from. */
+  /** Called before the first page of each lease, with the checkpoint that it continues from. */
   begin(checkpoint: Position): Promise<void>;
   /**
-   * Takes a page in, so that its effects are stored, then moves the checkpoint behind it: by `advance`, whose answer is
-   * its own. May be called again with the same events. Throws `EngineUnavailable` where it is to be called again,
-   * `Displaced` where the checkpoint is not where it should be.
+   * Applies a page and stores the effects, then calls `advance` and returns what that returns. May be called again with
+   * the same events. Throws `EngineUnavailable` to be called again, and `Displaced`.
    */
-  take(page: FeedPage, checkpoint: Position, advance: Advance): Promise<LeaseState>;
+  apply(page: FeedPage, checkpoint: Position, advance: Advance): Promise<LeaseState>;
 }
 
-/** Moves the checkpoint, and stores documents before it. Throws where one of them cannot be stored, with no effect. */
+/** Stores documents and moves the checkpoint to the end of the page. Has no effect if it throws. */
 export type Advance = (changes?: Changes) => Promise<LeaseState>;
 
-/** The checkpoint that was read with the documents is another one than this process has stored. */
+/** Thrown if the checkpoint read with the documents is not the one that this process stored. */
 export class Displaced extends Error {
   constructor() {
-    super('The checkpoint is not where it was left.');
+    super('The stored checkpoint is not the one that this process stored last.');
     this.name = 'Displaced';
   }
 }
@@ -51,13 +50,13 @@ export interface LeasedFeedOptions {
   readonly view: string;
   readonly owner: string;
   readonly work: FeedWork;
-  /** Told of each place that was stored, the first one of a lease included. */
+  /** Called for each stored checkpoint, including the first one of a lease. */
   readonly onAdvanced?: (checkpoint: Position) => void;
   readonly log: Log;
 }
 
-/** Why a run has ended. */
-export type RunEnd = 'stopped' | 'gone' | 'put-back';
+/** Why a run ended. */
+export type RunEnd = 'stopped' | 'gone' | 'restored';
 
 const HEARTBEAT_EVERY_MS = 2_000;
 const STANDBY_LOOKS_EVERY_MS = 1_000;
@@ -65,18 +64,18 @@ const RETRY_FIRST_MS = 50;
 const RETRY_MAX_MS = 1_000;
 
 /**
- * Follows the feed under a lease: at most one owner at a time goes on from the stored checkpoint and moves it, the
- * others stand by and take over when the owner falls silent. A pause of any length does no harm: what the owner finds
- * stored afterwards decides whether it goes on.
+ * Follows the feed under a lease. One owner at a time continues from the stored checkpoint and moves it; standbys take over
+ * when its heartbeats stop. An owner may pause for any time: `advance` compares owner and checkpoint, so it cannot write
+ * after another process has taken over.
  */
 export class LeasedFeed {
   private readonly leases = new LeaseWatch();
-  /** Held while a page is taken, a heartbeat is given or somebody works between two pages. */
+  /** Pages, heartbeats and `between` run one after the other. */
   private tail: Promise<unknown> = Promise.resolve();
   private checkpointNow: Position = START;
   private owning = false;
   private beatAtMs = 0;
-  /** Monotonic time since when it neither gets on nor stands by. */
+  /** Monotonic time since when every attempt has failed. */
   private failingSinceMs: number | undefined;
 
   constructor(private readonly options: LeasedFeedOptions) {}
@@ -85,12 +84,12 @@ export class LeasedFeed {
     return this.owning;
   }
 
-  /** For how long it has neither got on nor stood by. */
+  /** For how long every attempt has failed; 0 if the last one succeeded. */
   get failingForMs(): number {
     return this.failingSinceMs === undefined ? 0 : this.options.clock.monotonicMs() - this.failingSinceMs;
   }
 
-  /** Runs until the signal is given, or the build is gone or was put back to an older copy. */
+  /** Runs until the signal is aborted, or the build is gone or was restored from an older backup. */
   async run(signal: AbortSignal): Promise<RunEnd> {
     const { log, collection, clock } = this.options;
     for (let failures = 0; !signal.aborted;) {
@@ -102,8 +101,8 @@ export class LeasedFeed {
       } catch (error) {
         failures = this.checkpointNow === before ? failures + 1 : 1;
         this.failingSinceMs ??= clock.monotonicMs();
-        const away = error instanceof EngineUnavailable;
-        if (away) log.warn({ collection, err: error }, 'a store is away, projecting waits');
+        const isUnavailable = error instanceof EngineUnavailable;
+        if (isUnavailable) log.warn({ collection, err: error }, 'a store is unavailable, projecting waits');
         else log.error({ collection, err: error }, 'projecting failed, trying again');
         await clock.sleep(backoffMs(failures, RETRY_FIRST_MS, RETRY_MAX_MS), signal);
       }
@@ -111,31 +110,31 @@ export class LeasedFeed {
     return 'stopped';
   }
 
-  /** Does something between two pages, as the owner. Answers undefined where this is not the owner. */
+  /** Runs `work` between two pages. Returns undefined without running it if this process is not the owner. */
   between<T>(work: (checkpoint: Position) => Promise<T>): Promise<T | undefined> {
     return this.exclusive(async () => (this.owning ? work(this.checkpointNow) : undefined));
   }
 
   // ── One lease ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Waits for the lease, then works under it. Undefined: the lease was lost. */
+  /** Acquires the lease and follows the feed. Returns undefined if the lease was lost. */
   private async lease(signal: AbortSignal): Promise<RunEnd | undefined> {
     const build = await this.acquire(signal);
     if (build === undefined) return signal.aborted ? 'stopped' : 'gone';
-    if (build.checkpoint < this.checkpointNow) return 'put-back';
+    if (build.checkpoint < this.checkpointNow) return 'restored';
     this.checkpointNow = build.checkpoint;
     this.owning = true;
     const lease = new AbortController();
     const end = (): void => lease.abort();
     signal.addEventListener('abort', end, { once: true });
-    // It may have been given while the lease was.
+    // The signal may have been aborted while the lease was acquired.
     if (signal.aborted) end();
     const stopBeating = this.beat(lease);
     try {
       await this.options.work.begin(this.checkpointNow);
       this.options.onAdvanced?.(this.checkpointNow);
       const state = await this.follow(lease);
-      if (state === 'gone' || state === 'put-back') return state;
+      if (state === 'gone' || state === 'restored') return state;
       if (signal.aborted) await this.release();
       return signal.aborted ? 'stopped' : undefined;
     } finally {
@@ -171,24 +170,24 @@ export class LeasedFeed {
       state = await this.exclusive(async () => {
         if (lease.signal.aborted) return 'lost';
         try {
-          return await work.take(page, this.checkpointNow, (changes) => this.advance(page.last, changes));
+          return await work.apply(page, this.checkpointNow, (changes) => this.advance(page.last, changes));
         } catch (error) {
           if (error instanceof Displaced) return this.judge(this.checkpointNow);
           throw error;
         }
       });
     }
-    // A heartbeat may have found out more than the page that it cut short.
-    return isHeld(state) || state === 'lost' ? this.exclusive(async () => this.foundOut ?? state) : state;
+    // A heartbeat that ended the lease knows the reason.
+    return isHeld(state) || state === 'lost' ? this.exclusive(async () => this.heartbeatState ?? state) : state;
   }
 
-  /** What a heartbeat has found out about the build. */
-  private foundOut: LeaseState | undefined;
+  /** The state that made a heartbeat end the lease. */
+  private heartbeatState: LeaseState | undefined;
 
-  /** Gives a sign of life whenever the checkpoint has not moved for a while. */
+  /** Sends a heartbeat whenever the checkpoint has not moved for a while. Returns how to stop that. */
   private beat(lease: AbortController): () => void {
     const { clock, log, collection } = this.options;
-    this.foundOut = undefined;
+    this.heartbeatState = undefined;
     this.beatAtMs = clock.monotonicMs();
     let cancel = (): void => undefined;
     const schedule = (): void => {
@@ -200,11 +199,11 @@ export class LeasedFeed {
           if (lease.signal.aborted || clock.monotonicMs() - this.beatAtMs < HEARTBEAT_EVERY_MS) return;
           const state = await this.advance(this.checkpointNow);
           if (isHeld(state)) return;
-          this.foundOut = state;
+          this.heartbeatState = state;
           lease.abort();
         });
       } catch (error) {
-        log.warn({ collection, err: error }, 'no heartbeat');
+        log.warn({ collection, err: error }, 'a heartbeat failed');
       }
       schedule();
     };
@@ -212,21 +211,21 @@ export class LeasedFeed {
     return () => cancel();
   }
 
-  /** Moves the stored checkpoint, or keeps it as a sign of life, and says how the build stands then. */
+  /** Moves the stored checkpoint, or stores it again as a heartbeat. Returns the state of the lease. */
   private async advance(to: Position, changes?: Changes): Promise<LeaseState> {
     const { readModels, collection, owner, clock, onAdvanced } = this.options;
     const from = this.checkpointNow;
     let moved = false;
-    let away: EngineUnavailable | undefined;
+    let unavailable: EngineUnavailable | undefined;
     try {
       moved = await readModels.advance(collection, owner, from, to, changes);
     } catch (error) {
       if (!(error instanceof EngineUnavailable)) throw error;
-      away = error;
+      unavailable = error;
     }
     const state = moved ? 'moved' : await this.judge(to);
-    // What was to be stored is not: it is tried again after a while.
-    if (away && state === 'held') throw away;
+    // Nothing was stored: `run` tries again.
+    if (unavailable && state === 'held') throw unavailable;
     if (state === 'moved') {
       this.checkpointNow = to;
       this.beatAtMs = clock.monotonicMs();
@@ -245,14 +244,14 @@ export class LeasedFeed {
     return (await readModels.builds(view)).find((build) => build.collection === collection);
   }
 
-  /** Hands the lease back, so that a standby need not wait for silence. */
+  /** Releases the lease, so that a standby need not wait for its timeout. */
   private async release(): Promise<void> {
     const { readModels, collection, owner, log } = this.options;
     try {
       const build = await this.find();
       if (build?.owner === owner) await readModels.claim(collection, '', build);
     } catch (error) {
-      log.warn({ collection, err: error }, 'the lease was not handed back');
+      log.warn({ collection, err: error }, 'the lease could not be released');
     }
   }
 

@@ -15,8 +15,8 @@ const build = (owner: string): Build => ({
 });
 const clock = new SystemClock();
 
-describe('what follows the feed ends, whenever it is told to', () => {
-  /** A store whose subscription brings nothing, and one lease that is given while `during` goes on. */
+describe('following the feed', () => {
+  /** A store whose subscription has no events, and read models that call `during` while the lease is acquired. */
   const feedOf = () => {
     const subscribe = async function* ({ signal }: { signal: AbortSignal }) {
       await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
@@ -31,11 +31,11 @@ describe('what follows the feed ends, whenever it is told to', () => {
     createBuild: () => (during(), Promise.resolve()),
   });
 
-  it('also while the lease is being given', async () => {
+  it('stops while the lease is being acquired', async () => {
     const ending = new AbortController();
     const feed = feedOf();
     const readModels = readModelsOf(() => ending.abort());
-    const work = { begin: () => Promise.resolve(), take: () => Promise.resolve('moved' as const) };
+    const work = { begin: () => Promise.resolve(), apply: () => Promise.resolve('moved' as const) };
     const leased = new LeasedFeed({
       readModels,
       clock,
@@ -50,7 +50,7 @@ describe('what follows the feed ends, whenever it is told to', () => {
     feed.close();
   });
 
-  it('also while the publisher finds its place', async () => {
+  it('stops while the publisher creates its checkpoint', async () => {
     const ending = new AbortController();
     const feed = feedOf();
     const readModels = readModelsOf(() => ending.abort());

@@ -5,7 +5,7 @@ import { collectionName, planBuilds, type Situation } from './build-plan';
 import type { Log } from './leased-feed';
 import type { View } from '../views/view';
 
-/** Makes an empty build of a view, younger than all there are; whoever finds it first projects into it. Answers its name. */
+/** Creates an empty build of a view. The first projector that sees it projects into it. Returns its name. */
 export const makeBuild = async (
   readModels: Pick<ReadModels, 'createBuild'>,
   { name, version, indexes }: View,
@@ -19,13 +19,13 @@ export const makeBuild = async (
     { collection, view: name, version, storeIdentity, target, checkpoint: START, owner: '', beat: 0 },
     indexes,
   );
-  log.info({ view: name, collection, target }, 'a new build begins');
+  log.info({ view: name, collection, target }, 'a build was created');
   return collection;
 };
 
 /**
- * Begins a new build of a view beside the one that answers, from any process. One that is under way already is the
- * answer too, so asking twice does no harm. Throws `unavailable` where newer code keeps the view: it would drop the build.
+ * Creates a build of a view beside the active one, from any process, and returns its name. Returns the one in progress if
+ * there is one. Throws `unavailable` if newer code keeps the view, as that would drop the build.
  */
 export const beginRebuild = async (
   store: Pick<EventStore, 'identity' | 'head'>,
@@ -37,9 +37,13 @@ export const beginRebuild = async (
   const [pointer, builds] = await Promise.all([readModels.pointer(view.name), readModels.builds(view.name)]);
   const situation = { identity, pointer, builds, head: await store.head() };
   if (pointer && pointer.version > view.version)
-    throw new RekeyError('unavailable', `Newer code keeps the view ${view.name}: ask a process of that.`, {
-      view: view.name,
-    });
-  const { candidate } = planBuilds({ ...situation, version: view.version, pointerAgeMs: 0, lifeless: new Set() });
+    throw new RekeyError(
+      'unavailable',
+      `A newer version of Rekey keeps the view ${view.name}. Send the request to a process of that version.`,
+      {
+        view: view.name,
+      },
+    );
+  const { candidate } = planBuilds({ ...situation, version: view.version, pointerAgeMs: 0, abandoned: new Set() });
   return candidate ?? makeBuild(readModels, view, situation, log);
 };

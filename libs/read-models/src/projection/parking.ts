@@ -12,25 +12,25 @@ import { START } from '@rekey/ports';
 import { afterPosition } from './fold';
 
 /**
- * A stream that a build has stopped taking in, for an event of it could not be taken in: that event and all later ones
- * of the stream wait, in the store, to be replayed from the first. One document per build and stream.
+ * A stream that a build no longer folds, because one of its events failed. That event and all later ones of the stream wait
+ * in the store to be replayed. One document per build and stream.
  */
 export interface ParkedStream extends ViewDocument {
   readonly view: string;
   readonly collection: CollectionName;
   readonly stream: string;
   readonly state: 'parked' | 'replayed';
-  /** The first event that waits. */
+  /** The first waiting event. */
   readonly revision: number;
   readonly eventPosition: Position;
   readonly eventType: string;
-  /** Names fields and kinds of errors, never values. */
+  /** Names fields and error types, never values. */
   readonly cause: string;
-  /** How many events wait. */
+  /** Number of waiting events. */
   readonly events: number;
 }
 
-/** An event that could not be taken in, with how many of its stream wait behind it. */
+/** An event that could not be folded. `waiting` counts it and the later events of its stream. */
 export interface FailedEvent {
   readonly view: string;
   readonly collection: CollectionName;
@@ -46,7 +46,7 @@ export const PARKED_COLLECTION = 'parked.v1';
 const INDEXES: readonly ViewIndex[] = [{ name: 'state', fields: ['state', 'collection'] }];
 const PAGE = 1000;
 
-/** Makes the collection of parked streams where it is missing. It is derived from no history, so it has no identity. */
+/** Creates the collection of parked streams if it is missing. */
 export const createParked = (readModels: Pick<ReadModels, 'createBuild'>): Promise<void> =>
   readModels.createBuild(
     {
@@ -83,7 +83,7 @@ export const failedEventOf = (parked: ParkedStream): FailedEvent => {
   return { view, collection, stream, revision, position, type, cause, waiting: events };
 };
 
-/** What is known of a stream in each of some builds; null where it was never parked. */
+/** Returns the record of a stream in each of the builds; null if it was never parked there. */
 export const parkedIn = async (
   readModels: Pick<ReadModels, 'read'>,
   collections: readonly CollectionName[],
@@ -93,14 +93,14 @@ export const parkedIn = async (
   return (await readModels.read<ParkedStream>(PARKED_COLLECTION, ids)).documents;
 };
 
-/** How many streams each of some builds has parked. */
+/** Returns the number of parked streams in each of the builds. */
 export const countParked = (
   readModels: Pick<ReadModels, 'count'>,
   collections: readonly CollectionName[],
 ): Promise<number[]> =>
   Promise.all(collections.map((collection) => readModels.count(PARKED_COLLECTION, parkedOf([collection]))));
 
-/** Holds for what is parked in some builds. */
+/** Returns a filter for the streams that are parked in any of the builds. */
 export const parkedOf = (collections: readonly CollectionName[]): Filter => ({
   and: [
     { field: 'state', op: 'eq', value: 'parked' },
@@ -110,7 +110,7 @@ export const parkedOf = (collections: readonly CollectionName[]): Filter => ({
 
 const parkedIdOf = (collection: CollectionName, stream: string): string => `${collection}/${stream}`;
 
-/** The streams that one build has parked, as its projection knows and stores them. */
+/** The parked streams of one build: in memory, and stored. Only the owner of the build changes them. */
 export class Parking {
   private readonly streams = new Map<string, ParkedStream>();
 
@@ -128,7 +128,7 @@ export class Parking {
     return [...this.streams.keys()];
   }
 
-  /** Reads what an earlier owner has parked. */
+  /** Loads what earlier owners have parked. */
   async load(): Promise<void> {
     this.streams.clear();
     for (const parked of await parkedStreams(this.readModels, this.collection)) this.streams.set(parked.stream, parked);
@@ -138,7 +138,7 @@ export class Parking {
     return this.streams.get(stream);
   }
 
-  /** Parks a stream from an event on; `before`: what was known of it, where a replay came only so far. */
+  /** Parks a stream from an event on, or moves the first waiting event of a stream that is parked. */
   async park(event: StoredEvent, cause: string, waiting = 1): Promise<void> {
     const before = this.streams.get(event.stream);
     await this.store({
@@ -156,7 +156,7 @@ export class Parking {
     });
   }
 
-  /** Counts later events of parked streams; those that were counted before are not counted again. */
+  /** Counts later events of parked streams. Events that were counted before are skipped. */
   async add(events: readonly StoredEvent[]): Promise<void> {
     const changed = new Map<string, ParkedStream>();
     for (const { stream, position } of events) {
@@ -168,7 +168,7 @@ export class Parking {
     for (const [stream, parked] of changed) this.streams.set(stream, parked);
   }
 
-  /** All events of a stream were taken in. */
+  /** Marks a stream as replayed: all of its events were folded. */
   async release(stream: string): Promise<void> {
     const parked = this.streams.get(stream);
     if (!parked) return;

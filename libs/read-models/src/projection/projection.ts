@@ -10,20 +10,20 @@ import {
   type ViewDocument,
 } from '@rekey/ports';
 import type { LeaseState } from './build-plan';
-import { decoded, type DecodedEvent, type FeedPage } from './feed';
+import { decodeStored, type DecodedEvent, type FeedPage } from './feed';
 import { brokenOf, concernsOf, foldEvents, type Failure, type FoldResult } from './fold';
 import { Displaced, type Advance, type FeedWork, type Log } from './leased-feed';
 import { Parking, createParked } from './parking';
-import { ReplaysOfBuild, createReplays, type ReplayRequest, type Replayed } from '../operations/replays';
+import { ReplaysOfBuild, createReplays, type ReplayRequest, type ReplayResult } from '../operations/replays';
 import type { View } from '../views/view';
 
-/** A page that is taken into a build. */
+/** A page that is being applied to a build. */
 export interface PageFacts {
   readonly view: string;
   readonly collection: CollectionName;
   readonly events: readonly StoredEvent[];
 }
-export type AroundPage = <T>(page: PageFacts, take: () => Promise<T>) => Promise<T>;
+export type AroundPage = <T>(page: PageFacts, apply: () => Promise<T>) => Promise<T>;
 
 export interface ProjectionOptions {
   readonly store: Pick<EventStore, 'readStream'>;
@@ -31,17 +31,17 @@ export interface ProjectionOptions {
   readonly view: View;
   readonly collection: CollectionName;
   readonly log: Log;
-  /** Goes round the taking in of every page, to see how long it takes. */
+  /** Wraps the folding of every page, for traces. */
   readonly around?: AroundPage | undefined;
-  /** Told of every stream that is parked. */
+  /** Called for every stream that is parked. */
   readonly onParked?: ((view: string, stream: string) => void) | undefined;
 }
 
-/** How often an event is tried before its stream is parked. */
+/** Attempts to fold an event before its stream is parked. */
 const TRIES = 3;
 const FIND_PAGE = 1000;
 
-/** Folds the feed into the documents of one build of a view. */
+/** Folds the feed into the documents of one build. */
 export class Projection implements FeedWork {
   private readonly parking: Parking;
   private readonly replays: ReplaysOfBuild;
@@ -57,14 +57,14 @@ export class Projection implements FeedWork {
     await this.parking.load();
   }
 
-  take(page: FeedPage, checkpoint: Position, advance: Advance): Promise<LeaseState> {
+  apply(page: FeedPage, checkpoint: Position, advance: Advance): Promise<LeaseState> {
     const { around, view, collection } = this.options;
-    if (!around) return this.takeIn(page, checkpoint, advance);
+    if (!around) return this.applyPage(page, checkpoint, advance);
     const events = page.events.map(({ stored }) => stored);
-    return around({ view: view.name, collection, events }, () => this.takeIn(page, checkpoint, advance));
+    return around({ view: view.name, collection, events }, () => this.applyPage(page, checkpoint, advance));
   }
 
-  private async takeIn({ events }: FeedPage, checkpoint: Position, advance: Advance): Promise<LeaseState> {
+  private async applyPage({ events }: FeedPage, checkpoint: Position, advance: Advance): Promise<LeaseState> {
     const { streams } = this.options.view;
     const ours = streams === '' ? events : events.filter(({ stored }) => stored.stream.startsWith(streams));
     const free = this.parking.size === 0 ? ours : ours.filter(({ stored }) => !this.parking.get(stored.stream));
@@ -74,7 +74,7 @@ export class Projection implements FeedWork {
         return await advance({ documents: [...folded.changed.values()], before });
       } catch (error) {
         if (error instanceof EngineUnavailable) throw error;
-        // One of them cannot be stored: each is put by itself.
+        // A document cannot be stored. `put` below finds out which.
       }
     await this.put(folded, before);
     for (const { stored, cause } of folded.failures.values()) await this.park(stored, cause);
@@ -82,28 +82,28 @@ export class Projection implements FeedWork {
     return advance();
   }
 
-  /** Hands over each parked stream whose replay was asked for; `take` says whether it could be given its time. */
-  async eachAsked(take: (asked: ReplayRequest) => Promise<boolean>): Promise<void> {
-    if (this.parking.size > 0) await this.replays.each(this.parking.names, take);
+  /** Calls `handle` for each replay request of a parked stream. `handle` returns false to get the requests again later. */
+  async eachReplayRequest(handle: (request: ReplayRequest) => Promise<boolean>): Promise<void> {
+    if (this.parking.size > 0) await this.replays.each(this.parking.names, handle);
   }
 
-  /** Replays a stream, and says what came of it to those who asked. */
-  async answer(asked: ReplayRequest, checkpoint: Position, at: Instant): Promise<void> {
+  /** Replays a stream and stores the result for those who requested it. */
+  async answer(request: ReplayRequest, checkpoint: Position, at: Instant): Promise<void> {
     const { view, collection, log } = this.options;
-    const { stream } = asked;
+    const { stream } = request;
     const replayed = await this.replay(stream, checkpoint);
-    await this.replays.answer(asked, replayed, at);
+    await this.replays.answer(request, replayed, at);
     log.info({ view: view.name, collection, stream, ...replayed }, 'a parked stream was replayed');
   }
 
-  /** Takes in the events of a parked stream up to the checkpoint, from the first that waits; those behind it follow. */
-  private async replay(stream: string, checkpoint: Position): Promise<Replayed> {
+  /** Folds the waiting events of a parked stream up to the checkpoint. Later ones come with the feed. */
+  private async replay(stream: string, checkpoint: Position): Promise<ReplayResult> {
     const parked = this.parking.get(stream);
     if (!parked) return { events: 0, waiting: 0 };
     const waiting = (await this.options.store.readStream(stream, parked.revision)).filter(
       ({ position }) => position <= checkpoint,
     );
-    const failure = (await this.foldIn(waiting.map(decoded), checkpoint)).get(stream);
+    const failure = (await this.foldIn(waiting.map(decodeStored), checkpoint)).get(stream);
     if (!failure) {
       await this.parking.release(stream);
       return { events: waiting.length, waiting: 0 };
@@ -119,12 +119,12 @@ export class Projection implements FeedWork {
     await this.parking.park(stored, cause);
     log.error(
       { view: view.name, collection, stream, revision, type, cause },
-      'an event cannot be taken in, its stream is parked',
+      'an event cannot be folded, its stream is parked',
     );
     onParked?.(view.name, stream);
   }
 
-  /** Reads, folds and stores. Answers the first event that failed of each stream, whose later ones were left alone. */
+  /** Reads documents, folds events into them, and stores them. Returns the first event that failed of each stream. */
   private async foldIn(events: readonly DecodedEvent[], checkpoint: Position): Promise<Map<string, Failure>> {
     const { folded, before } = await this.fold(events, checkpoint);
     await this.put(folded, before);
@@ -142,14 +142,14 @@ export class Projection implements FeedWork {
       folded = foldEvents(
         view,
         before,
-        events.map(({ stored }) => decoded(stored)),
+        events.map(({ stored }) => decodeStored(stored)),
       );
     return { folded, before };
   }
 
   /**
-   * The documents that events concern. They are only taken where the checkpoint that was read with them is the one that
-   * this process has stored: else they may lack events that lie between.
+   * Returns the documents that events concern. Throws `Displaced` unless the checkpoint read with them is the one that this
+   * process stored: otherwise events could be missing in them.
    */
   private async load(
     events: readonly DecodedEvent[],
@@ -182,7 +182,7 @@ export class Projection implements FeedWork {
     }
   }
 
-  /** Stores what changed. A document that cannot be stored counts as a failure of the event that changed it first. */
+  /** Stores changed documents. One that cannot be stored is a failure of the first event that changed it. */
   private async put(
     { changed, changedBy, failures }: FoldResult<ViewDocument>,
     before: ReadonlyMap<string, ViewDocument | null>,

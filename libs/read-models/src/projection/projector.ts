@@ -13,26 +13,26 @@ import { ViewKeeper, type ViewKeeperOptions } from './view-keeper';
 import { VIEWS } from '../views/views';
 
 export interface ProjectorOptions extends ViewKeeperOptions {
-  /** Who projects. A process that comes back under its name has its leases back at once: no two may share a name. */
+  /** Name of the process. A restarted process takes its leases back at once by its name, so no two may share one. */
   readonly name: string;
-  /** Default: all views of this code. */
+  /** Default: all views. */
   readonly views?: readonly View[];
-  /** Where events are told of to the world outside. */
+  /** Receives every event, without verifiers. */
   readonly publisher?: EventPublisher;
   readonly pageSize?: number;
   readonly log?: Log;
 }
 
 const LOOK_EVERY_MS = 2_000;
-/** Beside the views: what is derived from no history. */
-const OTHERS = [
+/** Collections that are not derived from events. */
+const OTHER_COLLECTIONS = [
   { collection: USAGE_COLLECTION, create: createUsage },
   { collection: PARKED_COLLECTION, create: createParked },
   { collection: REPLAYS_COLLECTION, create: createReplays },
 ];
 const PAGE_SIZE = 5_000;
 
-/** Keeps all views, and hands the events on to the publisher where there is one. */
+/** Keeps all views up to date, and passes events to the publisher if there is one. */
 export class Projector {
   private readonly feed: Feed;
   private readonly keepers: readonly ViewKeeper[];
@@ -48,39 +48,39 @@ export class Projector {
     this.keepers = views.map((view) => new ViewKeeper(view, this.owner, this.feed, options, log));
   }
 
-  /** Begins to project, as soon as the stores are there. */
+  /** Starts projecting. Does not wait for the stores to be available. */
   async start(): Promise<void> {
     if (this.running) return;
     const ending = new AbortController();
-    const work = [this.keepOthers(ending.signal), ...this.keepers.map((keeper) => keeper.run(ending.signal))];
+    const work = [this.keepOtherCollections(ending.signal), ...this.keepers.map((keeper) => keeper.run(ending.signal))];
     const { publisher } = this.options;
     if (publisher)
       work.push(new Publishing(publisher, this.feed, this.owner, this.options, this.log).run(ending.signal));
     this.running = { ending, done: Promise.all(work) };
   }
 
-  /** Finishes what is in hand and hands the leases back. */
+  /** Finishes the current pages and releases the leases. */
   async stop(): Promise<void> {
     this.running?.ending.abort();
     await this.running?.done;
     this.feed.close();
   }
 
-  /** Whether this process does its part for each view: keeps it, or stands by for whoever does. */
+  /** Returns a health probe per view: ready if this process keeps the view up to date or is a standby for it. */
   health(): ReadonlyMap<ViewName, () => { readonly ready: boolean; readonly cause?: string }> {
     return new Map(this.keepers.map((keeper) => [keeper.view.name, () => keeper.health()]));
   }
 
-  /** Makes the collections that are derived from no history, at the start and wherever they are lost. */
-  private async keepOthers(signal: AbortSignal): Promise<void> {
+  /** Creates the other collections, and creates them again if they are lost. */
+  private async keepOtherCollections(signal: AbortSignal): Promise<void> {
     const { readModels, clock } = this.options;
     while (!signal.aborted) {
       try {
-        const there = new Set((await readModels.builds()).map(({ collection }) => collection));
-        const missing = OTHERS.filter(({ collection }) => !there.has(collection));
+        const existing = new Set((await readModels.builds()).map(({ collection }) => collection));
+        const missing = OTHER_COLLECTIONS.filter(({ collection }) => !existing.has(collection));
         await Promise.all(missing.map(({ create }) => create(readModels)));
       } catch (error) {
-        this.log.warn({ err: error }, 'a store is away');
+        this.log.warn({ err: error }, 'collections could not be created, trying again');
       }
       await clock.sleep(LOOK_EVERY_MS, signal);
     }

@@ -5,13 +5,13 @@ import type { LeaseState } from './build-plan';
 import type { Feed, FeedPage } from './feed';
 import { LeasedFeed, type Advance, type FeedWork, type Log } from './leased-feed';
 
-/** What the place of the publisher is kept under, as that of a view. */
+/** The publisher's checkpoint is stored like that of a view with this name. */
 export const PUBLISHED = 'published';
 const LOOK_EVERY_MS = 2_000;
 
 const sha256: Sha256 = (text) => createHash('sha256').update(text).digest('hex');
 
-/** Hands the feed on to the publisher, with a lease and a checkpoint of its own for each history of the store. */
+/** Passes the feed to the publisher, with a lease and a checkpoint for each history of the store. */
 export class Publishing implements FeedWork {
   constructor(
     private readonly publisher: EventPublisher,
@@ -30,22 +30,22 @@ export class Publishing implements FeedWork {
       try {
         await this.publishHistory(await this.options.store.identity(), signal);
       } catch (error) {
-        this.log.warn({ err: error }, 'publishing waits');
+        this.log.warn({ err: error }, 'publishing failed, trying again');
         await this.options.clock.sleep(LOOK_EVERY_MS, signal);
       }
   }
 
   async begin(): Promise<void> {
-    // Nothing is kept between pages.
+    // No state to load.
   }
 
-  /** Verifiers stay here. */
-  async take({ events }: FeedPage, _checkpoint: Position, advance: Advance): Promise<LeaseState> {
+  /** Publishes a page without verifiers. */
+  async apply({ events }: FeedPage, _checkpoint: Position, advance: Advance): Promise<LeaseState> {
     await this.publisher.publish(events.map(({ stored }) => ({ ...stored, data: redact(stored.data, sha256) })));
     return advance();
   }
 
-  /** Publishes until the store has another history. What comes twice after a loss is known by its event id. */
+  /** Publishes until the store has another history. After a failure, events may be published again with the same id. */
   private async publishHistory(storeIdentity: string, signal: AbortSignal): Promise<void> {
     const { readModels, clock } = this.options;
     const { feed, owner, log } = this;

@@ -16,7 +16,7 @@ import { Projection, type AroundPage } from './projection';
 import type { View } from '../views/view';
 
 const LOOK_EVERY_MS = 2_000;
-/** What fails for less long is not told. */
+/** How long projecting may fail before the health probe reports it. */
 const FAILING_MS = 10_000;
 
 export interface ViewKeeperOptions {
@@ -36,11 +36,11 @@ interface Running {
   readonly done: Promise<void>;
 }
 
-/** Keeps one view: its builds, and which of them answers. */
+/** Keeps one view: creates, runs and drops its builds, and switches between them. */
 export class ViewKeeper {
   private readonly runs = new Map<CollectionName, Running>();
   private readonly leases = new LeaseWatch();
-  /** Builds that were lost or put back under this process: should one appear again, nobody knows what is in it. */
+  /** Builds that were lost or restored while this process ran them. If one appears again, its content is unknown. */
   private readonly doubtful = new Set<CollectionName>();
   private candidate: Build | undefined;
   private identity: string | undefined;
@@ -48,9 +48,9 @@ export class ViewKeeper {
   private wake: () => void = () => undefined;
   private woken = false;
   private switching: Promise<void> | undefined;
-  /** The candidate has moved since the stores were looked at. */
-  private movedSince = false;
-  /** Monotonic time of the latest look that succeeded. */
+  /** Whether the candidate has advanced since the stores were read. */
+  private hasAdvanced = false;
+  /** Monotonic time of the latest look at the stores that succeeded. */
   private lookedAtMs = -Infinity;
 
   constructor(
@@ -68,7 +68,7 @@ export class ViewKeeper {
         await this.look();
         this.lookedAtMs = this.options.clock.monotonicMs();
       } catch (error) {
-        const text = error instanceof EngineUnavailable ? 'a store is away' : 'looking after builds failed';
+        const text = error instanceof EngineUnavailable ? 'a store is unavailable' : 'managing the builds failed';
         this.log.warn({ view: this.view.name, err: error }, text);
       }
       await this.pause(signal);
@@ -77,20 +77,20 @@ export class ViewKeeper {
     await this.switching;
   }
 
-  /** Whether it does its part for the view: keeps it, or stands by for whoever does. */
+  /** Ready if this process keeps the view up to date or is a standby for it. */
   health(): { readonly ready: boolean; readonly cause?: string } {
     const unseenMs = this.options.clock.monotonicMs() - this.lookedAtMs;
-    if (unseenMs > FAILING_MS) return { ready: false, cause: 'the stores cannot be looked at' };
+    if (unseenMs > FAILING_MS) return { ready: false, cause: 'the stores are unavailable' };
     const isFailing = [...this.runs.values()].some(({ feed }) => feed.failingForMs > FAILING_MS);
-    return isFailing ? { ready: false, cause: 'projecting fails, and is tried again' } : { ready: true };
+    return isFailing ? { ready: false, cause: 'projecting fails and is being retried' } : { ready: true };
   }
 
-  // ── Looking after builds ───────────────────────────────────────────────────────────────────────────────────────
+  // ── Builds ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   private async look(): Promise<void> {
     const situation = await this.situation();
     if (this.identity !== undefined && this.identity !== situation.identity) {
-      this.log.warn({ view: this.view.name }, 'the event store has another history: the view is built anew');
+      this.log.warn({ view: this.view.name }, 'the event store has another history, rebuilding the view');
       await Promise.all([...this.runs.keys()].map((collection) => this.end(collection)));
       this.feed.reset();
     }
@@ -105,15 +105,15 @@ export class ViewKeeper {
     this.candidate = situation.builds.find((build) => build.collection === plan.candidate);
     for (const collection of plan.run) if (!this.runs.has(collection)) this.begin(collection);
     this.trySwitch();
-    for (const run of this.runs.values()) await this.replayAsked(run);
+    for (const run of this.runs.values()) await this.replayRequested(run);
   }
 
-  /** Takes up what was asked of parked streams, each between two pages. */
-  private async replayAsked({ projection, feed }: Running): Promise<void> {
+  /** Replays the parked streams for which that was requested, each between two pages. */
+  private async replayRequested({ projection, feed }: Running): Promise<void> {
     if (!feed.isOwner) return;
-    await projection.eachAsked(async (asked) => {
+    await projection.eachReplayRequest(async (request) => {
       const done = await feed.between(async (checkpoint) => {
-        await projection.answer(asked, checkpoint, this.options.clock.now());
+        await projection.answer(request, checkpoint, this.options.clock.now());
         return true;
       });
       return done ?? false;
@@ -130,11 +130,11 @@ export class ViewKeeper {
     const nowMs = clock.monotonicMs();
     const revision = pointer?.revision ?? 0;
     if (revision !== this.pointerSeen.revision) this.pointerSeen = { revision, sinceMs: nowMs };
-    const lifeless = new Set(
-      builds.filter((build) => this.leases.isLifeless(build, this.owner, nowMs)).map((build) => build.collection),
+    const abandoned = new Set(
+      builds.filter((build) => this.leases.isAbandoned(build, this.owner, nowMs)).map((build) => build.collection),
     );
     const pointerAgeMs = nowMs - this.pointerSeen.sinceMs;
-    return { version: this.view.version, identity, head, pointer, builds, pointerAgeMs, lifeless };
+    return { version: this.view.version, identity, head, pointer, builds, pointerAgeMs, abandoned };
   }
 
   private async drop({ drop }: Plan, pointer: Pointer | null): Promise<void> {
@@ -171,7 +171,7 @@ export class ViewKeeper {
       this.runs.delete(collection);
       if (end === 'stopped') return;
       this.doubtful.add(collection);
-      this.log.error({ view: view.name, collection, end }, 'a build is lost, a new one is made');
+      this.log.error({ view: view.name, collection, end }, 'a build is lost, creating a new one');
       this.lookNow();
     });
     this.runs.set(collection, { projection, feed, ending, done });
@@ -184,8 +184,8 @@ export class ViewKeeper {
   }
 
   /**
-   * A build that was put back to an older copy is not gone on with: documents may have been folded from what was there
-   * before. Nobody else may take it up either, so it is dropped before anything else happens.
+   * Drops builds that were restored from an older backup: documents that were stored since may be in them. Must come
+   * before anything else, so that no other process continues such a build.
    */
   private async dropDoubtful(builds: readonly Build[]): Promise<void> {
     for (const { collection } of builds)
@@ -194,12 +194,14 @@ export class ViewKeeper {
 
   // ── Switching ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Lets the candidate answer, if it has come far enough. Called whenever it has moved. */
+  /** Makes the candidate active if it has caught up. Called whenever it advances. */
   private trySwitch(): void {
     if (this.candidate === undefined) return;
-    this.movedSince = true;
+    this.hasAdvanced = true;
     this.switching ??= this.switchTo(this.candidate.collection)
-      .catch((error: unknown) => this.log.warn({ view: this.view.name, err: error }, 'the switch waits'))
+      .catch((error: unknown) =>
+        this.log.warn({ view: this.view.name, err: error }, 'switching to a new build failed, trying again'),
+      )
       .finally(() => {
         this.switching = undefined;
       });
@@ -208,14 +210,14 @@ export class ViewKeeper {
   private async switchTo(candidate: CollectionName): Promise<void> {
     const { readModels } = this.options;
     for (;;) {
-      this.movedSince = false;
+      this.hasAdvanced = false;
       const situation = await this.situation();
       const pointer = nextPointer(candidate, situation);
-      if (!pointer && this.movedSince) continue;
+      if (!pointer && this.hasAdvanced) continue;
       if (!pointer || !(await readModels.switchPointer(pointer))) return;
       if (pointer.collection !== candidate) continue;
       this.candidate = undefined;
-      this.log.info({ view: this.view.name, collection: candidate, version: pointer.version }, 'a new build answers');
+      this.log.info({ view: this.view.name, collection: candidate, version: pointer.version }, 'a new build is active');
       return this.lookNow();
     }
   }
