@@ -35,7 +35,7 @@ import { eventually, temporaryFolder } from '@rekey/testing';
 const DAY_MS = 86_400_000;
 const START_MS = Date.parse('2026-01-01T00:00:00.000Z');
 
-/** A generator of numbers that are the same for the same seed (mulberry32). */
+/** Returns a generator of pseudo-random numbers (mulberry32). The same seed gives the same numbers. */
 export const randomOf = (seed: number): (() => number) => {
   let state = seed >>> 0;
   return () => {
@@ -73,12 +73,12 @@ export class RandomHistory {
     this.random = randomOf(seed);
   }
 
-  /** Appends events until so many more have been appended. */
+  /** Appends at least this many events. */
   async more(events: number): Promise<void> {
     for (const until = this.count + events; this.count < until;) await this.step();
   }
 
-  /** One command; appends what it leads to. Refusals lead to nothing. */
+  /** Executes one random command and appends its events. A rejected one has none. */
   async step(): Promise<void> {
     this.nowMs += Math.floor(this.random() * DAY_MS);
     const domainId = `domain-${this.below(this.size.domains)}`;
@@ -86,7 +86,7 @@ export class RandomHistory {
     return this.commandApplication(domainId, `client-${this.below(this.size.applications)}`);
   }
 
-  /** A command of a given type to an application; false where it is refused or changes nothing. */
+  /** Executes a command on an application. Returns false if it is rejected or changes nothing. */
   async command(command: ApplicationCommand): Promise<boolean> {
     const stream = this.stream(applicationStream(command.data.applicationId), application);
     const domain = this.stream(domainStream(command.data.domainId), securityDomain).state;
@@ -122,7 +122,7 @@ export class RandomHistory {
             { type: 'UpdateDomain', data: { domainId, contacts: [`ops${this.below(9)}@example.com`] } },
             { type: 'UpdateDomain', data: { domainId, enabled: this.random() < 0.7 } },
             { type: 'ChangeDomainPolicy', data: { domainId, policy } },
-            // One domain stays, so that there always is something that can happen.
+            // One domain is never deleted, so that commands remain possible.
             ...(domainId !== 'domain-0' && this.random() < 0.05
               ? [{ type: 'DeleteDomain', data: { domainId } } as const]
               : []),
@@ -237,7 +237,7 @@ export class RandomHistory {
     return made;
   }
 
-  /** The aggregates as they stand. */
+  /** Returns the current states of the aggregates. */
   states(): { applications: ApplicationState[]; domains: SecurityDomainState[] } {
     const of = (prefix: string) =>
       [...this.streams].filter(([name]) => name.startsWith(prefix)).map(([, { state }]) => state);
@@ -273,7 +273,7 @@ export class RandomHistory {
 export const VIEW_NAMES = Object.keys(VIEW_VERSIONS) as ViewName[];
 
 interface Place {
-  /** Of the SQLite file. */
+  /** Folder of the SQLite file. */
   readonly folder: string;
   readonly views: MongoDatabaseOptions | undefined;
 }
@@ -288,7 +288,7 @@ export class TestStores {
     private readonly removed: () => Promise<void>,
   ) {}
 
-  /** Events lie in SQLite; views too, or in a database of their own on the MongoDB server that is given. */
+  /** Opens an event store in SQLite, and read models in SQLite or in a new database on the given MongoDB server. */
   static async open(mongodb?: string): Promise<TestStores> {
     const folder = temporaryFolder();
     const views = mongodb === undefined ? undefined : { uri: mongodb, database: `rekey-test-${randomUUID()}` };
@@ -301,7 +301,7 @@ export class TestStores {
     });
   }
 
-  /** The same stores by connections of their own, as another process has them. Removed before these. */
+  /** Opens the same stores with other connections, as another process would. Remove these first. */
   beside(): Promise<TestStores> {
     return TestStores.on(this.place, () => Promise.resolve());
   }
@@ -317,13 +317,13 @@ export class TestStores {
     });
   }
 
-  /** A projector on these stores. */
+  /** Returns a projector on these stores, not started. */
   projector(more: Partial<ProjectorOptions> = {}): Projector {
     const { store, readModels } = this;
     return new Projector({ store, readModels, clock: new SystemClock(), name: 'tests', ...more });
   }
 
-  /** The projections from afar. */
+  /** Returns the operations on the projections. */
   projections(more: Partial<ConstructorParameters<typeof Projections>[0]> = {}): Projections {
     const { store, readModels } = this;
     return new Projections({ store, readModels, clock: new SystemClock(), ...more });
@@ -339,7 +339,7 @@ export class TestStores {
     return (await this.projections().failed({ limit: 1_000 })).items;
   }
 
-  /** Asks for the replay of a stream that one build has parked; answers what came of it. */
+  /** Replays a parked stream and returns the result. */
   async replay(view: ViewName, stream: string): Promise<ReplayResult | undefined> {
     return (await this.projections().replay(view, stream, 'tests', 20_000)).builds[0]?.result;
   }
@@ -357,13 +357,13 @@ export class TestStores {
     await Promise.all(VIEW_NAMES.map((view) => this.reached(view, position)));
   }
 
-  /** All documents of a collection, by id. */
+  /** Returns all documents of a collection, by id. */
   async documents(collection: string): Promise<Map<string, ViewDocument>> {
     const found = await this.readModels.find(collection, { limit: 100_000 });
     return new Map(found.map((document) => [document._id, document]));
   }
 
-  /** All documents of the active build of a view. */
+  /** Returns all documents of the active build of a view, by id. */
   async active(view: ViewName): Promise<Map<string, ViewDocument>> {
     return this.documents((await this.readModels.pointer(view))?.collection ?? '');
   }
@@ -376,7 +376,7 @@ export class TestStores {
   }
 }
 
-/** Time that runs faster than it is, for waits of many seconds. */
+/** A clock that runs faster, for waits of many seconds. */
 export class FastClock extends SystemClock {
   constructor(private readonly factor: number) {
     super();
@@ -393,7 +393,7 @@ export class FastClock extends SystemClock {
 
 type Method = (...given: unknown[]) => Promise<unknown>;
 
-/** The same object, with every method call going through a function. */
+/** Returns a proxy of an object that passes every method call through a function. */
 export const through = <T extends object>(
   target: T,
   around: (name: string, call: () => Promise<unknown>) => unknown,
@@ -402,14 +402,14 @@ export const through = <T extends object>(
     get: (_, name) => {
       const held: unknown = Reflect.get(target, name);
       if (typeof held !== 'function') return held;
-      // A subscription waits by itself for a store that is away.
+      // A subscription itself waits for an unavailable store.
       if (name === 'subscribe') return held.bind(target) as unknown;
       const method = held as Method;
       return (...given: unknown[]) => around(String(name), () => method.apply(target, given));
     },
   });
 
-/** An engine that is away now and then: before it has done what it was asked for, or after. */
+/** Returns an engine that is sometimes unavailable, before or after it has executed a call. */
 export const flaky = <T extends object>(target: T, random: () => number, share: number): T =>
   through(target, async (_, call) => {
     if (random() < share) throw new EngineUnavailable('test engine');
@@ -418,11 +418,11 @@ export const flaky = <T extends object>(target: T, random: () => number, share: 
     return result;
   });
 
-/** A gate that holds calls of one method up while it is closed. */
+/** Blocks calls of some methods while it is closed. */
 export class Gate {
   private opened: Promise<void> = Promise.resolve();
   private open_: () => void = () => undefined;
-  /** Calls that have come to the closed gate. */
+  /** Number of blocked calls. */
   held = 0;
 
   close(): void {
@@ -445,9 +445,9 @@ export class Gate {
   }
 }
 
-/** A copy of a build, to be put back later. */
+/** Returns a backup of a build that can be restored later. */
 export const copyOf = async ({ readModels }: TestStores, collection: string, indexes: readonly ViewIndex[]) => {
-  // The record first: documents that are newer than their checkpoint are what a crash leaves, older ones are not.
+  // The record is read first: after a crash, documents can be newer than the checkpoint but not older.
   const build = (await readModels.builds()).find((one) => one.collection === collection);
   const documents = await readModels.find(collection, { limit: 100_000 });
   return {

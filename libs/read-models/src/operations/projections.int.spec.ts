@@ -6,8 +6,8 @@ import { FastClock, Gate, RandomHistory, TestStores, VIEW_NAMES, through } from 
 const FAST = 40;
 const WAIT_MS = 20_000;
 
-/** One process projects, another one with connections of its own asks. */
-const answerFromAfar = (open: () => Promise<TestStores>): void => {
+/** One process projects; another one operates it through connections of its own. */
+const operatesFromAnotherProcess = (open: () => Promise<TestStores>): void => {
   let stores: TestStores;
   let others: TestStores;
   let running: Projector[] = [];
@@ -31,7 +31,7 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
     return projector;
   };
 
-  /** Views that cannot take in some events for as long as `isBad` says so. */
+  /** Views that throw for the events that `isBad` selects. */
   const choking = (isBad: (event: Pick<StoredEvent, 'stream' | 'revision'>) => boolean): View[] =>
     VIEWS.map((view) => ({
       ...view,
@@ -44,16 +44,16 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
     (await stores.store.readFeed({ limit: 1_000 })).find(({ stream }) => stream.startsWith('application-'))?.stream ??
     '';
 
-  it('tells how every build stands', async () => {
+  it('returns the status of every build', async () => {
     const history = new RandomHistory(stores.store, 51);
     await history.more(60);
     expect(await others.projections().list()).toEqual([]);
     await start({ name: 'projector@somewhere' });
     await stores.allReached(history.position);
-    const standings = await others.projections().list();
-    expect(standings.map(({ view }) => view).sort()).toEqual([...VIEW_NAMES].sort());
-    for (const standing of standings)
-      expect(standing).toMatchObject({
+    const statuses = await others.projections().list();
+    expect(statuses.map(({ view }) => view).sort()).toEqual([...VIEW_NAMES].sort());
+    for (const status of statuses)
+      expect(status).toMatchObject({
         version: 1,
         active: true,
         ready: true,
@@ -64,7 +64,7 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
       });
   });
 
-  it('tells how far a build lies behind', async () => {
+  it('returns the lag of a build', async () => {
     const gate = new Gate();
     const history = new RandomHistory(stores.store, 52);
     await history.more(20);
@@ -84,15 +84,15 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
     }
   });
 
-  it('takes a build of another history for one that is not ready', async () => {
+  it('reports a build that belongs to another history as not ready', async () => {
     await start();
     await stores.allReached('');
     const store = through(others.store, (name, call) => (name === 'identity' ? Promise.resolve('another') : call()));
-    const standings = await others.projections({ store }).list();
-    expect(standings.every(({ active, ready }) => active && !ready)).toBe(true);
+    const statuses = await others.projections({ store }).list();
+    expect(statuses.every(({ active, ready }) => active && !ready)).toBe(true);
   });
 
-  it('tells how far the publisher lies behind, where one publishes', async () => {
+  it('returns the lag of the publisher if there is one', async () => {
     const history = new RandomHistory(stores.store, 60);
     await history.more(20);
     expect(await others.projections().publisherLagSeconds()).toBeUndefined();
@@ -110,7 +110,7 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
   describe('a projector', () => {
     const ready = (projector: Projector): boolean[] => [...projector.health().values()].map((probe) => probe().ready);
 
-    it('does its part where it keeps the views, and where it stands by', async () => {
+    it('is healthy as the owner and as a standby', async () => {
       const keeper = await start({ name: 'keeper' });
       expect(ready(keeper)).not.toContain(true);
       await stores.allReached('');
@@ -120,7 +120,7 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
       expect((await others.projections().list()).every(({ owner }) => owner === 'keeper')).toBe(true);
     });
 
-    it('does not where a store is away for long, nor where projecting fails; and does again', async () => {
+    it('is unhealthy while a store is unavailable or projecting fails, and recovers', async () => {
       let away: (name: string) => boolean = () => false;
       const readModels = through(stores.readModels, (name, call) =>
         away(name) ? Promise.reject(new EngineUnavailable('test')) : call(),
@@ -141,7 +141,7 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
   });
 
   describe('rebuild', () => {
-    it('makes a build that the projector takes up, and that answers by and by', async () => {
+    it('creates a build that becomes active', async () => {
       const history = new RandomHistory(stores.store, 53);
       await history.more(60);
       await start();
@@ -154,7 +154,7 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
       expect(await stores.active('secrets')).toEqual(before);
     });
 
-    it('joins the build that is under way', async () => {
+    it('returns the build in progress', async () => {
       const projections = others.projections();
       const build = await projections.rebuild('secrets', 'token:ops');
       expect(await stores.projections().rebuild('secrets', 'token:ops')).toBe(build);
@@ -162,7 +162,7 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
       await eventually(async () => (await stores.readModels.pointer('secrets'))?.collection === build);
     });
 
-    it('is refused where newer code keeps the view, which would drop the build', async () => {
+    it('is refused if newer code keeps the view', async () => {
       const pointer = { view: 'secrets', version: 99, collection: 'secrets.v99.000001x', revision: 1 };
       await stores.readModels.switchPointer(pointer);
       await expect(others.projections().rebuild('secrets', 'token:ops')).rejects.toMatchObject({ code: 'unavailable' });
@@ -171,7 +171,7 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
   });
 
   describe('replay', () => {
-    /** A projector that has parked the stream of an application in all views but two. */
+    /** Starts a projector that parks the stream of one application. */
     const parked = async (seed: number) => {
       let bad = '';
       const views = choking(({ stream, revision }) => stream === bad && revision >= 2);
@@ -185,7 +185,7 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
     const failedIn = async (view: (typeof VIEW_NAMES)[number]) =>
       (await others.projections().failed({ view, limit: 10 })).items;
 
-    it('says what came of it, and what waits still, until the stream is whole', async () => {
+    it('returns what it folded and what still waits, until no event waits', async () => {
       const { stream, heal } = await parked(54);
       const [failed] = await failedIn('authentication');
       expect(failed).toMatchObject({ view: 'authentication', stream, revision: 2, cause: 'failed with TypeError' });
@@ -203,12 +203,12 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
       expect(whole).not.toHaveProperty('cause');
       expect(await failedIn('authentication')).toEqual([]);
       expect((await stores.active('authentication')).get(stream)).not.toHaveProperty('broken');
-      // Once more does nothing, and says the same.
+      // Another replay does nothing and returns the same result.
       expect(await replay()).toEqual(whole);
       expect(await failedIn('applications')).toMatchObject([{ stream }]);
     });
 
-    it('is kept for whoever projects next, where nobody does', async () => {
+    it('is kept for the next projector if none runs', async () => {
       const { stream, heal } = await parked(55);
       await Promise.all(running.splice(0).map((projector) => projector.stop()));
       const asked = await others.projections().replay('authentication', stream, 'token:ops', 0);
@@ -220,7 +220,7 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
       expect((await stores.active('authentication')).get(stream)).not.toHaveProperty('broken');
     });
 
-    it('is tried again where a store was away, and asked for twice answered to both', async () => {
+    it('is retried after a store was unavailable, and answers every request', async () => {
       const { stream, heal } = await parked(56);
       await Promise.all(running.splice(0).map((projector) => projector.stop()));
       heal();
@@ -229,7 +229,7 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
         away && name === 'accumulate' ? Promise.reject(new EngineUnavailable('test')) : call(),
       );
       await start({ readModels });
-      // Its answer is lost with the store that was away: who asked finds out at the end of the wait.
+      // The result could not be stored: the requests return at the end of their wait.
       const both = [others, stores].map((each) =>
         each.projections().replay('authentication', stream, 'token:ops', 5_000),
       );
@@ -263,7 +263,7 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
         });
     });
 
-    it('lists what failed by pages', async () => {
+    it('lists failed events in pages', async () => {
       const history = new RandomHistory(stores.store, 59, { domains: 1, applications: 4 });
       await history.more(60);
       await start({ views: choking(({ stream }) => stream.startsWith('application-')) });
@@ -284,7 +284,7 @@ const answerFromAfar = (open: () => Promise<TestStores>): void => {
   });
 };
 
-describe('projections, asked for from another process', () => {
-  describe('on SQLite', () => answerFromAfar(() => TestStores.open()));
-  describeOn(['mongodb'], ({ mongodb }) => answerFromAfar(() => TestStores.open(mongodb)));
+describe('Projections, in another process', () => {
+  describe('on SQLite', () => operatesFromAnotherProcess(() => TestStores.open()));
+  describeOn(['mongodb'], ({ mongodb }) => operatesFromAnotherProcess(() => TestStores.open(mongodb)));
 });

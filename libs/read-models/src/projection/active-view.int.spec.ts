@@ -10,15 +10,15 @@ const DOMAIN = 'domain-0';
 const APPLICATION = applicationIdOf(DOMAIN, 'client');
 const STREAM = applicationStream(APPLICATION);
 const IDS = { domainId: DOMAIN, applicationId: APPLICATION };
-/** As fast as lets the build before a switch go within the test. */
+/** Fast enough that the previous build is dropped within the test. */
 const FAST = 60;
 
-/** Adds and revokes secrets of one application, and knows what was acknowledged. */
+/** Adds and revokes secrets of one application, and records what was acknowledged. */
 class Load {
-  /** Secrets whose adding, and whose revoking, everybody was told of. */
+  /** Secrets that were acknowledged as added, and as revoked. */
   readonly added = new Set<string>();
   readonly revoked = new Set<string>();
-  /** What happened and is not acknowledged yet, as the wait for it ran out. */
+  /** Changes that are not acknowledged, as the wait for them timed out. */
   private open: (() => void)[] = [];
   private readonly live: string[] = [];
   acknowledged = 0;
@@ -78,7 +78,7 @@ class Load {
         this.reads += 1;
         const there = new Set(document?.secrets.map(({ secretId }) => secretId));
         for (const secretId of there) if (revoked.has(secretId)) this.wrong.push(`${secretId} was revoked`);
-        // What was taken away while the read was on its way says nothing.
+        // A secret that was revoked during the read may be in it or not.
         for (const secretId of added)
           if (!there.has(secretId) && this.added.has(secretId)) this.wrong.push(`${secretId} is missing`);
       } catch (error) {
@@ -141,7 +141,7 @@ describe('ActiveView under load', () => {
     expect(load.reads).toBeGreaterThan(100);
   });
 
-  it('never reads what was revoked nor misses what was added while the build is dropped again and again', async () => {
+  it('returns every acknowledged change while the build is dropped again and again', async () => {
     await project('one');
     await begin();
     for (let round = 0; round < 5; round++) {
@@ -154,7 +154,7 @@ describe('ActiveView under load', () => {
     expect(load.refusals).toBeGreaterThan(0);
   });
 
-  it('nor while it is put back to an older copy', async () => {
+  it('returns every acknowledged change while the build is restored from an older backup', async () => {
     await project('one');
     await begin();
     for (let round = 0; round < 5; round++) {
@@ -168,7 +168,7 @@ describe('ActiveView under load', () => {
     expect(load.refusals).toBeGreaterThan(0);
   });
 
-  it('nor while builds are made anew beside it and take over', async () => {
+  it('returns every acknowledged change while rebuilt builds take over', async () => {
     await project('one');
     await begin();
     for (let round = 0; round < 4; round++) {
@@ -180,7 +180,7 @@ describe('ActiveView under load', () => {
     expect(load.refusals).toBe(0);
   });
 
-  it('nor while a new version takes over, which readers of the old code refuse', async () => {
+  it('returns every acknowledged change while a new version takes over, and old code stops reading', async () => {
     await project('old');
     await begin([1, 2]);
     const old = await open({ versions: [1] });
@@ -197,7 +197,7 @@ describe('ActiveView under load', () => {
     expect(load.refusals).toBe(0);
   });
 
-  it('nor while its projector dies and another takes over', async () => {
+  it('returns every acknowledged change while a standby takes over from a dead projector', async () => {
     let dead = false;
     const { store, readModels } = stores;
     const mortal = through(readModels, (_, call) => (dead ? new Promise(() => undefined) : call()));
@@ -216,7 +216,7 @@ describe('ActiveView under load', () => {
     expect(load.refusals).toBe(0);
   });
 
-  it('a reader that starts waits for all that had happened', async () => {
+  it('a new reader waits for every change before its start', async () => {
     await project('one');
     await begin();
     for (let round = 0; round < 10; round++) {

@@ -4,7 +4,7 @@ import type { Appended, NewEvent, StoredEvent, ViewDocument } from '@rekey/ports
 import { VIEWS, decodeStored, foldEvents, secretsView, type SecretDocument, type View } from '../index';
 import { RandomHistory, randomOf } from '../read-models.testing';
 
-/** What was appended, in order. */
+/** The appended events, in order. */
 class Recorded {
   readonly events: StoredEvent[] = [];
 
@@ -61,7 +61,7 @@ describe('foldEvents', () => {
     },
   );
 
-  it.each(seeds)('comes to documents that say what the aggregates say (history %i)', async (seed) => {
+  it.each(seeds)('folds documents that agree with the aggregates (history %i)', async (seed) => {
     const { events, history } = await historyOf(seed, 800);
     const documentsOf = (name: View['name']): Documents =>
       folded(VIEWS.find((view) => view.name === name) as View, events);
@@ -128,7 +128,7 @@ describe('foldEvents', () => {
     );
   };
 
-  it('takes nothing of an earlier life into a later one', async () => {
+  it('keeps nothing of a deleted application when its client id is registered again', async () => {
     const recorded = new Recorded();
     const history = new RandomHistory(recorded, 7);
     const ids = { domainId: 'domain-0', applicationId: applicationIdOf('domain-0', 'client') };
@@ -146,7 +146,7 @@ describe('foldEvents', () => {
     expect(secrets).toHaveLength(3);
   });
 
-  it('leaves a stream from its first unreadable event on, marks its document, and goes on with the others', async () => {
+  it('stops a stream at its first unreadable event, marks its document, and folds the others', async () => {
     const { events } = await historyOf(3, 300);
     const [view] = VIEWS.filter(({ name }) => name === 'authentication') as [View];
     const stream = events.find(({ stored }) => stored.stream.startsWith('application-'))?.stored.stream ?? '';
@@ -167,7 +167,7 @@ describe('foldEvents', () => {
     expect(position > (mine[2]?.stored.position ?? '') && position < bad.position).toBe(true);
     const whole = folded(view, events);
     for (const [id, document] of whole) if (id !== stream) expect(result.changed.get(id)).toEqual(document);
-    // Repaired code folds what waited, and the document is what it would always have been.
+    // Once the code is repaired, folding the rest gives the same document as without the failure.
     expect(folded(view, mine.slice(3), result.changed).get(stream)).toEqual(whole.get(stream));
   });
 });

@@ -39,7 +39,7 @@ describe('Projector', () => {
   const activeOf = async (view: (typeof VIEW_NAMES)[number]): Promise<string> =>
     (await stores.readModels.pointer(view))?.collection ?? '';
 
-  /** Every view as it was kept, against a build of it that was made from zero. */
+  /** Compares every view with a rebuilt one. */
   const expectEqualToRebuilt = async (history: RandomHistory, projections = stores.projections()): Promise<void> => {
     await stores.allReached(history.position);
     const kept = new Map(await Promise.all(VIEW_NAMES.map(async (view) => [view, await stores.active(view)] as const)));
@@ -52,7 +52,7 @@ describe('Projector', () => {
     );
   };
 
-  it('keeps views that equal those made from zero, and lets the new ones answer', async () => {
+  it('keeps views that equal rebuilt ones, which then become active', async () => {
     const history = new RandomHistory(stores.store, 1);
     await history.more(40);
     await start({ pageSize: 7 });
@@ -80,7 +80,7 @@ describe('Projector', () => {
       );
   });
 
-  it('is there within the first moments of an empty store', async () => {
+  it('makes all views active on an empty store', async () => {
     await start();
     await stores.allReached('');
     const history = new RandomHistory(stores.store, 2);
@@ -88,7 +88,7 @@ describe('Projector', () => {
     await stores.allReached(history.position);
   });
 
-  it('goes on where it stopped, at once under its own name', async () => {
+  it('continues where it stopped, at once under its own name', async () => {
     const history = new RandomHistory(stores.store, 3);
     await (await start()).stop();
     running = [];
@@ -104,7 +104,7 @@ describe('Projector', () => {
     await expectEqualToRebuilt(history);
   });
 
-  it('drops the build before a switch only after a while', async () => {
+  it('drops the previous build some time after a switch', async () => {
     await start({ clock: new FastClock(FAST) });
     await stores.allReached('');
     const old = await activeOf('secrets');
@@ -119,7 +119,7 @@ describe('Projector', () => {
     expect(await activeOf('secrets')).toBe(collection);
   });
 
-  it('makes a new version beside the old one, which keeps answering until then', async () => {
+  it('builds a new version beside the old one, which stays active until it has caught up', async () => {
     const history = new RandomHistory(stores.store, 5);
     await history.more(100);
     const old = await start({ name: 'old', views: [secretsView] });
@@ -143,8 +143,8 @@ describe('Projector', () => {
     await Promise.all([old.stop(), newer.stop()]);
   });
 
-  describe('with others', () => {
-    it('gives way to one owner a build; a standby takes over from one that fell silent', async () => {
+  describe('with other projectors', () => {
+    it('leaves each build to one owner, and takes over when its heartbeats stop', async () => {
       const clock = new FastClock(FAST);
       const history = new RandomHistory(stores.store, 6);
       let dead = false;
@@ -166,7 +166,7 @@ describe('Projector', () => {
       dead = false;
     });
 
-    it('changes nothing when it wakes after others have gone on, wherever it had been paused', async () => {
+    it('changes nothing when it resumes after another one has taken over', async () => {
       for (const method of ['advance', 'read']) {
         const clock = new FastClock(FAST);
         const history = new RandomHistory(stores.store, 7 + method.length);
@@ -194,7 +194,7 @@ describe('Projector', () => {
       }
     });
 
-    it('loses nothing while two fight for every lease', async () => {
+    it('loses no event while leases change owners all the time', async () => {
       const clock = new FastClock(FAST);
       const history = new RandomHistory(stores.store, 8);
       const random = randomOf(8);
@@ -221,8 +221,8 @@ describe('Projector', () => {
     });
   });
 
-  describe('with engines that are away now and then', () => {
-    it.each([11, 12, 13])('waits and goes on, and parks nothing (history %i)', async (seed) => {
+  describe('with engines that are unavailable from time to time', () => {
+    it.each([11, 12, 13])('retries, and parks nothing (history %i)', async (seed) => {
       const random = randomOf(seed);
       const history = new RandomHistory(stores.store, seed);
       const clock = new FastClock(10);
@@ -241,10 +241,10 @@ describe('Projector', () => {
     });
   });
 
-  describe('with builds that are lost', () => {
+  describe('with lost builds', () => {
     const view = 'secrets';
 
-    it('makes a new one for one that was dropped', async () => {
+    it('replaces a build that was dropped', async () => {
       const history = new RandomHistory(stores.store, 21);
       await start();
       await history.more(100);
@@ -255,7 +255,7 @@ describe('Projector', () => {
       await expectEqualToRebuilt(history);
     });
 
-    it('makes what is derived from no history anew as well', async () => {
+    it('creates the collections that are not derived from events again', async () => {
       const others = async (): Promise<string[]> => {
         const builds = await stores.readModels.builds();
         return builds.flatMap((build) => (VIEW_NAMES.some((name) => name === build.view) ? [] : [build.collection]));
@@ -268,7 +268,7 @@ describe('Projector', () => {
       expect(await others()).toEqual(there);
     });
 
-    it('makes a new one for one that was put back to an older copy, and never goes on with that', async () => {
+    it('replaces a build that was restored from an older backup, and does not continue it', async () => {
       const history = new RandomHistory(stores.store, 22);
       await start();
       await history.more(100);
@@ -286,7 +286,7 @@ describe('Projector', () => {
       await expectEqualToRebuilt(history);
     });
 
-    it('does not go on with one that was dropped and then put back piece by piece', async () => {
+    it('does not continue a build that was dropped and then restored in steps', async () => {
       const history = new RandomHistory(stores.store, 26);
       await start();
       await history.more(100);
@@ -302,7 +302,7 @@ describe('Projector', () => {
       await expectEqualToRebuilt(history);
     });
 
-    it('may go on with an older copy when it has not seen a newer one, for nothing was folded into it', async () => {
+    it('continues a restored build if it has not seen a newer state of it', async () => {
       const history = new RandomHistory(stores.store, 23);
       const first = await start();
       await history.more(100);
@@ -319,7 +319,7 @@ describe('Projector', () => {
       await expectEqualToRebuilt(history);
     });
 
-    it('builds all views anew where the event store has another history', async () => {
+    it('rebuilds all views if the event store has another history', async () => {
       const history = new RandomHistory(stores.store, 24);
       let identity = 'first';
       const store = through(stores.store, (name, call) => (name === 'identity' ? Promise.resolve(identity) : call()));
@@ -336,7 +336,7 @@ describe('Projector', () => {
       await expectEqualToRebuilt(history, stores.projections({ store }));
     });
 
-    it('builds anew where the checkpoint is ahead of the store', async () => {
+    it('rebuilds a view if its checkpoint is ahead of the store', async () => {
       const history = new RandomHistory(stores.store, 25);
       await history.more(50);
       const collection = 'secrets.v1.000007x';
@@ -351,8 +351,8 @@ describe('Projector', () => {
     });
   });
 
-  describe('with events that cannot be taken in', () => {
-    /** Views that choke on an event while told to. */
+  describe('with events that cannot be folded', () => {
+    /** Views that throw for the events that `isBad` selects. */
     const choking = (isBad: (event: { readonly stream: string; readonly revision: number }) => boolean): View[] =>
       VIEWS.map((view) => ({
         ...view,
@@ -362,7 +362,7 @@ describe('Projector', () => {
         },
       }));
 
-    it('parks their streams, goes on with the others, and takes all in when they can be replayed', async () => {
+    it('parks their streams, continues with others, and folds all events in a later replay', async () => {
       let bad = '';
       const parked: string[] = [];
       const clock = new FastClock(FAST);
@@ -393,7 +393,7 @@ describe('Projector', () => {
       const still = await stores.replay('authentication', bad);
       expect(still).toMatchObject({ events: 0, waiting: authentication?.waiting, cause: 'failed with TypeError' });
 
-      // What was parked stays parked over a restart, and later events wait behind it.
+      // Streams stay parked after a restart, and their later events wait.
       await projector.stop();
       bad = '';
       await start({ views, clock });
@@ -407,7 +407,7 @@ describe('Projector', () => {
       await expectEqualToRebuilt(history);
     });
 
-    it('replays as far as it can, and the document stays marked all the while', async () => {
+    it('replays up to the next bad event, and keeps the document marked', async () => {
       let badFrom = 1;
       const readModels = through(stores.readModels, (_, call) => call());
       const views = choking(({ stream, revision }) => stream.startsWith('application-') && revision >= badFrom);
@@ -440,7 +440,7 @@ describe('Projector', () => {
       expect(await stores.replay('authentication', stream)).toEqual(whole);
     });
 
-    it('marks a stream whose very first event nobody can read', async () => {
+    it('marks the document of a stream whose first event cannot be decoded', async () => {
       await start();
       const metadata = {
         commandId: 'c',
@@ -507,7 +507,7 @@ describe('Projector', () => {
     });
   });
 
-  it('tells the publisher of every event at least once, in order, without verifiers', async () => {
+  it('publishes every event at least once, in order, without verifiers', async () => {
     const told: StoredEvent[] = [];
     const random = randomOf(41);
     const publisher: EventPublisher = {

@@ -4,7 +4,7 @@ import type { Filter, ViewDocument } from '@rekey/ports';
 import { findPage, type Page } from './paging';
 import type { Body, View, ViewReader } from './view';
 
-/** An application, id = application id. A deleted one stays as a tombstone until its client id is registered again. */
+/** An application, by application id. A deleted one is kept until its client id is registered again. */
 export interface ApplicationDocument extends ViewDocument {
   readonly broken?: true;
   readonly domainId: string;
@@ -15,7 +15,7 @@ export interface ApplicationDocument extends ViewDocument {
   readonly state: 'active' | 'disabled' | 'deleted';
   readonly createdAt: Instant;
   readonly updatedAt: Instant;
-  /** Revision of the last event that changed the application, its secrets aside: its ETag. */
+  /** Revision of the last event that changed the application itself, not its secrets. Its ETag. */
   readonly resourceRevision: number;
 }
 
@@ -94,7 +94,7 @@ export const applicationsView: View<ApplicationDocument> = {
   },
 };
 
-/** An application of a domain, or null: none there, or deleted. Whether the domain is there is the caller's question. */
+/** Returns an application of a domain, or null if it does not exist or was deleted. Does not check the domain. */
 export const getApplication = async (
   applications: ViewReader,
   domainId: string,
@@ -106,34 +106,34 @@ export const getApplication = async (
 
 export interface ApplicationsQuery {
   readonly domainId: string;
-  /** Part of a name or client id, blind to case. */
+  /** Part of a name or client id, ignoring case. */
   readonly q?: string | undefined;
   readonly after?: string | undefined;
   readonly limit: number;
 }
 
-/** A page of a domain's applications by name. Throws `invalid_request` for a cursor that no page gave. */
+/** Returns a page of a domain's applications by name. Throws `invalid_request` for an invalid cursor. */
 export const listApplications = (
   applications: ViewReader,
   query: ApplicationsQuery,
 ): Promise<Page<ApplicationDocument>> => {
-  const filters: Filter[] = [there(query.domainId)];
+  const filters: Filter[] = [existingIn(query.domainId)];
   if (query.q) filters.push(namedLike(query.q));
   return findPage(applications, { and: filters }, { field: 'name' }, query);
 };
 
-/** How many applications a domain has. */
+/** Returns the number of applications of a domain. */
 export const countApplications = (applications: ViewReader, domainId: string): Promise<number> =>
-  applications.count(there(domainId));
+  applications.count(existingIn(domainId));
 
-const there = (domainId: string): Filter => ({
+const existingIn = (domainId: string): Filter => ({
   and: [
     { field: 'domainId', op: 'eq', value: domainId },
     { field: 'state', op: 'in', value: ['active', 'disabled'] },
   ],
 });
 
-/** Applications whose name or client id holds a text, blind to case. */
+/** Returns a filter for applications whose name or client id contains a text, ignoring case. */
 export const namedLike = (text: string): Filter => ({
   or: [
     { field: 'name', op: 'contains', value: text },

@@ -22,7 +22,7 @@ const noApplication = (stream: string): Body<ApplicationCredentials> => ({
 
 const noDomain = (stream: string): Body<DomainCredentials> => ({ _id: stream, state: 'deleted' });
 
-/** All that a check must know: one document per application and one per domain, each with its stream's name as id. */
+/** Everything that a check needs: one document per application and one per domain, each with the stream name as its id. */
 export const authenticationView: View<Document> = {
   name: 'authentication',
   version: VIEW_VERSIONS.authentication,
@@ -62,7 +62,7 @@ const evolveApplication = (
     const { domainId, clientId } = event.data;
     return { ...before, domainId, clientId, state: 'active', secrets: [] };
   }
-  // What follows a deletion belongs to the life that is over.
+  // Later events may still refer to secrets of the deleted application.
   if (before.state === 'deleted') return before;
   const withSecret = (secretId: string, change: (secret: SecretCredentials) => SecretCredentials) => ({
     ...before,
@@ -129,7 +129,7 @@ const valueOf = ({ data }: Extract<ApplicationEvent, { type: 'SecretAdded' | 'Se
   ...(data.expiresAt !== undefined && { validUntil: data.expiresAt }),
 });
 
-/** The value before the new one, for as long as it may still authenticate. */
+/** Returns the previous value with the end of its overlap; empty without an overlap. */
 const overlapping = ({ values }: SecretCredentials, validUntil: string | undefined): ValueCredentials[] => {
   const [previous] = values;
   return previous && validUntil !== undefined ? [{ ...previous, validUntil }] : [];

@@ -4,7 +4,7 @@ import type { Filter, ViewDocument } from '@rekey/ports';
 import { findPage, type Page } from './paging';
 import type { Body, View, ViewReader } from './view';
 
-/** A domain, id = domain id. Deleted ones stay, for their ids are never used again. */
+/** A domain, by domain id. Deleted ones are kept, as their ids cannot be used again. */
 export interface DomainDocument extends ViewDocument {
   readonly broken?: true;
   readonly name: string;
@@ -13,7 +13,7 @@ export interface DomainDocument extends ViewDocument {
   readonly state: 'active' | 'disabled' | 'deleted';
   readonly createdAt: Instant;
   readonly updatedAt: Instant;
-  /** Revision of the last event that changed the domain: its ETag. */
+  /** Revision of the last event that changed the domain. Its ETag. */
   readonly resourceRevision: number;
 }
 
@@ -74,22 +74,22 @@ export const domainsView: View<DomainDocument> = {
   },
 };
 
-/** A domain, or null: none, or deleted. */
+/** Returns a domain, or null if it does not exist or was deleted. */
 export const getDomain = async (domains: ViewReader, domainId: string): Promise<DomainDocument | null> => {
   const [domain] = await domains.read<DomainDocument>([domainId]);
   return domain && domain.state !== 'deleted' ? domain : null;
 };
 
 export interface DomainsQuery {
-  /** Domains that the caller may see; empty: all. */
+  /** Ids of the domains that the caller may see; empty for all. */
   readonly visible: readonly string[];
-  /** Part of a name or id, blind to case. */
+  /** Part of a name or id, ignoring case. */
   readonly q?: string | undefined;
   readonly after?: string | undefined;
   readonly limit: number;
 }
 
-/** A page of domains by name. Throws `invalid_request` for a cursor that no page gave. */
+/** Returns a page of domains by name. Throws `invalid_request` for an invalid cursor. */
 export const listDomains = (domains: ViewReader, query: DomainsQuery): Promise<Page<DomainDocument>> => {
   const filters: Filter[] = [{ field: 'state', op: 'ne', value: 'deleted' }];
   if (query.visible.length > 0) filters.push({ field: '_id', op: 'in', value: query.visible });
@@ -106,20 +106,20 @@ export const listDomains = (domains: ViewReader, query: DomainsQuery): Promise<P
 };
 
 /**
- * The domains whose things a caller may see: those that are visible to them (empty: all), or the one of those that they
- * ask for, without deleted ones. Undefined: all there are, and none was deleted.
+ * Returns the ids of the existing domains that a caller may see (`visible`; empty for all), or only `requested` if it is
+ * one of them. Returns undefined if no filter is needed: the caller may see all domains, and none was deleted.
  */
 export const findVisibleDomains = async (
   domains: ViewReader,
   visible: readonly string[],
-  asked?: string,
+  requested?: string,
 ): Promise<readonly string[] | undefined> => {
-  if (visible.length === 0 && asked === undefined) {
+  if (visible.length === 0 && requested === undefined) {
     const anyDeleted = await domains.find({ filter: { field: 'state', op: 'eq', value: 'deleted' }, limit: 1 });
     return anyDeleted.length === 0 ? undefined : existingDomainIds(domains);
   }
-  if (asked !== undefined && visible.length > 0 && !visible.includes(asked)) return [];
-  const wanted = asked === undefined ? visible : [asked];
+  if (requested !== undefined && visible.length > 0 && !visible.includes(requested)) return [];
+  const wanted = requested === undefined ? visible : [requested];
   const documents = await domains.read<DomainDocument>(wanted);
   return wanted.filter((_, index) => (documents[index]?.state ?? 'deleted') !== 'deleted');
 };

@@ -5,7 +5,7 @@ import type { Body, View } from './view';
 
 type ApplicationEvent = Extract<FeedEvent, { aggregate: 'application' }>;
 
-/** What the watcher must know of each secret: facts only, so that a change of its configuration needs no new build. */
+/** What the expiry watcher needs. Independent of its configuration, so that a change of that needs no rebuild. */
 export const expiryScheduleView: View<ScheduledSecret> = {
   name: 'expiry-schedule',
   version: VIEW_VERSIONS['expiry-schedule'],
@@ -84,7 +84,7 @@ const evolve = (document: ScheduledSecret | null, event: ApplicationEvent): Body
   }
 };
 
-/** Notices of an earlier version say nothing of the present value. */
+/** Ignores notices of earlier versions. */
 const withNotice = (
   document: ScheduledSecret,
   { version, threshold, channel }: NoticeKey,

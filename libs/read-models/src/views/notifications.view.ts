@@ -5,33 +5,33 @@ import { findVisibleDomains } from './domains.view';
 import { findPage, type Page } from './paging';
 import type { Body, View, ViewReader } from './view';
 
-/** An inbox entry: one notice of one value of a secret over one channel. */
+/** A notice about the expiry of one version of a secret, on one channel. */
 export interface NotificationDocument extends ViewDocument {
   readonly applicationId: string;
   readonly domainId: string;
   readonly secretId: string;
   readonly version: number;
-  /** Days before the expiry; 0: it has expired. */
+  /** Days before the expiry; 0 for a notice that it has expired. */
   readonly threshold: number;
   readonly channel: string;
   readonly state: NoticeState;
-  /** When it was first sent or failed: its place in the inbox. */
+  /** When it was first sent or failed. The inbox is sorted by it. */
   readonly createdAt: Instant;
   readonly sentAt?: Instant;
   readonly recipients?: number;
-  /** Of the latest failure. */
+  /** The latest failure. */
   readonly failedAt?: Instant;
   readonly cause?: string;
   readonly acknowledged: boolean;
   readonly acknowledgedAt?: Instant;
   readonly acknowledgedBy?: Actor;
-  /** Its application was deleted. */
+  /** Whether its application was deleted. */
   readonly gone: boolean;
 }
 
 type ApplicationEvent = Extract<FeedEvent, { aggregate: 'application' }>;
 
-/** The id of a notice's entry. */
+/** Returns the document id of a notice. */
 export const notificationId = ({
   applicationId,
   secretId,
@@ -84,9 +84,9 @@ const evolve = (document: NotificationDocument | null, event: ApplicationEvent):
   const { occurredAt: at, actor: by } = event.metadata;
   switch (event.type) {
     case 'ExpiryNoticeSent':
-      return { ...begun(document, event), state: 'sent', sentAt: at, recipients: event.data.recipients };
+      return { ...existingOrNew(document, event), state: 'sent', sentAt: at, recipients: event.data.recipients };
     case 'ExpiryNoticeFailed':
-      return { ...begun(document, event), state: 'failed', failedAt: at, cause: event.data.cause };
+      return { ...existingOrNew(document, event), state: 'failed', failedAt: at, cause: event.data.cause };
     case 'ExpiryNoticeRetried':
       return document && { ...document, state: 'retried' };
     case 'ExpiryNoticeAcknowledged':
@@ -114,7 +114,7 @@ const evolve = (document: NotificationDocument | null, event: ApplicationEvent):
   }
 };
 
-const begun = (
+const existingOrNew = (
   document: NotificationDocument | null,
   { data, metadata }: Extract<ApplicationEvent, { type: 'ExpiryNoticeSent' | 'ExpiryNoticeFailed' }>,
 ): Omit<Body<NotificationDocument>, 'state'> => {
@@ -134,14 +134,14 @@ const begun = (
   };
 };
 
-/** The views that the inbox is read from. */
+/** The views that notices are read from. */
 export interface InboxViews {
   readonly notifications: ViewReader;
   readonly domains: ViewReader;
 }
 
 export interface NotificationsQuery {
-  /** Domains that the caller may see; empty: all. */
+  /** Ids of the domains that the caller may see; empty for all. */
   readonly visible: readonly string[];
   readonly domain?: string | undefined;
   readonly acknowledged?: boolean | undefined;
@@ -149,7 +149,7 @@ export interface NotificationsQuery {
   readonly limit: number;
 }
 
-/** A page of the inbox, the latest first; deleted applications and domains have left it. */
+/** Returns a page of notices, newest first, without those of deleted applications and domains. */
 export const listNotifications = async (
   views: InboxViews,
   { visible, domain, acknowledged, ...page }: NotificationsQuery,
@@ -162,7 +162,7 @@ export const listNotifications = async (
   return findPage(views.notifications, { and: filters }, { field: 'createdAt', descending: true }, page);
 };
 
-/** One entry, or null: none, or its application or domain was deleted. */
+/** Returns a notice, or null if it does not exist or its application or domain was deleted. */
 export const getNotification = async (views: InboxViews, id: string): Promise<NotificationDocument | null> => {
   const [entry] = await views.notifications.read<NotificationDocument>([id]);
   if (!entry || entry.gone) return null;

@@ -2,7 +2,7 @@ import { RekeyError } from '@rekey/contracts';
 import type { Filter, Query, ViewDocument } from '@rekey/ports';
 import type { ViewReader } from './view';
 
-/** A page of a list; `next` is the cursor of the page after it, absent on the last one. */
+/** A page of a list. `next` is the cursor of the next page; absent on the last one. */
 export interface Page<Item> {
   readonly items: readonly Item[];
   readonly next?: string;
@@ -13,22 +13,22 @@ export type Place = NonNullable<Query['after']>;
 
 const orderOf = ({ field, descending }: Sort): string => `${descending ? '-' : ''}${field}`;
 
-/** The cursor of the page after a document: opaque text that holds the order and the document's place in it. */
+/** Returns the cursor of the page after a document. It encodes the sort order and the document's place in it. */
 export const cursorAfter = (document: ViewDocument, sort: Sort): string => {
   const place = [orderOf(sort), valueIn(document, sort.field), document._id];
   return Buffer.from(JSON.stringify(place)).toString('base64url');
 };
 
-/** The place that a cursor stands for. Throws `invalid_request` for one that was not made for this order. */
+/** Returns the place that a cursor encodes. Throws `invalid_request` if the cursor is not from a list in this order. */
 export const placeOf = (cursor: string, sort: Sort): Place => {
   try {
     const [order, value, id] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as unknown[];
     const scalar = value === null || typeof value === 'string' || typeof value === 'number';
     if (order === orderOf(sort) && scalar && typeof id === 'string') return { value, id };
   } catch {
-    // Told as every other wrong cursor.
+    // Reported like any other invalid cursor.
   }
-  throw new RekeyError('invalid_request', 'Send the cursor that a page of this list gave you, in the same order.', {
+  throw new RekeyError('invalid_request', 'Send `next` of a page of the same list in the same order.', {
     field: 'after',
   });
 };
@@ -38,7 +38,7 @@ const valueIn = (document: ViewDocument, field: string): string | number | null 
   return typeof value === 'string' || typeof value === 'number' ? value : null;
 };
 
-/** One page of the documents that fit, in order. */
+/** Returns a page of the documents that match the filter. Throws `invalid_request` for an invalid cursor. */
 export const findPage = async <D extends ViewDocument>(
   view: Pick<ViewReader, 'find'>,
   filter: Filter,

@@ -15,13 +15,13 @@ describe('cursors', () => {
     [{ field: 'name' }, 'A name'],
     [{ field: 'count', descending: true }, 3],
     [{ field: 'missing' }, null],
-  ])('hold a place in an order: %j', (sort, value) => {
+  ])('encode a place in an order: %j', (sort, value) => {
     const cursor = cursorAfter(document, sort);
     expect(cursor).toMatch(/^[\w-]+$/);
     expect(placeOf(cursor, sort)).toEqual({ value, id: document._id });
   });
 
-  it('are refused with the field where they are of another order, or made up', () => {
+  it('are refused if they are for another order or invalid', () => {
     const cursor = cursorAfter(document, { field: 'name' });
     const made = [
       cursor.slice(1),

@@ -30,7 +30,7 @@ import { RandomHistory, TestStores, VIEW_NAMES, randomOf } from '../read-models.
 const NOW = '2026-12-01T00:00:00.000Z';
 const EXPIRING_WITHIN_DAYS = 20;
 
-describe('Queries', () => {
+describe('queries of the views', () => {
   let stores: TestStores;
   let projector: Projector;
   let views: Record<ViewName, ActiveView>;
@@ -92,7 +92,7 @@ describe('Queries', () => {
     return (descending ? sorted.reverse() : sorted).map(({ _id }) => _id);
   };
 
-  it('list domains that are there and visible, by name', async () => {
+  it('list existing and visible domains by name', async () => {
     for (const [visible, q] of [
       [[], undefined],
       [['domain-0', 'domain-3'], undefined],
@@ -114,7 +114,7 @@ describe('Queries', () => {
     expect(await getDomain(views.domains, 'domain-0')).toMatchObject({ _id: 'domain-0' });
   });
 
-  it("list a domain's applications, deleted ones aside", async () => {
+  it("list a domain's applications, without deleted ones", async () => {
     const mine = [...applications.values()].filter(({ domainId }) => domainId === 'domain-0');
     expect(mine.length).toBeGreaterThan(3);
     for (const q of [undefined, 'CLIENT-1', 'app 1', 'nothing']) {
@@ -136,7 +136,7 @@ describe('Queries', () => {
     }
   });
 
-  it("list an application's secrets, oldest first, every one of which can be read", async () => {
+  it("list an application's secrets, oldest first", async () => {
     for (const { _id: applicationId } of applications.values()) {
       const expected = secrets.filter(
         (secret) => secret.applicationId === applicationId && secret.applicationState !== 'deleted',
@@ -190,7 +190,7 @@ describe('Queries', () => {
       { unusedSince: '2026-07-01T00:00:00.000Z', status: ['revoked'], sort: '-createdAt', domain: 'domain-0' },
     ];
 
-    it.each(queries)('fits %j, page by page', async (query) => {
+    it.each(queries)('returns the matching secrets for %j, page by page', async (query) => {
       const { sort = 'expiresAt' } = query;
       const full = { visible: [], now: NOW, expiringWithinDays: EXPIRING_WITHIN_DAYS, usage, ...query };
       const items = await paged((after) => listInventory(views, { ...full, after, limit: 7 }), 7);
@@ -199,12 +199,12 @@ describe('Queries', () => {
       expect(items.map(({ _id }) => _id)).toEqual(expected);
     });
 
-    it('has secrets of every status that these histories can come to', () => {
+    it('has secrets of every status in the test data', () => {
       const statuses = new Set(secrets.map((secret) => secretStatus(secret, NOW, EXPIRING_WITHIN_DAYS)));
       for (const status of ['active', 'expired', 'suspended', 'revoked'] as const) expect(statuses).toContain(status);
     });
 
-    it('refuses a cursor of another order', async () => {
+    it('refuses a cursor for another order', async () => {
       const full = { visible: [], now: NOW, expiringWithinDays: EXPIRING_WITHIN_DAYS, usage, limit: 1 };
       const { next } = await listInventory(views, full);
       for (const sort of ['createdAt', '-expiresAt'] as const)
@@ -215,7 +215,7 @@ describe('Queries', () => {
     });
   });
 
-  it('walk the secrets that a policy could concern', async () => {
+  it('list the secrets that a policy can apply to', async () => {
     const expected = secrets.filter(
       ({ domainId, applicationState, state }) =>
         domainId === 'domain-0' && applicationState !== 'deleted' && state !== 'revoked',
@@ -232,7 +232,7 @@ describe('Queries', () => {
     expect(ofOne).toEqual(found.filter((secret) => secret.applicationId === applicationId));
   });
 
-  it('list the inbox, the latest first, without what is gone', async () => {
+  it('list notices, newest first, without those of deleted applications', async () => {
     expect(notifications.length).toBeGreaterThan(10);
     for (const [visible, acknowledged] of [
       [[], undefined],
@@ -254,7 +254,7 @@ describe('Queries', () => {
       expect(await getNotification(views, entry._id)).toEqual(entry.gone || !isThere(entry.domainId) ? null : entry);
   });
 
-  it('tell of usage, which is added up', async () => {
+  it('return usage, summed over batches', async () => {
     const { readModels } = stores;
     const id = `${'application'}.secret`;
     expect(await readUsage(readModels, [id])).toEqual(new Map());

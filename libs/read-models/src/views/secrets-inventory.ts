@@ -61,35 +61,35 @@ export interface InventoryViews {
 }
 
 export interface InventoryQuery {
-  /** Domains that the caller may see; empty: all. */
+  /** Ids of the domains that the caller may see; empty for all. */
   readonly visible: readonly string[];
   readonly domain?: string | undefined;
   readonly status?: readonly SecretStatus[] | undefined;
-  /** Secrets whose expiry lies before an instant; revoked ones too, unless `status` says otherwise. */
+  /** Only secrets that expire before this instant, including revoked ones unless `status` excludes them. */
   readonly expiresBefore?: Instant | undefined;
-  /** Secrets that were there at an instant and were not used at or after it. */
+  /** Only secrets that were created before this instant and not used at or after it. */
   readonly unusedSince?: Instant | undefined;
-  /** Part of a description, or of the application's name or client id, blind to case. */
+  /** Part of a description, or of the application's name or client id, ignoring case. */
   readonly q?: string | undefined;
   readonly sort?: 'expiresAt' | '-expiresAt' | 'createdAt' | '-createdAt' | 'description' | '-description' | undefined;
   readonly after?: string | undefined;
   readonly limit: number;
   readonly now: Instant;
   readonly expiringWithinDays: number;
-  /** Usage by document id; needed for `unusedSince`. */
+  /** Returns usage by document id. Used for `unusedSince` only. */
   readonly usage: (ids: readonly string[]) => Promise<ReadonlyMap<string, SecretUsage>>;
 }
 
-/** Applications that one search may touch. */
+/** Greatest number of applications that `q` may match. */
 const NAMED_MAX = 5_000;
 const SCAN_PAGE = 500;
-/** A page ends after so many secrets were looked at, full or not; its cursor goes on behind them. */
+/** With `unusedSince`, a page ends after this many secrets were read, even if it is not full. */
 const SCANNED_MAX = 10_000;
 
 /**
- * A page of secrets across applications, by default the nearest expiry first (never comes last). Secrets of deleted
- * applications and domains are not in it. With `unusedSince`, usage is joined page by page, for it is kept apart from
- * what events say; then a page may hold fewer than `limit` although there is a next one. Throws `invalid_request`.
+ * Returns a page of secrets across applications, by default the earliest expiry first and secrets without one last. Omits
+ * those of deleted applications and domains. `unusedSince` is not part of the view but joined page by page, so a page may
+ * have fewer than `limit` items although there is a next one. Throws `invalid_request`.
  */
 export const listInventory = async (views: InventoryViews, query: InventoryQuery): Promise<Page<SecretDocument>> => {
   const domains = await findVisibleDomains(views.domains, query.visible, query.domain);
@@ -138,7 +138,7 @@ const applicationsNamed = async (
   if (domains) filters.push({ field: 'domainId', op: 'in', value: domains });
   const found = await applications.find({ filter: { and: filters }, limit: NAMED_MAX + 1 });
   if (found.length > NAMED_MAX)
-    throw new RekeyError('invalid_request', 'More than 5,000 applications fit this text; be more specific.', {
+    throw new RekeyError('invalid_request', 'More than 5,000 applications match this text; use a longer one.', {
       field: 'q',
     });
   return found.map(({ _id }) => _id);
@@ -176,13 +176,13 @@ const unusedPage = async (
   return { items };
 };
 
-/** Unrevoked secrets by id, of a domain or one application of it: those that a policy could concern. */
+/** Returns the unrevoked secrets of a domain, or of one of its applications, by id. A policy can apply to these. */
 export const listSecretsForPolicy = (
   secrets: ViewReader,
   query: {
     readonly domainId: string;
     readonly applicationId?: string | undefined;
-    /** Id of the last document of the page before. */
+    /** Id of the last document of the previous page. */
     readonly after?: string | undefined;
     readonly limit: number;
   },

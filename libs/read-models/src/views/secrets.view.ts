@@ -5,46 +5,46 @@ import type { ApplicationDocument } from './applications.view';
 import { findPage, type Page } from './paging';
 import type { Body, View, ViewReader } from './view';
 
-/** A secret, id by `secretDocumentId`, with every instant and who did it. */
+/** A secret, by `secretDocumentId`. */
 export interface SecretDocument extends ViewDocument {
   readonly secretId: string;
   readonly applicationId: string;
   readonly domainId: string;
   readonly description: string;
   readonly state: 'active' | 'suspended' | 'revoked';
-  /** Of its application; `deleted` for good: a client id that is registered again has new secrets. */
+  /** State of its application. `deleted` is final: a client id that is registered again has new secrets. */
   readonly applicationState: 'active' | 'disabled' | 'deleted';
-  /** Of the current value. */
+  /** Version of the current value. */
   readonly version: number;
   readonly hint?: string;
   readonly createdAt: Instant;
   readonly createdBy: Actor;
-  /** When and by whom the current value was made, and what `notBefore` was then. */
+  /** Creation of the current value, and `notBefore` at that time. */
   readonly valueCreatedAt: Instant;
   readonly valueCreatedBy: Actor;
   readonly valueNotBefore?: Instant;
   readonly expiresAt?: Instant;
-  /** For sorting: `expiresAt`, or a text after every instant. */
+  /** For sorting: `expiresAt`, or a text that sorts after every instant. */
   readonly expiryOrder: string;
   readonly expirySource: ExpirySource;
-  /** What the secret was last given of its own: a duration, or never. */
+  /** The secret's own expiry rule, if a command set one: a duration, or never. */
   readonly ownExpiresIn?: Duration;
   readonly ownNever?: true;
   readonly notBefore?: Instant;
   readonly allowedCidrs: readonly string[];
-  /** Until when the value before the current one authenticates. */
+  /** End of the overlap: until then, the previous value authenticates. */
   readonly previousValidUntil?: Instant;
-  /** Of the latest suspension, while it lasts. */
+  /** Set while the secret is suspended. */
   readonly suspendedAt?: Instant;
   readonly suspendedBy?: Actor;
   readonly revokedAt?: Instant;
   readonly revokedBy?: Actor;
   readonly revocationReason?: RevocationReason;
-  /** When the expiry of the current value was put on record. */
+  /** When the expiry of the current value was recorded. */
   readonly expiredAt?: Instant;
-  /** The latest that happened to a notice of the current value. */
+  /** The latest change of a notice about the current value. */
   readonly lastNotice?: SecretNotice;
-  /** Revision of the last event that changed the secret, notices and recorded expiries aside: its ETag. */
+  /** Revision of the last event that changed the secret, except notices and recorded expiries. Its ETag. */
   readonly resourceRevision: number;
 }
 
@@ -59,7 +59,7 @@ export interface SecretNotice {
 const NEVER = '~';
 
 type ApplicationEvent = Extract<FeedEvent, { aggregate: 'application' }>;
-type MadeValue = Extract<ApplicationEvent, { type: 'SecretAdded' | 'SecretRenewed' }>;
+type ValueCreated = Extract<ApplicationEvent, { type: 'SecretAdded' | 'SecretRenewed' }>;
 
 export const secretsView: View<SecretDocument> = {
   name: 'secrets',
@@ -83,7 +83,7 @@ export const secretsView: View<SecretDocument> = {
   evolve: (document, event) => (event.aggregate === 'application' ? evolve(document, event) : document),
 };
 
-/** Events of an application that change what all its secrets are worth. */
+/** Whether an event of an application affects all of its secrets. */
 export const isOfAllSecrets = ({ type }: ApplicationEvent): boolean =>
   type === 'ApplicationDisabled' || type === 'ApplicationEnabled' || type === 'ApplicationDeleted';
 
@@ -171,7 +171,7 @@ const added = (event: Extract<ApplicationEvent, { type: 'SecretAdded' }>): Body<
   );
 };
 
-const valueOf = ({ data, metadata }: MadeValue, notBefore: Instant | undefined) => ({
+const valueOf = ({ data, metadata }: ValueCreated, notBefore: Instant | undefined) => ({
   version: data.version,
   valueCreatedAt: metadata.occurredAt,
   valueCreatedBy: metadata.actor,
@@ -182,8 +182,8 @@ const valueOf = ({ data, metadata }: MadeValue, notBefore: Instant | undefined) 
   ...(notBefore !== undefined && { valueNotBefore: notBefore }),
 });
 
-/** What a value's command says of the expiry is the secret's own from then on; where it says nothing, the old stays. */
-const withOwnExpiry = <T extends object>(secret: T, { data }: MadeValue): T => {
+/** Sets the secret's own expiry rule if the command stated one; otherwise keeps the previous rule. */
+const withOwnExpiry = <T extends object>(secret: T, { data }: ValueCreated): T => {
   if (data.ownExpiresIn === undefined && data.expirySource !== 'command') return secret;
   const {
     ownExpiresIn: _in,
@@ -194,7 +194,7 @@ const withOwnExpiry = <T extends object>(secret: T, { data }: MadeValue): T => {
   return (data.expiresAt === undefined ? { ...rest, ownNever: true } : rest) as never;
 };
 
-/** A secret of an application that is there, or null. */
+/** Returns a secret, or null if it does not exist or its application was deleted. */
 export const getSecret = async (
   secrets: ViewReader,
   applicationId: string,
@@ -204,14 +204,14 @@ export const getSecret = async (
   return secret && secret.applicationState !== 'deleted' ? secret : null;
 };
 
-/** A page of an application's secrets, revoked ones included, oldest first. */
+/** Returns a page of an application's secrets, oldest first, including revoked ones. */
 export const listSecrets = (
   secrets: ViewReader,
   query: { readonly applicationId: string; readonly after?: string | undefined; readonly limit: number },
 ): Promise<Page<SecretDocument>> =>
   findPage(secrets, { and: ofApplication(query.applicationId) }, { field: 'createdAt' }, query);
 
-/** How many unrevoked secrets an application has. */
+/** Returns the number of an application's unrevoked secrets. */
 export const countSecrets = (secrets: ViewReader, applicationId: string): Promise<number> =>
   secrets.count({ and: [...ofApplication(applicationId), { field: 'state', op: 'ne', value: 'revoked' }] });
 
@@ -221,7 +221,7 @@ const ofApplication = (applicationId: string) =>
     { field: 'applicationState', op: 'ne', value: 'deleted' },
   ] as const;
 
-/** What a preview of a policy judges a secret by; `applicationPolicy` is the one in force, or the new one. */
+/** Returns the input of a policy preview. `applicationPolicy` is the application's current policy, or the new one. */
 export const policySubjectOf = (
   secret: SecretDocument,
   applicationPolicy: ApplicationDocument['policy'],

@@ -1,16 +1,16 @@
 import type { Instant } from '@rekey/domain';
 import { START, type ReadModels, type ViewDocument } from '@rekey/ports';
 
-/** When and from where a secret was last used, and how often: approximate, for it is written in batches. */
+/** Last use and number of uses of a secret. Approximate: written in batches, and a batch may be lost. */
 export interface SecretUsage {
   readonly lastUsedAt: Instant;
   readonly from?: string;
   readonly count: number;
 }
 
-/** Uses of one secret since the batch before. */
+/** Uses of one secret since the previous batch. */
 export interface UsageChange {
-  /** Of the secret's document (`secretDocumentId`). */
+  /** Document id of the secret (`secretDocumentId`). */
   readonly id: string;
   readonly count: number;
   readonly lastUsedAt: Instant;
@@ -23,10 +23,10 @@ interface UsageDocument extends ViewDocument {
   readonly lastUsedFrom: string | null;
 }
 
-/** Not derived from events, so neither rebuilt nor pointed at. */
+/** Not derived from events, so it has no builds and no pointer. */
 export const USAGE_COLLECTION = 'usage.v1';
 
-/** Makes the collection where it is missing. */
+/** Creates the collection if it is missing. */
 export const createUsage = (readModels: Pick<ReadModels, 'createBuild'>): Promise<void> =>
   readModels.createBuild(
     {
@@ -42,7 +42,7 @@ export const createUsage = (readModels: Pick<ReadModels, 'createBuild'>): Promis
     [{ name: 'lastUsedAt', fields: ['lastUsedAt'] }],
   );
 
-/** Adds a batch of uses. Throws `EngineUnavailable` where it was not taken. */
+/** Adds a batch of uses. Throws `EngineUnavailable` if it was not stored. */
 export const recordUsage = (readModels: Pick<ReadModels, 'accumulate'>, batch: readonly UsageChange[]): Promise<void> =>
   readModels.accumulate(
     USAGE_COLLECTION,
@@ -53,7 +53,7 @@ export const recordUsage = (readModels: Pick<ReadModels, 'accumulate'>, batch: r
     })),
   );
 
-/** Usage by secret document id (`secretDocumentId`); secrets that were never used are missing. */
+/** Returns usage by document id (`secretDocumentId`). Secrets that were never used are missing. */
 export const readUsage = async (
   readModels: Pick<ReadModels, 'read'>,
   ids: readonly string[],

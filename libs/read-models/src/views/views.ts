@@ -6,7 +6,7 @@ import { notificationsView } from './notifications.view';
 import { secretsView } from './secrets.view';
 import type { View } from './view';
 
-/** Every view of this code. */
+/** Every view. A view that is not in this list is not projected. */
 export const VIEWS: readonly View[] = [
   authenticationView,
   domainsView,
