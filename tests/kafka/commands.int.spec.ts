@@ -245,7 +245,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       position: '',
       error: {
         code: 'unauthenticated',
-        message: 'The command carries no valid token of a known sender.',
+        message: 'The command has no valid token of a known sender.',
         details: {},
       },
     });

@@ -5,17 +5,17 @@ export abstract class Clock {
   /** Milliseconds since 1970 UTC. */
   abstract nowMs(): number;
 
-  /** Milliseconds that never run backwards, from an arbitrary start. */
+  /** Monotonic milliseconds from an arbitrary start. */
   abstract monotonicMs(): number;
 
-  /** Calls back once, after so many milliseconds; the answer takes it back. Does not keep the process alive. */
+  /** Calls `run` once, after a delay. Returns a function that cancels it. Does not keep the process alive. */
   abstract schedule(delayMs: number, run: () => void): () => void;
 
   now(): Instant {
     return new Date(this.nowMs()).toISOString();
   }
 
-  /** Resolves after so many milliseconds, or at once when the signal is given. */
+  /** Resolves after a delay, or as soon as the signal is aborted. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       if (signal?.aborted) return resolve();
@@ -30,7 +30,7 @@ export abstract class Clock {
   }
 }
 
-/** The machine's time. */
+/** The system time. */
 export class SystemClock extends Clock {
   nowMs(): number {
     return Date.now();
@@ -47,7 +47,7 @@ export class SystemClock extends Clock {
   }
 }
 
-/** A clock that stands still until it is moved: for tests, and for replaying what would have happened. */
+/** A clock that moves only when told to: for tests and simulations. */
 export class ManualClock extends Clock {
   private elapsedMs = 0;
   private readonly waiting = new Set<{ dueMs: number; run: () => void }>();
@@ -70,7 +70,7 @@ export class ManualClock extends Clock {
     return () => void this.waiting.delete(entry);
   }
 
-  /** Moves on, calling back what falls due on the way, in order. */
+  /** Moves the clock, and calls what becomes due on the way in order. */
   advance(byMs: number): void {
     const untilMs = this.elapsedMs + byMs;
     for (;;) {

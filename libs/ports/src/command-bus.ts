@@ -1,37 +1,34 @@
 import type { Caller, CommandEnvelope, CommandReply } from '@rekey/contracts';
 
-/** A command on its way, and for whom it travels. */
+/** A command, and who sends it. */
 export interface CommandRequest {
-  /** What its sender was about (W3C Trace Context); absent where nothing is traced. */
+  /** The sender's trace (W3C Trace Context); absent if tracing is off. */
   readonly traceparent?: string;
   readonly command: CommandEnvelope;
   readonly caller: Caller;
   readonly correlationId: string;
-  /**
-   * Came with a proof of its sender that is right, and too old for a command that is new: it is only told the outcome
-   * that it has already.
-   */
+  /** The sender's token has expired. The command is answered with its outcome if it has one, and rejected otherwise. */
   readonly stale?: true;
 }
 
 export type CommandHandler = (request: CommandRequest) => Promise<CommandReply>;
 
 /**
- * Brings commands to the command-service and their replies back. Commands to one aggregate are handled in order.
- * Refusals are replies; what cannot be delivered throws a `RekeyError`: `unavailable` (certainly not taken) or
- * `timeout` (outcome unknown; send again under the same id).
+ * Sends commands to the command service and returns their replies. Commands to one aggregate are handled in order. A
+ * rejection is a reply. `send` throws a `RekeyError` if there is no reply: `unavailable` if the command was not executed,
+ * `timeout` if its outcome is unknown; send it again under the same id.
  */
 export abstract class CommandBus {
   abstract send(request: CommandRequest, timeoutMs: number): Promise<CommandReply>;
 
-  /** Takes the handler of this process; a bus has at most one. */
+  /** Sets the handler of this process, and starts to receive commands. Throws if there is one already. */
   abstract serve(handler: CommandHandler): Promise<void>;
 
-  /** Finishes what is in hand, takes nothing new. */
+  /** Accepts no more commands, and resolves when those under way are handled. */
   abstract close(): Promise<void>;
 }
 
-/** What the proof of a command's sender covers where the command travels as a record: its parts, as their bytes. */
+/** The parts of a Kafka record that the sender's token covers, as bytes. */
 export interface CommandRecord {
   readonly value: Uint8Array;
   readonly key?: Uint8Array | undefined;
@@ -40,21 +37,21 @@ export interface CommandRecord {
   readonly correlationId?: Uint8Array | undefined;
 }
 
-/** Makes the credential of one record, `Bearer …`; it counts for nothing else. */
+/** Returns the credential of one record, `Bearer …`. It is not valid for any other record. */
 export type SignCommand = (request: CommandRequest, record: CommandRecord) => Promise<string>;
 
-/** Whose a record is. */
+/** The verified sender of a record. */
 export interface VerifiedSender {
   readonly caller: Caller;
-  /** False: the credential was too old, or not valid yet, when the record was taken into the topic. */
+  /** False if the credential had expired, or was not valid yet, when the record was appended to its topic. */
   readonly fresh: boolean;
-  /** As its sender gave it; absent: that of the record counts. */
+  /** The correlation id in the credential; absent if the record's own applies. */
   readonly correlationId?: string;
 }
 
 /**
- * Knows the sender of a record with the command `commandId`, which was taken into its topic at `timestampMs` (since
- * 1970 UTC). Throws `unauthenticated` and `forbidden`.
+ * Returns the sender of a record with the command `commandId` that was appended to its topic at `timestampMs`
+ * (milliseconds since 1970 UTC). Throws `unauthenticated` and `forbidden`.
  */
 export type VerifyCommand = (
   authorization: string | undefined,

@@ -1,8 +1,8 @@
 import type { StoredEvent } from './event-store';
 
-/** Tells the world outside what happened: redacted, in stream order per stream, at least once. */
+/** Publishes events outside Rekey: redacted, in order per stream, at least once. */
 export abstract class EventPublisher {
-  /** Resolves when all are handed over; throws where they are not, and is then called again with the same. */
+  /** Resolves when all events are acknowledged. If it throws, it is called again with the same events. */
   abstract publish(events: readonly StoredEvent[]): Promise<void>;
 
   abstract close(): Promise<void>;

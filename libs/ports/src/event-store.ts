@@ -1,15 +1,15 @@
 import type { EventMetadata } from '@rekey/domain';
 
 /**
- * Where an event stands in the order of the whole store: opaque text of a fixed width within one store, so that
- * comparing text compares places. The empty string stands before every event.
+ * Position of an event in the whole store: opaque text of a fixed width, so that text order is store order. The empty
+ * string is before every event.
  */
 export type Position = string;
 
-/** Before the first event. */
+/** The position before the first event. */
 export const START: Position = '';
 
-/** The revision to expect of a stream that has no event yet. */
+/** Revision of a stream without events. */
 export const NO_STREAM = -1;
 
 /** An event to append: plain JSON in `data`. Event ids are random per decision. */
@@ -20,7 +20,7 @@ export interface NewEvent {
   readonly metadata: EventMetadata;
 }
 
-/** An event as the store holds it: its JSON as it was written, never upcast. */
+/** An event as stored: its JSON as it was written, not upcast. */
 export interface StoredEvent extends NewEvent {
   readonly stream: string;
   /** Zero-based, without gaps. */
@@ -28,7 +28,7 @@ export interface StoredEvent extends NewEvent {
   readonly position: Position;
 }
 
-/** Where the last appended event stands. */
+/** Revision and position of the last appended event. */
 export interface Appended {
   readonly revision: number;
   readonly position: Position;
@@ -46,28 +46,28 @@ export class WrongRevision extends Error {
   }
 }
 
-/** An engine behind a port is away, or did not answer in time. */
+/** An engine behind a port is unavailable, or did not answer in time. */
 export class EngineUnavailable extends Error {
   constructor(
     readonly engine: string,
     options?: ErrorOptions,
   ) {
-    super(`The ${engine} is not available.`, options);
+    super(`The ${engine} is unavailable.`, options);
     this.name = 'EngineUnavailable';
   }
 }
 
-/** A run of events in store order, and whether the subscription has now seen all that there was. */
+/** Consecutive events in store order. */
 export interface EventBatch {
   readonly events: readonly StoredEvent[];
-  /** True where nothing more was in the store when the batch was taken. */
+  /** The store had no later event when the batch was read. */
   readonly caughtUp: boolean;
 }
 
 export interface SubscriptionOptions {
-  /** Events after this place, exclusive. */
+  /** Exclusive. */
   readonly after: Position;
-  /** At most so many events a batch. */
+  /** Maximum number of events in a batch. */
   readonly batchSize: number;
   /** Ends the subscription; the iteration then returns without an error. */
   readonly signal: AbortSignal;
@@ -79,44 +79,44 @@ export interface HistoryQuery {
   readonly limit: number;
 }
 
-/** The streams that views are made of: every view reads these in store order, without a filter by type. */
+/** Prefixes of the streams that views are projected from. Every view reads all of them, in store order. */
 export const FEED_PREFIXES = ['application-', 'domain-'] as const;
 
 /** Whether a stream belongs to the feed of the views. */
 export const inFeed = (stream: string): boolean => FEED_PREFIXES.some((prefix) => stream.startsWith(prefix));
 
 /**
- * The truth. Appends are durable before they are acknowledged; an unknown outcome is settled inside the adapter by
- * sending the same event ids again. Every method throws `EngineUnavailable` where the store is away.
+ * The event store, the source of truth. Appends are durable before they are acknowledged. The adapter itself resolves an
+ * unknown outcome, by appending the same event ids again. Every method throws `EngineUnavailable`.
  */
 export abstract class EventStore {
   /**
-   * Appends at least one event to a stream that is at `expectedRevision` (`NO_STREAM`: that has none). Sending the same
-   * event ids with the same expected revision again answers as the first time. Throws `WrongRevision`.
+   * Appends one or more events to a stream at `expectedRevision` (`NO_STREAM` if it is empty). Idempotent: the same event
+   * ids with the same expected revision give the same answer. Throws `WrongRevision`.
    */
   abstract append(stream: string, expectedRevision: number, events: readonly NewEvent[]): Promise<Appended>;
 
-  /** The events of a stream in order, from a revision on, at most `limit`; none where there is no stream. */
+  /** Returns the events of a stream from a revision on, at most `limit`; none if there is no such stream. */
   abstract readStream(stream: string, fromRevision?: number, limit?: number): Promise<StoredEvent[]>;
 
-  /** A page of the feed (`inFeed`) in store order. */
+  /** Returns a page of the feed (`inFeed`) in store order. */
   abstract readFeed(query: HistoryQuery): Promise<StoredEvent[]>;
 
   /**
-   * The feed from a place on: what is there, then what comes, each event once, in order, without a gap. A batch is only
-   * taken when the one before it has been processed. Goes on by itself when the store was away.
+   * Iterates over the feed after a position: stored events, then new ones, each once, in order, without gaps. Reads the
+   * next batch after the previous one was consumed. Resumes by itself after the store was unavailable.
    */
   abstract subscribe(options: SubscriptionOptions): AsyncIterable<EventBatch>;
 
-  /** The place of the last event of the feed; `START` where there is none. */
+  /** Returns the position of the feed's last event; `START` if there is none. */
   abstract head(): Promise<Position>;
 
   /**
-   * Names this store's history. Another one, or the same put back to an older copy by a restore, has another name.
-   * Taken from the stream `rekey-system`, which the first caller begins.
+   * Returns the identity of this store's history. Another store has another one, and so does this store after a restore
+   * from an older backup. Kept in the stream `rekey-system`, which the first caller creates.
    */
   abstract identity(): Promise<string>;
 
-  /** Ends subscriptions and lets go of the engine. */
+  /** Ends subscriptions and disconnects from the engine. */
   abstract close(): Promise<void>;
 }

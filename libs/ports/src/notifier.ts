@@ -1,8 +1,8 @@
 import type { Instant } from '@rekey/domain';
 
-/** What is told of a secret that expires or has expired. Never holds a value. */
+/** The content of an expiry notice. Never contains a value. */
 export interface ExpiryNotice {
-  /** Deterministic, so that a receiver can drop the rare duplicate. */
+  /** Deterministic, so that receivers can drop duplicates. */
   readonly messageId: string;
   readonly domainId: string;
   readonly domainName: string;
@@ -21,11 +21,11 @@ export interface ExpiryNotice {
   readonly contacts: readonly string[];
 }
 
-/** One way to tell people. */
+/** A channel of notices. */
 export abstract class Notifier {
   /** Name of the channel: `log`, `ui`, `webhook` … */
   abstract readonly channel: string;
 
-  /** Resolves with the number of recipients when the notice is handed over; throws with a public cause where not. */
+  /** Sends a notice, and returns the number of recipients. Throws an error whose message may be published. */
   abstract send(notice: ExpiryNotice): Promise<{ readonly recipients: number }>;
 }

@@ -1,41 +1,41 @@
 import type { CommandReply } from '@rekey/contracts';
 import type { Instant } from '@rekey/domain';
 
-/** What became of a command: accepted, rejected or nothing to do. Never holds a value, sealed or not. */
+/** The recorded outcome of a command: accepted or rejected. Never contains a value, sealed or not. */
 export interface Outcome {
   readonly commandId: string;
-  /** Hash of type, target and data: the same id with other content is a mistake of the sender. */
+  /** Hash of the command's content. Another command under the same id has another one, and is refused. */
   readonly fingerprint: string;
-  /** Who sent it, `<type>:<name>`: only they may ask for it. */
+  /** The caller, `<type>:<name>`. No other caller may read the outcome. */
   readonly caller: string;
   readonly recordedAt: Instant;
   readonly reply: CommandReply;
-  /** The event whose verifier belongs to the value that the command made, where it made one. */
+  /** The event with the verifier of the value that the command made, if it made one. */
   readonly valueEventId?: string;
 }
 
-/** A value sealed for its recipient (compact JWE), kept until the reply is sure to have been built. */
+/** A value sealed to its recipient (compact JWE), kept for a while so that a retry gets it too. */
 export interface SealedValue {
-  /** The event whose verifier belongs to it. */
+  /** The event with the value's verifier. */
   readonly eventId: string;
   readonly sealedSecret: string;
   readonly expiresAt: Instant;
 }
 
-/** First outcomes by command id; durable, shared by the replicas. Throws `EngineUnavailable` where the store is away. */
+/** First outcomes by command id; durable, shared by all replicas. Every method throws `EngineUnavailable`. */
 export abstract class Outcomes {
   abstract find(commandId: string): Promise<Outcome | null>;
 
-  /** Stores an outcome where none is stored under its id, durably, and answers the one that then is stored. */
+  /** Stores an outcome durably, unless one is stored under its id. Returns the stored one. */
   abstract record(outcome: Outcome): Promise<Outcome>;
 
-  /** Keeps a sealed value, durably. */
+  /** Stores a sealed value durably. */
   abstract seal(sealed: SealedValue): Promise<void>;
 
-  /** The sealed value of an event, or null: none, or its time is over. */
+  /** Returns the sealed value of an event; null if there is none, or it has expired. */
   abstract sealed(eventId: string, now: Instant): Promise<string | null>;
 
-  /** Forgets outcomes recorded before an instant, and sealed values whose time is over. */
+  /** Deletes outcomes recorded before an instant, and expired sealed values. */
   abstract purge(recordedBefore: Instant, now: Instant): Promise<void>;
 
   abstract close(): Promise<void>;

@@ -1,17 +1,17 @@
-/** Whether Rekey made a value (256 random bits) or a caller brought it (any entropy). */
+/** Whether Rekey generated a value (256 random bits) or a caller imported it (any entropy). */
 export type ValueOrigin = 'generated' | 'imported';
 
-/** All that needs a key, a random source or a slow hash. */
+/** Hashes values and makes random ones. */
 export abstract class SecretHasher {
-  /** Cryptographically random bytes. */
+  /** Returns cryptographically random bytes. */
   abstract random(bytes: number): Uint8Array;
 
-  /** Argon2id PHC string of a value; parameters by origin. */
+  /** Returns the Argon2id hash of a value as a PHC string. The parameters depend on the origin. */
   abstract hash(value: string, origin: ValueOrigin): Promise<string>;
 
-  /** Whether a value belongs to a PHC string; in constant time. False for a string that is no PHC string. */
+  /** Whether a value matches a PHC string, compared in constant time. False if the string is not a PHC string. */
   abstract verify(verifier: string, value: string): Promise<boolean>;
 
-  /** Lookup id of an imported value: HMAC of domain, client id and value under the index key, cut to 10 characters. */
+  /** Returns the lookup id of an imported value: HMAC of domain, client id and value, cut to 10 characters. */
   abstract importedLookupId(domainId: string, clientId: string, value: string): string;
 }

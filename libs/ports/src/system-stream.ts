@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import type { NewEvent } from './event-store';
 import { sha256 } from './sha256';
 
-/** The stream that names the store and records every restore. */
+/** The stream that identifies the store and records restores. */
 export const SYSTEM_STREAM = 'rekey-system';
 
-/** An event of the stream `rekey-system`, chained like all others. `place` is where it will stand. */
+/** Returns an event of the stream `rekey-system`. `place` is its revision, and the hash of the event before it. */
 export const systemEvent = (
   type: 'StoreCreated' | 'StoreRestored',
   data: Readonly<Record<string, unknown>>,

@@ -69,8 +69,8 @@ describe('static tokens', () => {
 
   it('have different names and digests', () => {
     const make = (...tokens: StaticToken[]) => new Access({ tokens, clock });
-    expect(() => make(token('a', 'x'), token('a', 'y'))).toThrow('a is there twice');
-    expect(() => make(token('a', 'x'), token('b', 'x'))).toThrow('b is there twice');
+    expect(() => make(token('a', 'x'), token('a', 'y'))).toThrow('The access token a is a duplicate');
+    expect(() => make(token('a', 'x'), token('b', 'x'))).toThrow('The access token b is a duplicate');
   });
 });
 

@@ -3,7 +3,7 @@ import type { Clock } from '@rekey/ports';
 import { hash } from 'node:crypto';
 import { OidcVerifier, type OidcOptions } from './oidc';
 
-/** A token that the configuration, or the key folder, knows by its digest. */
+/** A static token, of which only the digest is known. */
 export interface StaticToken {
   readonly name: string;
   /** SHA-256 of the token, 64 hexadecimal digits in lower case. */
@@ -20,24 +20,28 @@ export interface AccessOptions {
 }
 
 const HEADER_LENGTH_MAX = 16 * 1024;
-/** RFC 6750 §2.1; the name of the scheme is blind to case (RFC 9110 §11.1). */
+/** RFC 6750 §2.1; the scheme is case-insensitive (RFC 9110 §11.1). */
 const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*) *$/i;
 
 /**
- * Knows callers by their bearer token (RFC 6750). Static tokens are looked up by their SHA-256, which a stranger can
- * neither choose nor learn from the time that it takes; so the look-up need not take constant time. Everything else
- * is left to the OIDC issuer's keys, where one is configured.
+ * Authenticates callers by their bearer token (RFC 6750). Looks up static tokens by their SHA-256: the time of a look-up
+ * reveals nothing that helps to guess a token, so it need not be constant. Other tokens are verified with the keys of the
+ * OIDC issuer, if one is configured.
  */
 export class Access {
   private readonly callers = new Map<string, Caller>();
   private readonly oidc: OidcVerifier | undefined;
 
-  /** Throws `invalid_request` where two tokens have one name, or one digest. */
+  /** Throws `invalid_request` if two tokens have the same name or digest. */
   constructor({ tokens, oidc, clock }: AccessOptions) {
     const names = new Set<string>();
     for (const { name, sha256, roles, domains } of tokens) {
       if (names.has(name) || this.callers.has(sha256))
-        throw new RekeyError('invalid_request', `The access token ${name} is there twice.`, { field: 'access.tokens' });
+        throw new RekeyError(
+          'invalid_request',
+          `The access token ${name} is a duplicate: names and digests must differ.`,
+          { field: 'access.tokens' },
+        );
       names.add(name);
       this.callers.set(sha256, { type: 'token', name, roles: [...roles], domains: [...domains] });
     }
@@ -45,9 +49,9 @@ export class Access {
   }
 
   /**
-   * Who sends this `Authorization` header. Answers at once for a static token, as this stands before every check.
-   * Throws `unauthenticated` where there is no valid token, `forbidden` where a JWT must name domains and names none,
-   * `unavailable` where the issuer's keys cannot be had.
+   * Returns the caller who sends this `Authorization` header, synchronously for a static token, because every check needs
+   * it. Throws `unauthenticated` without a valid token, `forbidden` if a JWT must name domains and does not, `unavailable`
+   * if the issuer's keys cannot be fetched.
    */
   authenticate(authorization: string | undefined): Caller | Promise<Caller> {
     if (authorization === undefined || authorization.length > HEADER_LENGTH_MAX) throw unauthenticated();

@@ -5,29 +5,29 @@ import { SignJWT, compactVerify, decodeJwt, decodeProtectedHeader, type JWK } fr
 import { createHash, createPrivateKey, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
 
-/** A service that sends commands over Kafka, as the configuration knows it (`access.services`). */
+/** A service that sends commands over Kafka (`access.services`). */
 export interface ServiceSender {
   readonly name: string;
-  /** Its keys for EdDSA (Ed25519) or ES256 (P-256), each with a `kid` (RFC 7517 §5). */
+  /** Its public keys for EdDSA (Ed25519) or ES256 (P-256), each with a `kid` (RFC 7517 §5). */
   readonly publicJwks: { readonly keys: readonly JWK[] };
   readonly roles: readonly Role[];
   /** Empty: all. */
   readonly domains: readonly string[];
-  /** May name others in its tokens, who act within its own rights. */
+  /** May act for other callers, with the rights that both have. */
   readonly mayActFor: boolean;
 }
 
 export interface CommandSignerOptions {
   /** The sender's name in `access.services`. */
   readonly name: string;
-  /** Its private key, a JWK with the `kid` of the public one. */
+  /** Its private JWK, with the `kid` of the public one. */
   readonly privateKey: JWK;
   /** `kafka.audience`. */
   readonly audience: string;
   readonly clock: Clock;
 }
 
-/** Tokens are for one record, so they need to live no longer than a record may take to its topic. */
+/** A token is for one record, so it only needs to outlive the append to the topic. */
 const LIFETIME_SECONDS = 120;
 const LIFETIME_SECONDS_MAX = 300;
 const LEEWAY_SECONDS = 30;
@@ -35,9 +35,9 @@ const TOKEN_LENGTH_MAX = 64 * 1024;
 const NO_LENGTH = 0xffffffff;
 const BEARER = /^bearer +([\w-]+\.[\w-]+\.[\w-]+)$/i;
 
-/** Text as a store keeps it: halves of surrogate pairs would be written as another character. */
+/** Text without lone surrogates, which UTF-8 cannot encode. */
 const TEXT = '[^\\p{Cs}]{1,255}';
-/** Whom a sender may act for, as `senderOf` names them; services are not among them, for each speaks for itself. */
+/** A caller as `senderOf` names it. Services are excluded, because they send their own commands. */
 const SUBJECT = new RegExp(`^(token|user|system):(${TEXT})$`, 'u');
 const CORRELATION_ID = new RegExp(`^${TEXT}$`, 'u');
 
@@ -62,9 +62,9 @@ export const valueHash = ({ value }: Pick<CommandRecord, 'value'>): string =>
   createHash('sha256').update(value).digest('base64url');
 
 /**
- * `rh`: base64url of the SHA-256 of key, reply topic, reply partition and correlation id, in this order, each as its
- * length in four bytes, most significant first, and its bytes as they are in the record. One that the record does not
- * have is the four bytes FF FF FF FF, so it differs from an empty one.
+ * `rh`: base64url of the SHA-256 of key, reply topic, reply partition and correlation id, in this order. Each is encoded
+ * as its length (four bytes, big-endian) followed by its bytes in the record; one that is absent as the four bytes
+ * FF FF FF FF, which differs from an empty one.
  */
 export const routeHash = ({ key, replyTopic, replyPartition, correlationId }: CommandRecord): string => {
   const hash = createHash('sha256');
@@ -77,9 +77,9 @@ export const routeHash = ({ key, replyTopic, replyPartition, correlationId }: Co
 };
 
 /**
- * Signs commands for a sender: for itself where the caller is this very service, else for the caller, whom the token
- * then names as `sub` (`<type>:<name>`) with its `roles` and `domains`. Throws `invalid_request` where the key is none
- * for EdDSA or ES256, or has no `kid`.
+ * Returns a function that signs commands of a sender. If the caller is not the sender itself, the token names it as `sub`
+ * (`<type>:<name>`) with its `roles` and `domains`. Throws `invalid_request` if the key is not for EdDSA or ES256, or has
+ * no `kid`.
  */
 export const commandSigner = ({ name, privateKey, audience, clock }: CommandSignerOptions): SignCommand => {
   const { kid } = privateKey;
@@ -111,26 +111,26 @@ interface KnownSender extends ServiceSender {
   readonly keys: ReadonlyMap<string, { readonly key: KeyObject; readonly alg: string }>;
 }
 
-/** Knows senders by the tokens of their commands (RFC 7519, RFC 8037), each of which counts for one record only. */
+/** Verifies the senders of commands by their tokens (RFC 7519, RFC 8037). A token is valid for one record only. */
 export class CommandTokens {
   private readonly senders = new Map<string, KnownSender>();
 
-  /** Throws `invalid_request` with the field where two senders have one name, or a key cannot be used. */
+  /** Throws `invalid_request` with the field if two senders have the same name, or a key cannot be used. */
   constructor(
     senders: readonly ServiceSender[],
     private readonly audience: string,
   ) {
     for (const sender of senders) {
       const field = `access.services.${sender.name}`;
-      if (this.senders.has(sender.name)) throw invalid(field, 'This sender is there twice.');
+      if (this.senders.has(sender.name)) throw invalid(field, 'There are two senders with this name.');
       this.senders.set(sender.name, { ...sender, keys: publicKeys(sender, field) });
     }
   }
 
   /**
-   * Whose a record is. Signature, audience, the record's bytes and the command's id must fit: what does not is
-   * `unauthenticated`, and nothing says which. `forbidden`: the sender may not act for others, or not there. Age is
-   * only told, for a command that was done already is answered however old its token is.
+   * Returns the sender of a record. Throws `unauthenticated` if the signature, the audience, the record or the command's
+   * id does not match, without telling which, and `forbidden` if the sender may not act for the caller. An expired token
+   * is only reported (`fresh`), because a command that was executed before is answered again however old its token is.
    */
   readonly verify: VerifyCommand = async (authorization, record, commandId, timestampMs) => {
     const { sender, claims } = await this.signed(authorization);
@@ -172,10 +172,10 @@ const publicKeys = ({ publicJwks }: ServiceSender, field: string): KnownSender['
   for (const jwk of publicJwks.keys) {
     const { kid } = jwk;
     const { key, alg } = signingKey(jwk, createPublicKey);
-    if (jwk.d !== undefined) throw invalid(field, 'Holds a private key; give the public one.');
+    if (jwk.d !== undefined) throw invalid(field, 'This is a private key. Set the public one.');
     if (key === undefined || alg === undefined || kid === undefined || kid === '')
       throw invalid(field, 'Each key must be a public JWK with a kid, for EdDSA (Ed25519) or ES256 (P-256).');
-    if (keys.has(kid)) throw invalid(field, 'Two keys have one kid.');
+    if (keys.has(kid)) throw invalid(field, 'Two keys have the same kid.');
     keys.set(kid, { key, alg });
   }
   return keys;
@@ -183,7 +183,7 @@ const publicKeys = ({ publicJwks }: ServiceSender, field: string): KnownSender['
 
 type MakeKey = (from: { key: JsonWebKey; format: 'jwk' }) => KeyObject;
 
-/** A key and the one algorithm that it is for; nothing where it is for none of ours. */
+/** Returns a key and its algorithm; nothing if the key is not for EdDSA or ES256. */
 const signingKey = (jwk: JWK, make: MakeKey): { key?: KeyObject; alg?: 'EdDSA' | 'ES256' } => {
   if (jwk.use !== undefined && jwk.use !== 'sig') return {};
   try {
@@ -195,11 +195,15 @@ const signingKey = (jwk: JWK, make: MakeKey): { key?: KeyObject; alg?: 'EdDSA' |
   }
 };
 
-/** The sender itself, or whom it acts for: with the roles and in the domains that both have. */
+/** Returns the sender, or the caller that it acts for, with the roles and domains that both have. */
 const callerOf = (sender: KnownSender, { sub, roles, domains }: Claims): Caller => {
   const own: Caller = { type: 'service', name: sender.name, roles: [...sender.roles], domains: [...sender.domains] };
   if (sub === undefined && roles === undefined && domains === undefined) return own;
-  if (!sender.mayActFor) throw new RekeyError('forbidden', 'This sender does not act for others.');
+  if (!sender.mayActFor)
+    throw new RekeyError(
+      'forbidden',
+      'This sender may not act for others. Set mayActFor in access.services to allow it.',
+    );
   const [, type, name] = SUBJECT.exec(sub ?? '') ?? [];
   if (name === undefined || !roles || !domains) throw unauthenticated();
   return {
@@ -210,15 +214,15 @@ const callerOf = (sender: KnownSender, { sub, roles, domains }: Claims): Caller 
   };
 };
 
-/** Domains that are in both lists, where an empty one means all; having none in common must not come to mean all. */
+/** Returns the domains that are in both lists. An empty list means all, so no common domain is an error. */
 const within = (asked: readonly string[], own: readonly string[]): string[] => {
   if (own.length === 0) return [...asked];
   if (asked.length === 0) return [...own];
   const both = asked.filter((domain) => own.includes(domain));
   if (both.length === 0)
-    throw new RekeyError('forbidden', 'The sender has no right in any domain that its token names.');
+    throw new RekeyError('forbidden', 'The sender may not access any domain that its token names.');
   return both;
 };
 
 const unauthenticated = (cause?: unknown): RekeyError =>
-  new RekeyError('unauthenticated', 'The command carries no valid token of a known sender.', {}, { cause });
+  new RekeyError('unauthenticated', 'The command has no valid token of a known sender.', {}, { cause });

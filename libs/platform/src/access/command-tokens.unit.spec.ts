@@ -81,7 +81,7 @@ const refusalOf = async (work: Promise<unknown>): Promise<unknown> => {
   const outcome: unknown = await work.catch((error: unknown) => error);
   return outcome instanceof RekeyError ? { code: outcome.code, message: outcome.message } : outcome;
 };
-const UNAUTHENTICATED = { code: 'unauthenticated', message: 'The command carries no valid token of a known sender.' };
+const UNAUTHENTICATED = { code: 'unauthenticated', message: 'The command has no valid token of a known sender.' };
 
 describe('the token of a command', () => {
   it('names the caller whom its sender acts for, as events and idempotency know them, and the correlation', async () => {

@@ -13,19 +13,19 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 
 export interface OidcOptions {
-  /** As it stands in `iss`; discovery is `<issuer>/.well-known/openid-configuration`. */
+  /** Value of `iss`; its discovery document is `<issuer>/.well-known/openid-configuration`. */
   readonly issuer: string;
-  /** One of the token's `aud`. */
+  /** Required in the token's `aud`. */
   readonly audience: string;
-  /** Claim that lists roles: its name, or a path through objects with dots. */
+  /** Claim that lists roles: a name, or a path with dots into nested objects. */
   readonly rolesClaim: string;
-  /** Claim that lists the domains that the caller is limited to (`*`: to none). Absent: nobody is limited. */
+  /** Claim that lists the domains that the caller may access, `*` for all. Absent: all callers may access all. */
   readonly domainsClaim?: string | undefined;
-  /** Names of ours for the names in the claim; empty: the claim names our roles. */
+  /** Maps names in the claim to roles; empty if the claim has Rekey's role names. */
   readonly roleMap: Readonly<Record<string, Role>>;
 }
 
-/** Signatures that a public key verifies (RFC 7518 §3.1, RFC 8037); so neither `none` nor `HS256`. */
+/** Asymmetric signatures only (RFC 7518 §3.1, RFC 8037): `none` and `HS256` would let callers forge tokens. */
 const ALGORITHMS = [
   'RS256',
   'RS384',
@@ -41,9 +41,9 @@ const ALGORITHMS = [
 ];
 const CLOCK_TOLERANCE_SECONDS = 30;
 const FETCH_TIMEOUT_MS = 5_000;
-/** Least time between two fetches of the keys because a token names one that is not known. */
+/** Minimum time between two fetches of the keys for tokens with an unknown key id. */
 const COOLDOWN_MS = 30_000;
-/** A verified token is not verified again for so long; short, as the issuer may withdraw a key. */
+/** How long a verified token is cached. Short, because the issuer may withdraw a key. */
 const REMEMBERED_MS = 60_000;
 const REMEMBERED_MAX = 10_000;
 const NAME_LENGTH_MAX = 255;
@@ -53,7 +53,7 @@ const discoverySchema = z.object({ issuer: z.string(), jwks_uri: z.url({ protoco
 
 type KeySet = ReturnType<typeof createRemoteJWKSet>;
 
-/** The issuer, or its keys, could not be fetched. */
+/** The issuer's discovery document or keys could not be fetched. */
 class IssuerAway extends Error {
   constructor(cause: unknown) {
     super('The OIDC issuer cannot be reached.', { cause });
@@ -80,8 +80,8 @@ export class OidcVerifier {
   }
 
   /**
-   * The caller whom a JWT names. Throws `unauthenticated` where it is not valid here, `forbidden` where it must name
-   * domains and names none, `unavailable` where the keys cannot be had.
+   * Returns the caller that a JWT names. Throws `unauthenticated` if it is invalid, `forbidden` if it must name domains
+   * and does not, `unavailable` if the keys cannot be fetched.
    */
   async verify(token: string, digest: string): Promise<Caller> {
     this.refuseStrange(token);
@@ -92,7 +92,7 @@ export class OidcVerifier {
     return caller;
   }
 
-  /** Whatever can be refused without a key is, so that a stranger's text makes us fetch nothing. */
+  /** Refuses what can be refused without a key, so that arbitrary tokens do not make Rekey fetch keys. */
   private refuseStrange(token: string): void {
     let algorithm: string | undefined;
     let claims: JWTPayload;
@@ -124,13 +124,13 @@ export class OidcVerifier {
     }
   }
 
-  /** OpenID Connect Discovery 1.0 §4. Forgotten where it fails, so that the next token tries again. */
+  /** OpenID Connect Discovery 1.0 §4. A failure is not cached: the next token tries again. */
   private async discover(): Promise<KeySet> {
     try {
       const url = `${this.options.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
       const response = await fetchOk(url, { signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) });
       const metadata = discoverySchema.parse(await response.json());
-      if (metadata.issuer !== this.options.issuer) throw new Error('The discovered issuer has another name.');
+      if (metadata.issuer !== this.options.issuer) throw new Error('The discovery document names another issuer.');
       return createRemoteJWKSet(new URL(metadata.jwks_uri), {
         cooldownDuration: COOLDOWN_MS,
         timeoutDuration: FETCH_TIMEOUT_MS,
@@ -155,18 +155,18 @@ export class OidcVerifier {
     return ROLES.find((role) => role === name);
   }
 
-  /** An empty list would mean all domains; so a claim that is missing or empty lets nobody in. */
+  /** Refuses a missing or empty claim: an empty list of domains means all. */
   private domainsOf(payload: JWTPayload): string[] {
     if (this.options.domainsClaim === undefined) return [];
     const domains = names(claimAt(payload, this.options.domainsClaim));
     if (domains.includes('*')) return [];
     if (domains.length === 0 || domains.length > DOMAINS_MAX)
-      throw new RekeyError('forbidden', 'The token does not say for which domains it counts.');
+      throw new RekeyError('forbidden', 'The token names no domains. Ask the issuer to add them to its domains claim.');
     return domains;
   }
 }
 
-/** A claim by its name or, where there is none of that name, by a path through objects. */
+/** Returns a claim by its name or, if there is none, by a path through nested objects. */
 const claimAt = (payload: JWTPayload, path: string): unknown =>
   Object.hasOwn(payload, path)
     ? payload[path]
@@ -180,7 +180,7 @@ const claimAt = (payload: JWTPayload, path: string): unknown =>
           payload,
         );
 
-/** A list of texts, or one text with spaces between the names as in `scope` (RFC 6749 §3.3). */
+/** Returns the names in a claim: a list, or a text with spaces like `scope` (RFC 6749 §3.3). */
 const names = (claim: unknown): string[] => {
   if (typeof claim === 'string') return claim.split(' ').filter((name) => name !== '');
   return Array.isArray(claim) ? claim.filter((name): name is string => typeof name === 'string') : [];
@@ -190,7 +190,7 @@ const fetchOk = async (url: string, options: Parameters<typeof fetch>[1]): Promi
   try {
     const response = await fetch(url, { ...options, redirect: 'error' });
     if (response.status === 200) return response;
-    throw new Error(`It answered with status ${response.status}.`);
+    throw new Error(`The issuer answered with status ${response.status}.`);
   } catch (cause) {
     throw new IssuerAway(cause);
   }
@@ -203,9 +203,9 @@ const isAway = (error: unknown): boolean =>
   (error instanceof errors.JOSEError && error.code === errors.JOSEError.code);
 
 const away = (cause: unknown): RekeyError =>
-  new RekeyError('unavailable', 'The issuer of the token cannot be asked for its keys; try again.', {}, { cause });
+  new RekeyError('unavailable', "The keys of the token's issuer cannot be fetched. Try again later.", {}, { cause });
 
 const notValid = (cause?: unknown): RekeyError =>
-  new RekeyError('unauthenticated', 'The token is not valid here.', {}, { cause });
+  new RekeyError('unauthenticated', 'The token is invalid.', {}, { cause });
 
 const expired = (): RekeyError => new RekeyError('unauthenticated', 'The token has expired.');

@@ -9,18 +9,18 @@ import {
 } from '@rekey/contracts';
 import { domainNotFound } from '@rekey/domain';
 
-/** Whether a domain exists for a caller at all. */
+/** Whether a caller may access a domain. */
 export const seesDomain = (caller: Caller, domainId: string): boolean =>
   caller.domains.length === 0 || caller.domains.includes(domainId);
 
-/** The domains that a caller is limited to; undefined: none, all are visible. */
+/** Returns the domains that a caller is limited to; undefined if all are visible. */
 export const visibleDomains = (caller: Caller): readonly string[] | undefined =>
   caller.domains.length === 0 ? undefined : caller.domains;
 
 /**
- * Lets a caller pass who may do something, in a domain where one is given. Throws `domain_not_found` outside the
- * caller's domains, whether the domain exists or not, and `forbidden` inside without the role. Where an action reaches
- * over several domains, none is given, and what is answered must be cut down to `visibleDomains`.
+ * Checks that a caller may do something, in a domain if one is given. Throws `domain_not_found` outside the caller's
+ * domains, whether the domain exists or not, and `forbidden` without the role. For an action on several domains, give
+ * none and limit the answer to `visibleDomains`.
  */
 export const permit = (caller: Caller, action: Action, domainId?: string): void => {
   const { roles, systemWide }: Permission = PERMISSIONS[action];
@@ -29,11 +29,11 @@ export const permit = (caller: Caller, action: Action, domainId?: string): void 
   if (!caller.roles.some((role) => roles.includes(role)))
     throw new RekeyError('forbidden', `This needs the role ${roles.join(' or ')}.`);
   if (systemWide && caller.domains.length > 0)
-    throw new RekeyError('forbidden', 'This needs a role that is not limited to domains.');
+    throw new RekeyError('forbidden', 'This needs a role for all domains; yours is limited to some.');
   if (action === 'expiry.record' && caller.type !== 'system' && caller.type !== 'service')
-    throw new RekeyError('forbidden', 'Only services record expiries and notices.');
+    throw new RekeyError('forbidden', 'Only services may record expiries and notices.');
 };
 
-/** Lets a command pass whose sender may give it; throws as `permit` does. */
+/** Checks that a caller may send a command. Throws as `permit` does. */
 export const authoriseCommand = (caller: Caller, command: Pick<CommandEnvelope, 'type' | 'data'>): void =>
   permit(caller, COMMANDS[command.type].action, command.data.domainId);

@@ -2,7 +2,7 @@ import { domainIdSchema, durationSchema, roleSchema } from '@rekey/contracts';
 import { z } from 'zod';
 import { filePath, section, unique, webUrl } from './config-parts';
 
-/** Adapters of the four ports that have a choice; what is left out follows `storage.kind`. */
+/** The adapters to choose from, by port. The defaults follow `storage.kind`. */
 export const ADAPTERS = {
   events: ['sqlite', 'eventstoredb'],
   views: ['sqlite', 'mongodb'],
@@ -12,7 +12,7 @@ export const ADAPTERS = {
 
 export type Adapters = { readonly [Port in keyof typeof ADAPTERS]: (typeof ADAPTERS)[Port][number] };
 
-/** Which adapter stands behind each port, where the configuration does not say. */
+/** Default adapters. */
 export const DEFAULT_ADAPTERS: Readonly<Record<'embedded' | 'distributed', Adapters>> = {
   embedded: { events: 'sqlite', views: 'sqlite', bus: 'local', jobs: 'sqlite' },
   distributed: { events: 'eventstoredb', views: 'mongodb', bus: 'kafka', jobs: 'bullmq' },
@@ -86,7 +86,7 @@ export const kafkaSchema = section({
     .regex(/^[A-Za-z0-9._-]{0,100}$/, 'must have at most 100 letters, digits, ., - and _')
     .default(''),
   replyTopics: z
-    .array(z.string().regex(/^[A-Za-z0-9._*-]{1,249}$/, 'must be a name of a topic, in which * stands for any text'))
+    .array(z.string().regex(/^[A-Za-z0-9._*-]{1,249}$/, 'must be a topic name; * matches any text'))
     .min(1)
     .optional(),
   audience: z.string().min(1).max(255).default('rekey'),
@@ -96,7 +96,7 @@ export const kafkaSchema = section({
   }),
 });
 
-/** Public halves of a service's signing keys (RFC 7517); private parts are refused. */
+/** A service's public signing keys (RFC 7517). Private keys are refused. */
 const publicJwksSchema = z.strictObject({
   keys: z
     .array(
@@ -134,7 +134,7 @@ export const serviceSchema = z.strictObject({
 
 const port = z.int().min(0).max(65_535);
 
-/** Where the services without an API answer health and metrics. */
+/** Address of health and metrics of the services without an API. */
 export const operationsSchema = section({
   host: z.string().min(1).default('127.0.0.1'),
   ports: section({
@@ -165,7 +165,7 @@ interface EngineSettings {
   readonly notifiers: { readonly kafka: { readonly enabled: boolean } };
 }
 
-/** The adapter behind each port. */
+/** Returns the adapter of each port. */
 export const adaptersOf = ({ storage, adapters }: Pick<EngineSettings, 'storage' | 'adapters'>): Adapters => {
   const usual = DEFAULT_ADAPTERS[storage.kind];
   return {
@@ -176,7 +176,7 @@ export const adaptersOf = ({ storage, adapters }: Pick<EngineSettings, 'storage'
   };
 };
 
-/** What an adapter that was chosen needs and the configuration does not say. */
+/** Returns the keys that a chosen adapter needs and that are missing. */
 export const missingOf = (
   settings: EngineSettings,
 ): { readonly path: readonly string[]; readonly message: string }[] => {
@@ -197,5 +197,5 @@ export const missingOf = (
     { path: ['kafka', 'brokers'], by: 'adapters.bus kafka', lacks: bus === 'kafka' && kafka.brokers.length === 0 },
     { path: ['kafka', 'brokers'], by: 'notifiers.kafka', lacks: notifiers.kafka.enabled && kafka.brokers.length === 0 },
   ];
-  return needs.filter(({ lacks }) => lacks).map(({ path, by }) => ({ path, message: `is needed by ${by}` }));
+  return needs.filter(({ lacks }) => lacks).map(({ path, by }) => ({ path, message: `is required by ${by}` }));
 };

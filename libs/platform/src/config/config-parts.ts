@@ -4,7 +4,7 @@ export const filePath = z.string().trim().min(1);
 export const milliseconds = (min: number, max = 3_600_000) => z.int().min(min).max(max);
 export const webUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' });
 
-/** Keys under one name; all of it may be left out. */
+/** A section of keys. May be absent. */
 export const section = <Shape extends z.core.$ZodLooseShape>(shape: Shape) =>
   z.strictObject(shape).prefault({} as never);
 

@@ -35,7 +35,7 @@ const isTimezone = (name: string): boolean => {
 const tokenSchema = z.strictObject({
   name: z.string().regex(/^[\x21-\x7e]{1,64}$/, 'must have 1 to 64 visible ASCII characters'),
   sha256: z
-    .string('must be text; put quotes around it')
+    .string('must be a string; put it in quotes')
     .regex(/^[0-9a-fA-F]{64}$/, 'must be a SHA-256 in 64 hexadecimal digits')
     .transform((text) => text.toLowerCase()),
   roles: z.array(roleSchema).min(1),
@@ -60,7 +60,7 @@ const argon2Schema = (least: { memoryKiB: number; iterations: number }, usual: t
     error: 'must be at least 8 times the parallelism',
   });
 
-/** OWASP's minimum for values of unknown entropy (Password Storage Cheat Sheet, Argon2id). */
+/** Minimum for values of unknown entropy: OWASP Password Storage Cheat Sheet, Argon2id. */
 const OWASP_MINIMUM = { memoryKiB: 19_456, iterations: 2 };
 
 const webhookSchema = section({
@@ -70,7 +70,7 @@ const webhookSchema = section({
 }).superRefine(({ enabled, url, secretFile }, context) => {
   for (const [name, value] of Object.entries({ url, secretFile }))
     if (enabled && value === undefined)
-      context.addIssue({ code: 'custom', path: [name], message: 'is needed where the webhook is enabled' });
+      context.addIssue({ code: 'custom', path: [name], message: 'is required if the webhook is enabled' });
 });
 
 const keysSchema = z.strictObject({
@@ -135,7 +135,7 @@ const keysSchema = z.strictObject({
       .string()
       .refine(isCronExpression, 'must be a cron expression of six fields, seconds first')
       .default('0 0 5 * * *'),
-    timezone: z.string().refine(isTimezone, 'must be a time zone of the IANA database').default('UTC'),
+    timezone: z.string().refine(isTimezone, 'must be an IANA time zone').default('UTC'),
     expiryThresholds: z
       .array(z.number().gt(0).max(3_650))
       .max(20)
@@ -155,21 +155,18 @@ const keysSchema = z.strictObject({
   }),
 });
 
-/**
- * Every key of the configuration, its bounds and its default; `rekey.example.yml` explains them. Messages name what is
- * allowed and never hold what was given.
- */
+/** All keys of the configuration with their bounds and defaults; `rekey.example.yml` explains them. Messages never quote values. */
 export const configSchema = keysSchema.superRefine((settings, context) => {
   for (const { path, message } of missingOf(settings)) context.addIssue({ code: 'custom', path: [...path], message });
 });
 
 export type Settings = Readonly<z.output<typeof configSchema>>;
 
-/** What is known of a key: enough to read it from a variable. */
+/** A key, with what is needed to parse it from a variable. */
 export interface ConfigKey {
   readonly path: readonly string[];
   readonly kind: 'section' | 'map' | 'list' | 'number' | 'boolean' | 'text';
-  /** Of the elements, where it is a list. */
+  /** Kind of a list's items. */
   readonly of?: 'number' | 'text' | 'object';
 }
 
@@ -195,11 +192,11 @@ const keysOf = (schema: JsonSchema, path: readonly string[]): ConfigKey[] =>
     return [key, ...keysOf(each, key.path)];
   });
 
-/** Every key of the schema, sections before what is in them; taken from the schema, so that none can be missing. */
+/** All keys of the schema, sections before their keys. Derived from the schema, so that none is missing. */
 export const CONFIG_KEYS: readonly ConfigKey[] = keysOf(
   z.toJSONSchema(keysSchema, { io: 'input', unrepresentable: 'any' }) as JsonSchema,
   [],
 );
 
-/** The environment variable of a key: `applications.secretsMax` is `REKEY_APPLICATIONS_SECRETSMAX`. */
+/** Returns the environment variable of a key: `applications.secretsMax` is `REKEY_APPLICATIONS_SECRETSMAX`. */
 export const variableOf = (path: readonly string[]): string => ['rekey', ...path].join('_').toUpperCase();

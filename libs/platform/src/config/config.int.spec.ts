@@ -102,18 +102,18 @@ describe('the file', () => {
     const text =
       'kafak: {}\nhttp: { prot: 1, tls: { certFile: a, keyFile: b, ca: c } }\nhashing: { imported: { memory: 1 } }';
     expect(problems(() => load(text)).toSorted()).toEqual([
-      'hashing.imported.memory: no such key',
-      'http.prot: no such key',
-      'http.tls.ca: no such key',
-      'kafak: no such key',
+      'hashing.imported.memory: unknown key',
+      'http.prot: unknown key',
+      'http.tls.ca: unknown key',
+      'kafak: unknown key',
     ]);
   });
 
   it.each([
     ['a list', '- a'],
     ['a text', 'password: hunter2-marker'.replace(': ', '=')],
-  ])('must hold keys and values, not %s', (_name, text) => {
-    expect(problems(() => load(text))).toEqual(['the file: must hold keys and values']);
+  ])('refuses a file that is not a mapping: %s', (_name, text) => {
+    expect(problems(() => load(text))).toEqual(['the file: must be a mapping of keys to values']);
   });
 
   it.each([
@@ -130,7 +130,7 @@ describe('the file', () => {
   it('is not blown up by aliases', () => {
     const levels = Array.from({ length: 12 }, (_, i) => `l${i + 1}: &l${i + 1} [${Array(9).fill(`*l${i}`).join(',')}]`);
     expect(problems(() => load(['l0: &l0 [x]', ...levels].join('\n')))[0]).toBe(
-      'the file: has anchors and aliases that cannot be resolved',
+      'the file: anchors and aliases cannot be resolved',
     );
   });
 });
@@ -216,8 +216,8 @@ describe('the environment', () => {
 
   it('stops the start with every variable that is not known', () => {
     expect(problems(() => load('', { REKEY_HTPP_PORT: '1', REKEY_X: 'hunter2-marker', OTHER: 'x' }))).toEqual([
-      'REKEY_HTPP_PORT: no such key',
-      'REKEY_X: no such key',
+      'REKEY_HTPP_PORT: unknown key',
+      'REKEY_X: unknown key',
     ]);
   });
 
@@ -400,11 +400,11 @@ describe('engines', () => {
 
   it('must have an address where they are chosen', () => {
     expect(problems(() => load('storage: { kind: distributed }\nnotifiers: { kafka: { enabled: true } }'))).toEqual([
-      'eventstore.connectionString: is needed by adapters.events eventstoredb',
-      'mongodb.uri: is needed by adapters.views mongodb',
-      'redis.url: is needed by adapters.jobs bullmq',
-      'kafka.brokers: is needed by adapters.bus kafka',
-      'kafka.brokers: is needed by notifiers.kafka',
+      'eventstore.connectionString: is required by adapters.events eventstoredb',
+      'mongodb.uri: is required by adapters.views mongodb',
+      'redis.url: is required by adapters.jobs bullmq',
+      'kafka.brokers: is required by adapters.bus kafka',
+      'kafka.brokers: is required by notifiers.kafka',
     ]);
   });
 

@@ -5,7 +5,7 @@ import { adaptersOf, type Adapters } from './config-engines';
 import { CONFIG_KEYS, configSchema, variableOf, type ConfigKey, type Settings } from './config-schema';
 import { readSecretFile } from '../keys/secret-file';
 
-/** What the files that the configuration names hold. */
+/** Contents of the files that the configuration names. */
 export interface Secrets {
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
   readonly pepper?: Buffer;
@@ -27,23 +27,23 @@ export interface Config extends Omit<Settings, 'adapters' | 'eventstore' | 'mong
   readonly eventstore: Omit<Settings['eventstore'], 'connectionString' | 'connectionStringFile'>;
   readonly mongodb: Omit<Settings['mongodb'], 'uri' | 'uriFile'>;
   readonly redis: Omit<Settings['redis'], 'url' | 'urlFile'>;
-  /** Not enumerable: printing or serialising a configuration does not show it. */
+  /** Not enumerable, so that printing or serialising a configuration does not show it. */
   readonly secrets: Secrets;
-  /** For the log, at the start: what works and should be otherwise. */
+  /** Warnings to log at the start. */
   readonly warnings: readonly string[];
 }
 
-/** Everything that is wrong with a configuration: names of keys, never their values. */
+/** All problems of a configuration. Names keys, never their values. */
 export class ConfigError extends Error {
   constructor(readonly problems: readonly string[]) {
-    super(`The configuration cannot be used:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+    super(`The configuration is invalid:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
     this.name = 'ConfigError';
   }
 }
 
 export interface ConfigSource {
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Path of the file; default `REKEY_CONFIG`, else `rekey.yml` in the working directory, if it is there. */
+  /** Path of the file; default `REKEY_CONFIG`, else `rekey.yml` in the working directory if it exists. */
   readonly file?: string | undefined;
 }
 
@@ -53,7 +53,7 @@ const PREFIX = 'REKEY_';
 const FILE_VARIABLE = 'REKEY_CONFIG';
 const DEFAULT_FILE = 'rekey.yml';
 
-/** Read by the command line and the scripts of deploy/native, which may share their environment with a server. */
+/** Variables of the CLI and the scripts in deploy/native, which may share their environment with a server. */
 export const CLIENT_VARIABLES: readonly string[] = [
   'REKEY_URL',
   'REKEY_TOKEN',
@@ -62,15 +62,15 @@ export const CLIENT_VARIABLES: readonly string[] = [
   'REKEY_NATIVE_CACHE',
 ];
 
-/** What Kubernetes and Docker links set for a service that happens to be called `rekey…`. */
+/** Variables that Kubernetes and Docker links set for a service called `rekey…`. */
 const isServiceLink = (name: string, value: string): boolean =>
   /_SERVICE_(HOST|PORT)(_\w+)?$/.test(name) ||
   /_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(name) ||
   (name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(value));
 
 /**
- * Reads the configuration: the file, then the environment over it, held against the schema, then the files that it
- * names. Throws `ConfigError` with everything that is wrong.
+ * Loads the configuration: reads the file, overrides it with environment variables, validates it, and reads the files that
+ * it names. Throws `ConfigError` with all problems.
  */
 export const loadConfig = ({ env = process.env, file }: ConfigSource = {}): Config => {
   const tree = fileTree(file ?? env[FILE_VARIABLE], file === undefined ? FILE_VARIABLE : 'the file');
@@ -103,7 +103,7 @@ const fileTree = (given: string | undefined, givenBy: string): Tree => {
     const cause = (error as NodeJS.ErrnoException).code ?? 'unknown cause';
     throw new ConfigError([`${given === undefined ? DEFAULT_FILE : givenBy}: the file cannot be read (${cause})`]);
   }
-  // Without `prettyErrors: false` the messages would quote the file.
+  // With pretty errors, messages would quote the file, which may hold secrets.
   const document = parseDocument(text, { prettyErrors: false, stringKeys: true });
   if (document.errors.length > 0) {
     const problems = document.errors.map(({ code, pos }) => {
@@ -116,13 +116,13 @@ const fileTree = (given: string | undefined, givenBy: string): Tree => {
   try {
     tree = document.toJS() ?? {};
   } catch {
-    throw new ConfigError(['the file: has anchors and aliases that cannot be resolved']);
+    throw new ConfigError(['the file: anchors and aliases cannot be resolved']);
   }
   if (isTree(tree)) return tree;
-  throw new ConfigError(['the file: must hold keys and values']);
+  throw new ConfigError(['the file: must be a mapping of keys to values']);
 };
 
-/** Sets what variables say, sections before what is in them; answers the variables by path, and what is wrong. */
+/** Sets the values of variables, sections before their keys. Returns the used variables by path, and problems. */
 const applyEnvironment = (
   tree: Tree,
   env: Readonly<Record<string, string | undefined>>,
@@ -133,7 +133,7 @@ const applyEnvironment = (
   for (const [name, value] of Object.entries(env)) {
     const other = !name.startsWith(PREFIX) || name === FILE_VARIABLE || CLIENT_VARIABLES.includes(name);
     if (other || value === undefined || keys.has(name) || isServiceLink(name, value)) continue;
-    problems.push(`${name}: no such key`);
+    problems.push(`${name}: unknown key`);
   }
   for (const [name, key] of keys) {
     const text = env[name];
@@ -146,7 +146,7 @@ const applyEnvironment = (
   return { used, problems };
 };
 
-/** What a variable's text stands for. What does not fit is left as text, for the schema to refuse. */
+/** Parses the text of a variable. Keeps invalid text as it is: the schema refuses it. */
 const valueOf = ({ kind, of }: ConfigKey, text: string): { value: unknown } | { problem: string } => {
   if (kind === 'text') return { value: text };
   if (kind === 'boolean') return { value: text === 'true' ? true : text === 'false' ? false : text };
@@ -179,7 +179,7 @@ const setAt = (tree: Tree, path: readonly string[], value: unknown): void => {
 const isTree = (value: unknown): value is Tree =>
   typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
 
-/** `http:` with every line below it commented out is YAML's null; it counts as not there. */
+/** Removes sections that are null: `http:` with every line below it commented out. */
 const withoutEmptySections = (tree: Tree): Tree => {
   const sections = CONFIG_KEYS.filter(({ kind }) => kind === 'section');
   for (const { path } of sections) {
@@ -191,7 +191,7 @@ const withoutEmptySections = (tree: Tree): Tree => {
   return tree;
 };
 
-/** Keys and what is allowed there; zod's own messages name types and bounds, not what was given. */
+/** Returns messages with keys and what is allowed. Zod's messages do not quote the given values. */
 const problemsOf = (error: z.ZodError, fromEnvironment: ReadonlyMap<string, string>): string[] =>
   error.issues.flatMap((issue) => {
     const path = issue.path.map(String);
@@ -199,7 +199,7 @@ const problemsOf = (error: z.ZodError, fromEnvironment: ReadonlyMap<string, stri
       .map((_, index) => fromEnvironment.get(path.slice(0, path.length - index).join('.')))
       .find((name) => name !== undefined);
     const named = (names: readonly string[]): string => names.join('.') + (variable ? ` (${variable})` : '');
-    if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => `${named([...path, key])}: no such key`);
+    if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => `${named([...path, key])}: unknown key`);
     return [`${named(path)}: ${issue.message}`];
   });
 
@@ -245,6 +245,6 @@ const readSecrets = (config: Settings, warnings: string[]): Secrets => {
   };
 };
 
-/** The entries that have a value. */
+/** Drops undefined entries. */
 const given = <T extends object>(entries: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } =>
   Object.fromEntries(Object.entries(entries).filter(([, value]) => value !== undefined)) as never;

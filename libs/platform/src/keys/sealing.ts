@@ -13,7 +13,7 @@ const openers = new WeakMap<JWK, Promise<ImportedKey>>();
 
 /**
  * Seals a value to a public key: compact JWE (RFC 7516 §7.1), ECDH-ES+A256KW (RFC 7518 §4.6) with A256GCM. Throws
- * `invalid_request` for `recipientKey` where the key is not usable for that.
+ * `invalid_request` for `recipientKey` if the key cannot be used.
  */
 export const seal = async (value: string, publicJwk: JWK): Promise<string> => {
   const key = await recipientKey(publicJwk);
@@ -26,8 +26,8 @@ export const seal = async (value: string, publicJwk: JWK): Promise<string> => {
 };
 
 /**
- * Opens what `seal` made, by the private key of the pair. Throws `invalid_request` for `field` where the text is no
- * such JWE, was altered, or was sealed to another key; which of these is not told.
+ * Opens a value that `seal` sealed, with the private key. Throws `invalid_request` for `field` if the text is not such a
+ * JWE, was altered, or was sealed to another key, without telling which.
  */
 export const open = async (jwe: string, privateJwk: JWK, field = 'sealedValue'): Promise<string> => {
   const key = await openingKey(privateJwk);
@@ -39,11 +39,11 @@ export const open = async (jwe: string, privateJwk: JWK, field = 'sealedValue'):
     });
     return new TextDecoder('utf-8', { fatal: true }).decode(plaintext);
   } catch {
-    throw new RekeyError('invalid_request', 'Not a value that was sealed to this recipient.', { field });
+    throw new RekeyError('invalid_request', 'The value is not sealed to this recipient, or was altered.', { field });
   }
 };
 
-/** Imported once per key; a wrong one is not remembered. */
+/** Imports a key once. Invalid keys are not cached. */
 const recipientKey = async ({ kty, crv, x, y }: JWK): Promise<ImportedKey> => {
   const name = JSON.stringify([kty, crv, x, y]);
   let imported = recipients.get(name);
@@ -55,7 +55,12 @@ const recipientKey = async ({ kty, crv, x, y }: JWK): Promise<ImportedKey> => {
     return await imported;
   } catch (cause) {
     recipients.delete(name);
-    throw new RekeyError('invalid_request', 'Not a public key for ECDH-ES.', { field: 'recipientKey' }, { cause });
+    throw new RekeyError(
+      'invalid_request',
+      'The key is not a public key for ECDH-ES.',
+      { field: 'recipientKey' },
+      { cause },
+    );
   }
 };
 

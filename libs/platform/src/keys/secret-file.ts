@@ -3,8 +3,8 @@ import { readFileSync, statSync } from 'node:fs';
 const OTHERS = 0o077;
 
 /**
- * Reads a secret from a file, without the white space around it. A file that others than its owner can read works,
- * with a warning: a mounted secret of a container platform often is such a file. Messages never hold the content.
+ * Reads a secret from a file and trims white space. Warns if others than the owner can read the file; that is not an
+ * error, because secrets that container platforms mount often can be. Messages never quote the content.
  */
 export const readSecretFile = (
   path: string,
@@ -21,5 +21,5 @@ export const readSecretFile = (
   if (text === '') return { problem: 'the file is empty' };
   const content = Buffer.from(text, 'utf8');
   if (isPublic || (mode & OTHERS) === 0) return { content };
-  return { content, warning: 'others than the owner can read the file; take that away (chmod 600)' };
+  return { content, warning: 'others than its owner can read the file; run chmod 600 on it' };
 };

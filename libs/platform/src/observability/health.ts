@@ -1,38 +1,38 @@
-/** Whether a part can do its work now, and if not, why: public text. */
+/** Whether a part of the process is ready. `cause` says why not, and may be published. */
 export interface Probe {
   readonly ready: boolean;
   readonly cause?: string;
 }
 
 export interface HealthReport {
-  /** True where every part is. */
+  /** True if every part is ready. */
   readonly ready: boolean;
   readonly probes: Readonly<Record<string, Probe>>;
 }
 
 const TIMEOUT_MS = 2_000;
 
-/** Asks the parts of a process whether they can do their work. */
+/** Checks whether all parts of a process are ready. */
 export class Health {
   private readonly asked = new Map<string, () => Probe | Promise<Probe>>();
   private stopping = false;
 
-  /** Adds a part under a name of its own. */
+  /** Adds a part. Throws if the name is taken. */
   add(name: string, probe: () => Probe | Promise<Probe>): void {
-    if (this.asked.has(name)) throw new Error(`The health probe ${name} is there already.`);
+    if (this.asked.has(name)) throw new Error(`There is a health probe ${name} already.`);
     this.asked.set(name, probe);
   }
 
-  /** From now on it is not ready, so that nobody sends new work to a process that ends. */
+  /** Reports the process as not ready from now on, so that load balancers stop sending requests to it. */
   stop(): void {
     this.stopping = true;
   }
 
-  /** Asks all parts at once. One that throws, or does not answer in two seconds, is not ready; errors are not told. */
+  /** Checks all parts concurrently. A part that throws, or does not answer in two seconds, is not ready. */
   async check(): Promise<HealthReport> {
     const parts = [...this.asked].map(async ([name, probe]) => [name, await answerOf(probe)] as const);
     const probes: Record<string, Probe> = Object.fromEntries(await Promise.all(parts));
-    if (this.stopping) probes['process'] = { ready: false, cause: 'It is stopping.' };
+    if (this.stopping) probes['process'] = { ready: false, cause: 'The process is stopping.' };
     return { ready: Object.values(probes).every(({ ready }) => ready), probes };
   }
 }
@@ -40,13 +40,13 @@ export class Health {
 const answerOf = async (probe: () => Probe | Promise<Probe>): Promise<Probe> => {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<Probe>((resolve) => {
-    timer = setTimeout(resolve, TIMEOUT_MS, { ready: false, cause: 'It does not answer.' });
+    timer = setTimeout(resolve, TIMEOUT_MS, { ready: false, cause: 'No answer within 2 seconds.' });
   });
   try {
     const { ready, cause } = await Promise.race([Promise.resolve().then(probe), late]);
     return { ready, ...(cause !== undefined && { cause }) };
   } catch {
-    return { ready: false, cause: 'It cannot be asked.' };
+    return { ready: false, cause: 'The check failed.' };
   } finally {
     clearTimeout(timer);
   }

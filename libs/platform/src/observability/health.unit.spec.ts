@@ -39,7 +39,7 @@ describe('health', () => {
       await jest.advanceTimersByTimeAsync(2_000);
       expect(await report).toEqual({
         ready: false,
-        probes: { silent: { ready: false, cause: 'It does not answer.' } },
+        probes: { silent: { ready: false, cause: 'No answer within 2 seconds.' } },
       });
     } finally {
       jest.useRealTimers();

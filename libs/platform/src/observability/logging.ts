@@ -4,18 +4,18 @@ import { redactLine } from './redaction';
 export interface LoggerOptions {
   /** `logging.level`. */
   readonly level: Level | 'silent';
-  /** Where lines go; default standard output. */
+  /** Destination of the lines; default standard output. */
   readonly to?: DestinationStream;
 }
 
 const STANDARD_OUTPUT = 1;
 
-/** Lines are written together when many come at once, and what is left of them when the process ends. */
+/** Buffered: writes many lines at once, and the rest when the process exits. */
 const standardOutput = (): DestinationStream => destination({ fd: STANDARD_OUTPUT, sync: false });
 
 /**
- * A logger of JSON lines. Every line is redacted as a whole at the very end, so it makes no difference whether a secret
- * came in a message, a field at any depth, an error, its cause or stack, or the fields of a child logger.
+ * Returns a logger that writes JSON lines. Redacts each line as a whole, so that secrets are found in messages, nested
+ * fields, errors with their causes and stacks, and the fields of child loggers.
  */
 export const createLogger = ({ level, to = standardOutput() }: LoggerOptions): Logger =>
   pino(

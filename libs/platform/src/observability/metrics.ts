@@ -2,14 +2,14 @@ import type { EventStore, JobCounts, Position, Clock } from '@rekey/ports';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { RequestTimes } from './request-times';
 
-/** How a view stands, for its two gauges. */
+/** Progress of a view, for its gauges. */
 export interface ViewProgress {
   readonly ready: boolean;
-  /** Age of the oldest event that the view has not taken in; undefined where that is not known. */
+  /** Age of the oldest event that the view has not applied; undefined if unknown. */
   readonly lagSeconds: number | undefined;
 }
 
-/** How the build that answers for a view stands, as those who keep it see it. */
+/** Progress of a view's active build, as its projector sees it. */
 export interface ProjectionProgress {
   readonly view: string;
   readonly ready: boolean;
@@ -18,8 +18,8 @@ export interface ProjectionProgress {
 }
 
 /**
- * What is counted and measured, in a registry of its own. Labels are names from our own tables; never the id of a
- * client, an application or a domain, of which there is no end.
+ * The metrics of a process, in a registry of its own. Labels have bounded sets of values: never the id of a client, an
+ * application or a domain.
  */
 export class Metrics {
   private readonly registry = new Registry();
@@ -32,14 +32,14 @@ export class Metrics {
 
   private readonly commands = new Counter({
     name: 'rekey_commands_total',
-    help: 'Commands that got their outcome: accepted, replayed, or the code of the refusal.',
+    help: 'Commands handled, by type and outcome: accepted, unchanged, replayed or an error code.',
     labelNames: ['type', 'outcome'],
     registers: [this.registry],
   });
 
   private readonly hashTimes = new Histogram({
     name: 'rekey_hash_duration_seconds',
-    help: 'Time to compute an Argon2 hash, waiting for a thread included.',
+    help: 'Time to compute an Argon2 hash, including the wait for a thread.',
     labelNames: ['operation'],
     buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1],
     registers: [this.registry],
@@ -47,176 +47,176 @@ export class Metrics {
 
   private readonly notices = new Counter({
     name: 'rekey_notices_total',
-    help: 'Tries to tell of an expiry, by channel and what became of them.',
+    help: 'Attempts to send an expiry notice, by channel and outcome.',
     labelNames: ['channel', 'outcome'],
     registers: [this.registry],
   });
 
   private readonly poisonEvents = new Counter({
     name: 'rekey_poison_events_total',
-    help: 'Events that a view could not take in.',
+    help: 'Events that a view could not apply.',
     labelNames: ['view'],
     registers: [this.registry],
   });
 
   private readonly checksTotal = new Counter({
     name: 'rekey_checks_total',
-    help: 'Authentication checks: valid, or the cause of the refusal.',
+    help: 'Authentication checks, by outcome: valid, or why the check failed.',
     labelNames: ['outcome'],
     registers: [this.registry],
   });
 
   private readonly viewReady = new Gauge({
     name: 'rekey_view_ready',
-    help: '1 where a view may answer.',
+    help: '1 if the view can be read, else 0.',
     labelNames: ['view'],
     registers: [this.registry],
   });
 
   private readonly viewLag = new Gauge({
     name: 'rekey_view_lag_seconds',
-    help: 'Age of the oldest event that a view has not taken in; 0 where it has them all.',
+    help: 'Age of the oldest event that the view has not applied; 0 if it has applied all.',
     labelNames: ['view'],
     registers: [this.registry],
   });
 
   private readonly parkedStreams = new Gauge({
     name: 'rekey_parked_streams',
-    help: 'Streams whose events wait, for the build that answers for a view could not take one of them in.',
+    help: 'Parked streams: the active build of the view could not apply one of their events.',
     labelNames: ['view'],
     registers: [this.registry],
   });
 
   private readonly publisherLag = new Gauge({
     name: 'rekey_publisher_lag_seconds',
-    help: 'Age of the oldest event that the world outside was not told of; 0 where it was told of them all.',
+    help: 'Age of the oldest event that was not published; 0 if all were.',
     labelNames: ['publisher'],
     registers: [this.registry],
   });
 
   private readonly jobs = new Gauge({
     name: 'rekey_jobs',
-    help: 'Jobs by queue and state; dead ones failed for good and wait for somebody to look.',
+    help: 'Jobs, by queue and state. Dead jobs have failed for good and are kept until they are removed.',
     labelNames: ['queue', 'state'],
     registers: [this.registry],
   });
 
   private readonly deadLetters = new Counter({
     name: 'rekey_dead_letters_total',
-    help: 'Records among the commands that went to the dead letters, by reason.',
+    help: 'Records of the command topic that were moved to the dead letter topic, by reason.',
     labelNames: ['reason'],
     registers: [this.registry],
   });
 
   private readonly lostReplies = new Counter({
     name: 'rekey_replies_undeliverable_total',
-    help: 'Commands that were done and whose reply could not be stored where their sender wants it.',
+    help: 'Replies that could not be written to the reply topic that the sender named.',
     registers: [this.registry],
   });
 
   private readonly commandsRefused = new Counter({
     name: 'rekey_commands_refused_total',
-    help: 'Commands that were refused before they were looked at, by code: no right token, no right.',
+    help: 'Commands rejected before processing, by code (unauthenticated, forbidden).',
     labelNames: ['code'],
     registers: [this.registry],
   });
 
   private readonly commandsWaiting = new Counter({
     name: 'rekey_commands_waited_total',
-    help: 'Commands that had to wait in their topic because a store was away.',
+    help: 'Retries of commands whose store was unavailable.',
     registers: [this.registry],
   });
 
   private readonly consumerRestarts = new Counter({
     name: 'rekey_consumer_restarts_total',
-    help: 'Consumers of Kafka that had ended for good and were replaced.',
+    help: 'Kafka consumers that had stopped for good and were replaced.',
     labelNames: ['consumer'],
     registers: [this.registry],
   });
 
   readonly contentType = this.registry.contentType;
 
-  /** `processMetrics: false` leaves out those of the process, which are the same in every part of it. */
+  /** `processMetrics: false` leaves out Node's own metrics: only one registry per process may have them. */
   constructor({ processMetrics = true }: { readonly processMetrics?: boolean } = {}) {
     if (processMetrics) collectDefaultMetrics({ register: this.registry });
   }
 
-  /** A command got its outcome: `accepted`, `replayed` or an error code. */
+  /** Counts a handled command by its outcome: `accepted`, `unchanged`, `replayed` or an error code. */
   commandHandled(type: string, outcome: string): void {
     this.commands.inc({ type, outcome });
   }
 
-  /** A check was answered: `valid`, or the cause of its refusal. */
+  /** Counts an authentication check by its outcome: `valid`, or why it failed. */
   checked(outcome: string): void {
     this.checks.set(outcome, (this.checks.get(outcome) ?? 0) + 1);
   }
 
-  /** A hash was computed, for a new verifier or to compare with one. */
+  /** Measures the time of a hash. */
   hashed(operation: 'hash' | 'verify', elapsedMs: number): void {
     this.hashTimes.observe({ operation }, elapsedMs / 1_000);
   }
 
-  /** A notice was handed over, or not. */
+  /** Counts an attempt to send a notice. */
   noticeSent(channel: string, outcome: 'sent' | 'failed' | 'dead'): void {
     this.notices.inc({ channel, outcome });
   }
 
-  /** A view could not take an event in. */
+  /** Counts an event that a view could not apply. */
   poisonEvent(view: string): void {
     this.poisonEvents.inc({ view });
   }
 
-  /** A record went to the dead letters. */
+  /** Counts a record that was moved to the dead letter topic. */
   deadLettered(reason: string): void {
     this.deadLetters.inc({ reason });
   }
 
-  /** A reply found no place. */
+  /** Counts a reply that could not be written. */
   replyUndeliverable(): void {
     this.lostReplies.inc();
   }
 
-  /** A command was refused without an outcome. */
+  /** Counts a command that was rejected before processing. */
   commandRefused(code: string): void {
     this.commandsRefused.inc({ code });
   }
 
-  /** A command waits for a store that is away. */
+  /** Counts a retry of a command whose store is unavailable. */
   commandWaits(): void {
     this.commandsWaiting.inc();
   }
 
-  /** A consumer had to be replaced. */
+  /** Counts a consumer that was replaced. */
   consumerRestarted(consumer: string): void {
     this.consumerRestarts.inc({ consumer });
   }
 
-  /** A request was answered. `route` is the pattern, never the path. */
+  /** Measures a request. `route` is the pattern of the route, never the path. */
   httpRequest(method: string, route: string, status: number, elapsedMs: number): void {
     this.requestTimes.count(method, route, status, elapsedMs);
   }
 
-  /** Asks for a view's progress whenever metrics are read. */
+  /** Reports a view's progress whenever metrics are read. */
   watchView(view: string, progress: () => Promise<ViewProgress> | ViewProgress): void {
     this.views.set(view, async () => progress());
   }
 
-  /** Asks who keeps the views how they stand, whenever metrics are read; who reads a view in this process knows better. */
+  /** Reports the progress of projections whenever metrics are read. `watchView` takes precedence for its view. */
   watchProjections(progress: () => Promise<readonly ProjectionProgress[]>): void {
     this.projections.set('all', progress);
   }
 
-  /** Asks how far a publisher lies behind whenever metrics are read; undefined: not known. */
+  /** Reports how far a publisher is behind whenever metrics are read; undefined if unknown. */
   watchPublisher(publisher: string, lagSeconds: () => Promise<number | undefined>): void {
     this.publishers.set(publisher, lagSeconds);
   }
 
-  /** Asks for a queue's jobs whenever metrics are read. */
+  /** Reports a queue's jobs whenever metrics are read. */
   watchJobs(queue: string, counts: () => Promise<JobCounts>): void {
     this.queues.set(queue, counts);
   }
 
-  /** Everything in the text format of Prometheus; what cannot be asked just now is left out. */
+  /** Returns all metrics in the text format of Prometheus. Leaves out gauges whose source fails. */
   async text(): Promise<string> {
     this.checksTotal.reset();
     for (const [outcome, count] of this.checks) this.checksTotal.inc({ outcome }, count);
@@ -252,7 +252,7 @@ export class Metrics {
   }
 }
 
-/** What all can tell now; who cannot is left out. */
+/** Returns the answers of all sources that do not fail. */
 const askAll = async <T>(sources: ReadonlyMap<string, () => Promise<T>>): Promise<[string, T][]> => {
   const names = [...sources.keys()];
   const answers = await Promise.allSettled([...sources.values()].map((ask) => ask()));
@@ -262,8 +262,8 @@ const askAll = async <T>(sources: ReadonlyMap<string, () => Promise<T>>): Promis
 };
 
 /**
- * Age of the oldest event behind a checkpoint, in seconds; 0 where there is none, which is asked first: to find the next
- * event, a store may have to search what others keep in it. Throws `EngineUnavailable`.
+ * Returns the age of the oldest event after a checkpoint, in seconds; 0 if there is none. Reads the head first, because
+ * reading the next event may make the store search through other streams. Throws `EngineUnavailable`.
  */
 export const lagSeconds = async (
   store: Pick<EventStore, 'head' | 'readFeed'>,

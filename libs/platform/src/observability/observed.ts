@@ -1,7 +1,7 @@
 import { Notifier, SecretHasher, type Clock, type ExpiryNotice, type ValueOrigin } from '@rekey/ports';
 import type { Metrics } from './metrics';
 
-/** A hasher whose times are measured. */
+/** Measures the times of a hasher. */
 export class ObservedHasher extends SecretHasher {
   constructor(
     private readonly hasher: SecretHasher,
@@ -37,7 +37,7 @@ export class ObservedHasher extends SecretHasher {
   }
 }
 
-/** A channel whose tries are counted. */
+/** Counts what a notifier sends. */
 export class ObservedNotifier extends Notifier {
   readonly channel: string;
 

@@ -2,7 +2,7 @@ import { COMMANDS, type CommandReply } from '@rekey/contracts';
 import { CommandBus, type CommandHandler, type CommandRequest, type EventStore } from '@rekey/ports';
 import { tellable, type SpanAttributes, type Tracing } from './tracing';
 
-/** A bus that takes the trace of a command along: from its sender to its handler, wherever that is. */
+/** Carries the trace of a command from its sender to its handler. */
 export class TracedCommandBus extends CommandBus {
   constructor(
     readonly bus: CommandBus,
@@ -41,7 +41,7 @@ export class TracedCommandBus extends CommandBus {
   }
 }
 
-/** The part of an event store that handling a command needs, with its appends in the trace of the command. */
+/** Adds the appends of an event store to the trace of their command. */
 export const tracedAppends = (store: EventStore, tracing: Tracing): Pick<EventStore, 'append' | 'readStream'> => ({
   readStream: (...asked) => store.readStream(...asked),
   append: (stream, expectedRevision, events) => {
@@ -55,7 +55,7 @@ export const tracedAppends = (store: EventStore, tracing: Tracing): Pick<EventSt
   },
 });
 
-/** Commands are looked at before they are held against their schema: only names of ours are told. */
+/** Spans begin before the command is validated, so only known command types may appear in the name. */
 const nameOf = (verb: string, { command }: CommandRequest): string =>
   `${verb} ${Object.hasOwn(COMMANDS, command.type) ? command.type : 'unknown'}`;
 

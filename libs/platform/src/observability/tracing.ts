@@ -1,6 +1,6 @@
 import type { Config } from '../config/config';
 
-/** What is told of a piece of work: names from our own tables, ids of ours, numbers; never what a caller has written. */
+/** Attributes of a span: Rekey's own names, ids and numbers; never text that a caller has written. */
 export type SpanAttributes = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 
 export interface SpanOptions {
@@ -8,27 +8,26 @@ export interface SpanOptions {
   readonly kind: 'server' | 'client' | 'internal';
   readonly attributes?: SpanAttributes;
   /**
-   * What the work belongs to. `current`, the default: the work that this one is done within. `none`: a trace of its own.
-   * A `traceparent` (W3C Trace Context) came from elsewhere: from one of ours, whose word on sampling counts, or from
-   * somebody `foreign`.
+   * The parent span: `current` (default), `none` for a new trace, or the `traceparent` (W3C Trace Context) of another
+   * process. The sampling flag of a `foreign` one, from outside Rekey, is ignored.
    */
   readonly parent?: 'current' | 'none' | { readonly traceparent: string | undefined; readonly foreign: boolean };
 }
 
-/** The span of work that goes on. */
+/** The span of running work. */
 export interface ActiveSpan {
   set(attributes: SpanAttributes): void;
-  /** The work has failed; `code` is a name of ours. */
+  /** Marks the span as failed. `code` is an error code of Rekey. */
   fail(code: string): void;
 }
 
-/** Follows work through processes. Where it is off there is none of it, and nothing is loaded for it. */
+/** Traces work across processes. */
 export interface Tracing {
-  /** Does work within a span, which ends with it; an error ends it as failed, and is passed on. */
+  /** Runs work within a span. If the work throws, the span fails and the error is thrown on. */
   within<T>(options: SpanOptions, work: (span: ActiveSpan) => Promise<T>): Promise<T>;
-  /** The current span, for whoever goes on elsewhere (W3C Trace Context); undefined outside of all. */
+  /** Returns the current span as a `traceparent` header (W3C Trace Context); undefined outside of a span. */
   traceparent(): string | undefined;
-  /** Hands over what is left, for a bounded time. */
+  /** Exports the remaining spans, for a limited time. */
   stop(): Promise<void>;
 }
 
@@ -39,7 +38,7 @@ export interface TracingAbout {
   readonly log: { warn(fields: object, message: string): void; info(fields: object, message: string): void };
 }
 
-/** Traces to the collector of the configuration; undefined where tracing is off. */
+/** Starts tracing to the configured collector. Returns undefined, and loads nothing, if tracing is disabled. */
 export const openTracing = async (config: Config['tracing'], about: TracingAbout): Promise<Tracing | undefined> => {
   if (!config.enabled) return undefined;
   const { OtlpTracing } = await import('./tracing-otlp');
@@ -48,5 +47,5 @@ export const openTracing = async (config: Config['tracing'], about: TracingAbout
 
 const ID = /^[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
 
-/** An id as it may be told of; undefined for text of a caller's own making, which could be anything. */
+/** Returns an id if it is a UUID, else undefined: a caller may have put anything into it. */
 export const tellable = (id: string | undefined): string | undefined => (id && ID.test(id) ? id : undefined);
