@@ -18,24 +18,23 @@ import {
   type VersionState,
 } from '@rekey/domain';
 import type { Clock, SecretHasher, ViewDocument } from '@rekey/ports';
-import { parseBasic } from './basic';
+import { MatchCache, RecentCache } from './caches';
 import type { FailureLimiter } from './limiter';
 import { Networks, parseAddress } from './networks';
-import { Recent } from './recent';
-import { RememberedMatches } from './remembered';
 import {
   REFUSED,
   limitedFor,
+  parseBasic,
   type Admitted,
   type CheckOutcome,
   type CheckRequest,
   type CheckResult,
   type RefusalCause,
   type Refused,
-} from './result';
+} from './request';
 import type { UsageRecorder } from './usage';
 
-/** The read side of the `authentication` view: throws `RekeyError` `unavailable` whenever it may not be trusted. */
+/** Reads the `authentication` view. Throws `RekeyError` `unavailable` while the view may be outdated. */
 export interface CredentialsView {
   read<D extends ViewDocument>(ids: readonly string[]): Promise<readonly (D | null)[]>;
 }
@@ -46,41 +45,41 @@ export interface AuthenticatorOptions {
   readonly clock: Clock;
   readonly limiter: Pick<FailureLimiter, 'failed' | 'inTurn'>;
   readonly usage?: Pick<UsageRecorder, 'record'>;
-  /** Told of every check, once. Must not throw. */
+  /** Called once per check. Must not throw. */
   readonly onChecked?: (outcome: CheckOutcome) => void;
-  /** Matches that are remembered; one takes about 200 bytes. */
+  /** Size of the cache of matches; an entry takes about 200 bytes. */
   readonly rememberedMax?: number;
 }
 
-const REMEMBERED_MAX = 200_000;
+const MATCHES_MAX = 200_000;
 const CLIENTS_MAX = 50_000;
 const NETWORKS_MAX = 10_000;
-/** Longer than every value that Rekey makes or imports. */
+/** Longer than any value that Rekey generates or imports. */
 const SECRET_LENGTH_MAX = 1024;
 
-/** What is known of whom a check is about. */
+/** The part of an outcome that identifies the application and secret, as far as they are known to exist. */
 type Subject = Omit<CheckOutcome, 'outcome' | 'limited' | 'source'>;
-const NOBODY: Subject = {};
+const UNKNOWN: Subject = {};
 type Refusal = { readonly cause: RefusalCause; readonly subject: Subject };
-const MALFORMED: Refusal = { cause: 'malformed', subject: NOBODY };
+const MALFORMED: Refusal = { cause: 'malformed', subject: UNKNOWN };
 
-/** Where the documents of a client lie. */
+/** The ids that belong to a client id in a domain. */
 interface Client {
   readonly applicationId: string;
-  /** Of the application and of its domain. */
+  /** Document ids of the application and its domain. */
   readonly documents: readonly [string, string];
 }
 
-/** A request that can be looked up. */
-interface Asked {
+/** A well-formed request, ready to be looked up. */
+interface Lookup {
   readonly client: Client;
-  /** The client is known to exist. */
+  /** Whether the client is in the cache of known clients. */
   readonly known: boolean;
-  /** Of a generated value; undefined for an imported one, whose lookup id takes an HMAC. */
+  /** Of a generated value. Undefined for an imported one, whose lookup id is computed later, with an HMAC. */
   readonly lookupId: string | undefined;
 }
 
-/** A value that was asked for and may be used now and from here, if it is the one that was shown. */
+/** A stored value with the presented lookup id that authenticates now and from here, if its verifier matches. */
 interface Candidate {
   readonly secretId: string;
   readonly value: ValueCredentials;
@@ -93,38 +92,38 @@ const NOT_LIVE: Readonly<Record<Exclude<VersionState, 'live'>, RefusalCause>> = 
   expired: 'expired',
 };
 
-const NONE: readonly Candidate[] = [];
-/** The refusal holds where no candidate's verifier fits. */
-type Judged = Refusal & { readonly candidates: readonly Candidate[] };
+const NO_CANDIDATES: readonly Candidate[] = [];
+/** Candidates to verify, and the refusal for when none of them matches. */
+type Judgement = Refusal & { readonly candidates: readonly Candidate[] };
 
 type Documents = readonly [ApplicationCredentials | null, DomainCredentials | null];
 
-/** Where a request comes from. */
+/** Where a request came from. */
 type Origin = Pick<CheckRequest, 'remoteAddress' | 'limiterSource'>;
 
 /**
- * The authentication check. State and time always come from the view and the clock; the only thing that is remembered
- * is that a value fits a verifier.
+ * Checks client credentials. State and time come from the view and the clock on every check; only the fact that a value
+ * matches a verifier is cached, so a revocation is effective at once.
  */
 export class Authenticator {
-  private readonly remembered: RememberedMatches;
-  /** Clients that exist, by domain and client id: a SHA-1 less, and the same texts every time, whose hash is known. */
-  private readonly clients = new Recent<Client>(CLIENTS_MAX);
+  private readonly matches: MatchCache;
+  /** Cache of known clients by domain and client id. Saves a SHA-1 per check. */
+  private readonly clients = new RecentCache<Client>(CLIENTS_MAX);
   private instant = { ms: NaN, text: '' };
   private readonly networks = new Networks(NETWORKS_MAX);
 
   constructor(private readonly options: AuthenticatorOptions) {
-    this.remembered = new RememberedMatches(options.rememberedMax ?? REMEMBERED_MAX);
+    this.matches = new MatchCache(options.rememberedMax ?? MATCHES_MAX);
   }
 
-  /** Checks credentials. Throws `RekeyError` `unavailable` where the view may not be trusted. */
+  /** Checks credentials. Throws `RekeyError` `unavailable` while the view may be outdated. */
   check(request: CheckRequest): Promise<CheckResult> {
     return this.checkAny([request], request);
   }
 
   /**
-   * Checks an `Authorization: Basic` header in each of its readings (see `parseBasic`), as one check: valid where one of
-   * them is, `malformed` where there is none. Throws as `check` does.
+   * Checks an `Authorization: Basic` header. Tries each of its readings (see `parseBasic`) but counts as one check: valid
+   * if one reading is, `malformed` if there is none. Throws as `check` does.
    */
   checkBasic(domainId: string, header: string | undefined, origin: Origin): Promise<CheckResult> {
     return this.checkAny(
@@ -137,42 +136,43 @@ export class Authenticator {
     let refusal = MALFORMED;
     try {
       for (const request of readings) {
-        const asked = this.ask(request);
-        if (!asked) continue;
-        const [application, domain] = (await this.options.view.read(asked.client.documents)) as Documents;
+        const lookup = this.lookUp(request);
+        if (!lookup) continue;
+        const [application, domain] = (await this.options.view.read(lookup.client.documents)) as Documents;
         const now = this.now();
-        const judged = this.judge(request, asked, application, domain, now);
-        const { candidates, subject } = judged;
-        let { cause } = judged;
+        const judgement = this.judge(request, lookup, application, domain, now);
+        const { candidates, subject } = judgement;
+        let { cause } = judgement;
         for (const candidate of candidates) {
-          const fits = this.fits(candidate.value.verifier, request.clientSecret, asked);
-          // Not awaiting what is known already spares a turn of the queue.
-          if (fits === true || (await fits)) return this.admit(request, asked, candidate, now, origin);
+          const isMatch = this.matchesVerifier(candidate.value.verifier, request.clientSecret, lookup);
+          // Awaiting a known result would cost a turn of the microtask queue on every check.
+          if (isMatch === true || (await isMatch)) return this.admit(request, lookup, candidate, now, origin);
           cause = 'wrong_value';
         }
-        // The reading that came to a known client tells most.
+        // Report the reading with a known client: it says most about what went wrong.
         if (refusal.subject.clientId === undefined || cause === 'broken') refusal = { cause, subject };
       }
     } catch (error) {
-      this.tell('unavailable', false, NOBODY, origin);
+      this.report('unavailable', false, UNKNOWN, origin);
       throw error;
     }
     return this.refuse(refusal, origin);
   }
 
-  /** The clock's instant; its text is made once a millisecond. */
+  /** Returns the current instant; formats it at most once per millisecond. */
   private now(): Instant {
     const nowMs = this.options.clock.nowMs();
     if (nowMs !== this.instant.ms) this.instant = { ms: nowMs, text: new Date(nowMs).toISOString() };
     return this.instant.text;
   }
 
-  /** Reads a request without any I/O; undefined where it is malformed. */
-  private ask({ domainId, clientId, clientSecret }: CheckRequest): Asked | undefined {
+  /** Parses a request, without I/O. Returns undefined if it is malformed. */
+  private lookUp({ domainId, clientId, clientSecret }: CheckRequest): Lookup | undefined {
     const presented = parseSecret(clientSecret);
-    if (presented.kind === 'malformed' || !isPossible(clientSecret)) return undefined;
+    if (presented.kind === 'malformed') return undefined;
+    if (clientSecret.length < 1 || clientSecret.length > SECRET_LENGTH_MAX) return undefined;
     const lookupId = presented.kind === 'generated' ? presented.lookupId : undefined;
-    const client = this.clients.get(nameOf(domainId, clientId));
+    const client = this.clients.get(clientKey(domainId, clientId));
     if (client) return { client, known: true, lookupId };
     if (!CLIENT_ID_PATTERN.test(clientId) || !DOMAIN_ID_PATTERN.test(domainId)) return undefined;
     const applicationId = applicationIdOf(domainId, clientId);
@@ -180,26 +180,26 @@ export class Authenticator {
     return { client: { applicationId, documents }, known: false, lookupId };
   }
 
-  /** What the documents say at an instant, all but whether the value is the right one. */
+  /** Applies the documents as of `now`; everything but the verification of the value. */
   private judge(
     request: CheckRequest,
-    asked: Asked,
+    lookup: Lookup,
     application: ApplicationCredentials | null,
     domain: DomainCredentials | null,
     now: Instant,
-  ): Judged {
+  ): Judgement {
     const { domainId, clientId, clientSecret, remoteAddress } = request;
-    const { applicationId } = asked.client;
+    const { applicationId } = lookup.client;
     if (domain?.broken || application?.broken) return refused('broken', { applicationId });
-    if (!domain || domain.state === 'deleted') return refused('unknown_domain', NOBODY);
+    if (!domain || domain.state === 'deleted') return refused('unknown_domain', UNKNOWN);
     if (domain.state === 'disabled') return refused('domain_disabled', { domainId });
-    // The id stands for domain and client id; held against both all the same, as it is a hash.
-    const named = application?.domainId === domainId && application.clientId === clientId;
-    if (!named || application.state === 'deleted') return refused('unknown_client', { domainId });
-    if (!asked.known) this.clients.set(nameOf(domainId, clientId), asked.client);
+    // The id is a truncated hash of domain and client id, so compare both to rule out a collision.
+    const isClient = application?.domainId === domainId && application.clientId === clientId;
+    if (!isClient || application.state === 'deleted') return refused('unknown_client', { domainId });
+    if (!lookup.known) this.clients.set(clientKey(domainId, clientId), lookup.client);
     if (application.state === 'disabled') return refused('application_disabled', { domainId, clientId, applicationId });
 
-    const lookupId = asked.lookupId ?? this.options.hasher.importedLookupId(domainId, clientId, clientSecret);
+    const lookupId = lookup.lookupId ?? this.options.hasher.importedLookupId(domainId, clientId, clientSecret);
     const candidates: Candidate[] = [];
     let cause: RefusalCause = 'no_match';
     let secretId: string | undefined;
@@ -209,16 +209,16 @@ export class Authenticator {
         if (!sameText(value.lookupId, lookupId)) continue;
         ({ secretId } = secret);
         ({ version } = value);
-        const unusable = this.unusable(secret, value, now, remoteAddress);
-        if (unusable === undefined) candidates.push({ secretId, value });
-        else cause = unusable;
+        const refusal = this.refusalOf(secret, value, now, remoteAddress);
+        if (refusal === undefined) candidates.push({ secretId, value });
+        else cause = refusal;
       }
     }
     return { cause, subject: { domainId, clientId, applicationId, secretId, version }, candidates };
   }
 
-  /** Why a value cannot be used at an instant from an address, whatever was shown; undefined where it can. */
-  private unusable(
+  /** Returns why a stored value does not authenticate at an instant from an address; undefined if it does. */
+  private refusalOf(
     secret: SecretCredentials,
     value: ValueCredentials,
     now: Instant,
@@ -232,10 +232,10 @@ export class Authenticator {
     return this.networks.anyContains(secret.allowedCidrs, address) ? undefined : 'address';
   }
 
-  /** Whether a value fits a verifier; at once where that is remembered. */
-  private fits(verifier: string, value: string, { client, lookupId }: Asked): true | Promise<boolean> {
+  /** Returns whether a value matches a verifier; without a promise if the match is cached. */
+  private matchesVerifier(verifier: string, value: string, { client, lookupId }: Lookup): true | Promise<boolean> {
     const { hasher, limiter } = this.options;
-    return this.remembered.fits(verifier, value, () =>
+    return this.matches.matchesVerifier(verifier, value, () =>
       lookupId === undefined
         ? limiter.inTurn(client.applicationId, () => hasher.verify(verifier, value))
         : hasher.verify(verifier, value),
@@ -244,7 +244,7 @@ export class Authenticator {
 
   private admit(
     { domainId, clientId }: CheckRequest,
-    { client: { applicationId } }: Asked,
+    { client: { applicationId } }: Lookup,
     { secretId, value: { version, validUntil } }: Candidate,
     now: Instant,
     origin: Origin,
@@ -259,39 +259,37 @@ export class Authenticator {
       version,
       expiresAt: validUntil,
     };
-    this.tell('valid', false, admitted, origin);
+    this.report('valid', false, admitted, origin);
     return admitted;
   }
 
   private refuse({ cause, subject }: Refusal, origin: Origin): Refused {
     if (cause === 'broken') {
-      this.tell(cause, false, subject, origin);
-      return { valid: false, cause, error: new RekeyError('unavailable', 'This cannot be checked now; try again.') };
+      this.report(cause, false, subject, origin);
+      const error = new RekeyError('unavailable', 'The credentials cannot be checked at the moment; retry later.');
+      return { valid: false, cause, error };
     }
     const client = subject.clientId === undefined ? undefined : subject.applicationId;
     const retryAfterSeconds = this.options.limiter.failed(client, origin.limiterSource ?? origin.remoteAddress);
-    this.tell(cause, retryAfterSeconds !== undefined, subject, origin);
+    this.report(cause, retryAfterSeconds !== undefined, subject, origin);
     const error = retryAfterSeconds === undefined ? REFUSED : limitedFor(retryAfterSeconds);
     return { valid: false, cause, error };
   }
 
-  private tell(outcome: CheckOutcome['outcome'], limited: boolean, subject: Subject, origin: Origin): void {
+  private report(outcome: CheckOutcome['outcome'], limited: boolean, subject: Subject, origin: Origin): void {
     const { domainId, clientId, applicationId, secretId, version } = subject;
     const source = origin.limiterSource ?? origin.remoteAddress;
     this.options.onChecked?.({ outcome, limited, domainId, clientId, applicationId, secretId, version, source });
   }
 }
 
-/** Not made anew for each check: a bundler that keeps names makes every inner function dear. */
-const refused = (cause: RefusalCause, subject: Subject): Judged => ({ cause, subject, candidates: NONE });
+/** Outside of `judge` for speed: esbuild's `keepNames` makes each creation of an inner function expensive. */
+const refused = (cause: RefusalCause, subject: Subject): Judgement => ({ cause, subject, candidates: NO_CANDIDATES });
 
-/** Has one reading only: no domain id holds a colon. */
-const nameOf = (domainId: string, clientId: string): string => `${domainId}:${clientId}`;
+/** Unique, because a domain id contains no colon. */
+const clientKey = (domainId: string, clientId: string): string => `${domainId}:${clientId}`;
 
-/** Whether a value could exist at all; what could not is refused without a look at any store. */
-const isPossible = (value: string): boolean => value.length >= 1 && value.length <= SECRET_LENGTH_MAX;
-
-/** Equality of two texts in a time that depends on their lengths alone. */
+/** Compares two strings in time that depends only on their lengths. */
 const sameText = (left: string, right: string): boolean => {
   if (left.length !== right.length) return false;
   let difference = 0;

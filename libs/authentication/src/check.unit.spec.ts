@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { createHash } from 'node:crypto';
 import { Authenticator, type AuthenticatorOptions } from './check';
 import { FailureLimiter, type LimiterOptions } from './limiter';
-import { REFUSAL_CAUSES, type CheckOutcome, type CheckRequest } from './result';
+import { REFUSAL_CAUSES, type CheckOutcome, type CheckRequest } from './request';
 import { UsageRecorder, type UsageEntry } from './usage';
 
 const NOW_MS = Date.UTC(2027, 5, 1);

@@ -5,12 +5,12 @@ import { isIPv4 } from 'node:net';
 import { parseAddress } from './networks';
 
 export interface LimiterOptions {
-  /** Failures of one client from one source within a window that are answered as such; those after it are limited. */
+  /** Failures per client, source and window before the limiter starts to answer with `rate_limited`. */
   readonly failuresMax: number;
   readonly windowMs: number;
-  /** Pairs of client and source that are counted at a time; the one that was idle longest is forgotten first. */
+  /** Pairs of client and source that are counted; the least recently used one is evicted. */
   readonly pairsMax: number;
-  /** Slow verifications of one client at a time. */
+  /** Concurrent slow verifications per client. */
   readonly slowConcurrency: number;
 }
 
@@ -31,10 +31,10 @@ interface SlowQueue {
   readonly waiting: (() => void)[];
 }
 
-/** The first 64 bits of an IPv6 address: what one customer is given, and can choose addresses in at will. */
+/** Number of 16-bit groups in an IPv6 /64: one customer usually has a whole /64 and can use any address in it. */
 const IPV6_SITE_PARTS = 4;
 
-/** One text per source: an IPv4 address, an IPv6 /64, or, for what is no address, the text itself, cut. */
+/** Returns the key of a source: an IPv4 address, an IPv6 /64, or the truncated text if it is not an address. */
 export const sourceKey = (source: string | undefined): string => {
   if (source !== undefined && isIPv4(source)) return source;
   const address = parseAddress(source);
@@ -47,9 +47,9 @@ export const sourceKey = (source: string | undefined): string => {
 };
 
 /**
- * Counts wrong answers. It never decides whether a check is made, only how a wrong one is refused, so no number of
- * wrong secrets keeps a right one out. Clients that are not known share one count per source: an endless list of made-up
- * ids takes no memory. (So who counts can tell known client ids from unknown ones; RFC 6749 §2.2: they are no secret.)
+ * Counts failed checks. The limiter does not prevent a check, it only changes how a failed one is answered, so an
+ * attacker cannot lock out a client with wrong secrets. Unknown clients share one count per source, so that invented
+ * client ids take no memory. This lets a caller tell known from unknown client ids, which are not secret (RFC 6749 §2.2).
  */
 export class FailureLimiter {
   private readonly options: LimiterOptions;
@@ -65,8 +65,8 @@ export class FailureLimiter {
   }
 
   /**
-   * Counts a failure of a client (undefined: not a known one) from a source. Answers undefined while they are few, else
-   * the whole seconds until the window ends, at least 1.
+   * Counts a failure of a client (undefined: an unknown client) from a source. Returns undefined while the failures are
+   * within the limit, otherwise the seconds until the window ends, rounded up.
    */
   failed(client: string | undefined, source: string | undefined): number | undefined {
     const key = `${client ?? ''} ${sourceKey(source)}`;
@@ -79,14 +79,14 @@ export class FailureLimiter {
     return Math.max(1, Math.ceil((window.endsAtMs - nowMs) / 1000));
   }
 
-  /** How many pairs of client and source are counted now. */
+  /** Number of counted pairs of client and source. */
   get size(): number {
     return this.windows.size;
   }
 
   /**
-   * Runs a slow verification, at most so many of one client at a time; the others wait in order. What waits is bounded
-   * by what can be right: a wrong value is refused by its lookup id before it comes here.
+   * Runs a slow verification, at most `slowConcurrency` per client at a time; the others wait in order. The queue stays
+   * short because most wrong values have an unknown lookup id and are refused before.
    */
   async inTurn<T>(client: string, verify: () => Promise<T>): Promise<T> {
     const queue = this.slow.get(client) ?? { running: 0, waiting: [] };
@@ -98,7 +98,7 @@ export class FailureLimiter {
       return await verify();
     } finally {
       const next = queue.waiting.shift();
-      // The next one takes this one's place, so `running` stays as it is.
+      // The next one takes over this one's slot, so `running` does not change.
       if (next) next();
       else if (--queue.running === 0) this.slow.delete(client);
     }

@@ -1,10 +1,10 @@
 import ipaddr from 'ipaddr.js';
 import { isIP } from 'node:net';
-import { Recent } from './recent';
+import { RecentCache } from './caches';
 
 export type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
-/** A network as it is compared: an address and how many of its bits count. */
+/** An address and the length of the prefix. */
 type Network = [Address, number];
 
 const IPV4_MAPPED_BITS = 96;
@@ -15,8 +15,8 @@ const unmapped = (address: Address): Address =>
     : address;
 
 /**
- * Reads a source address; IPv4-mapped IPv6 (RFC 4291 §2.5.5.2) becomes IPv4, and a zone is dropped. Undefined for
- * everything else, short, octal and hexadecimal IPv4 forms included: two readers may take them for two addresses.
+ * Parses a source address. Converts IPv4-mapped IPv6 (RFC 4291 §2.5.5.2) to IPv4 and drops a zone. Returns undefined for
+ * everything else, also for short, octal and hexadecimal IPv4 forms, which different parsers read as different addresses.
  */
 export const parseAddress = (text: string | undefined): Address | undefined => {
   if (text === undefined) return undefined;
@@ -25,7 +25,7 @@ export const parseAddress = (text: string | undefined): Address | undefined => {
   return isIP(bare) === 0 ? undefined : unmapped(ipaddr.parse(bare));
 };
 
-/** One text for each address, however it was written; undefined for what is none. */
+/** Returns the canonical text of an address; undefined if the text is not an address. */
 export const addressText = (text: string | undefined): string | undefined => parseAddress(text)?.toString();
 
 const parseNetwork = (text: string): Network | null => {
@@ -35,28 +35,28 @@ const parseNetwork = (text: string): Network | null => {
     if (plain === address) return [address, bits];
     return bits >= IPV4_MAPPED_BITS ? [plain, bits - IPV4_MAPPED_BITS] : [address, bits];
   } catch {
-    // Such text never comes through validation; what cannot be read lets nobody in.
+    // Validation rejects such text. If it is stored all the same, it must match no address.
     return null;
   }
 };
 
-/** Tells whether addresses lie in networks; keeps the networks that it has read, up to a number. */
+/** Matches addresses against networks, with a cache of parsed networks. */
 export class Networks {
-  private readonly parsed: Recent<{ readonly network: Network | null }>;
+  private readonly parsed: RecentCache<{ readonly network: Network | null }>;
 
   constructor(networksMax: number) {
-    this.parsed = new Recent(networksMax);
+    this.parsed = new RecentCache(networksMax);
   }
 
-  /** Whether an address lies in one of the networks in CIDR notation. IPv4 never lies in an IPv6 network. */
+  /** Whether one of the networks (CIDR notation) contains an address. An IPv6 network contains no IPv4 address. */
   anyContains(cidrs: readonly string[], address: Address): boolean {
     return cidrs.some((cidr) => {
-      const network = this.read(cidr);
+      const network = this.parse(cidr);
       return network !== null && network[0].kind() === address.kind() && address.match(network);
     });
   }
 
-  private read(cidr: string): Network | null {
+  private parse(cidr: string): Network | null {
     const known = this.parsed.get(cidr);
     if (known) return known.network;
     const network = parseNetwork(cidr);

@@ -2,37 +2,37 @@ import type { Instant } from '@rekey/domain';
 import type { Clock } from '@rekey/ports';
 import { addressText } from './networks';
 
-/** How often a secret was used since the last batch, when last, and from which address, if that is known. */
+/** Uses of a secret since the last batch. `from`: the address of the last use, if known. */
 export interface UsageEntry {
-  /** Of the secret's document (`secretDocumentId`): secret ids are unique within an application only. */
+  /** `secretDocumentId`, because a secret id is unique only within its application. */
   readonly id: string;
   readonly count: number;
   readonly lastUsedAt: Instant;
   readonly from?: string;
 }
 
-/** Takes a batch over for good, or rejects and has taken nothing. */
+/** Stores a batch, or rejects and has stored nothing of it. */
 export type UsageSink = (batch: UsageEntry[]) => Promise<void>;
 
 export interface UsageOptions {
   readonly clock: Clock;
   readonly sink: UsageSink;
-  /** Told of every batch that the sink did not take; the entries are kept for the next one. */
+  /** Called when the sink rejects a batch. The entries are kept for the next one. */
   readonly onSinkFailed?: (error: unknown) => void;
-  /** Told how many uses were forgotten, for the memory was full while the sink took nothing. */
-  readonly onForgotten?: (uses: number) => void;
+  /** Called with the number of uses that were dropped because `secretsMax` was reached. */
+  readonly onDropped?: (uses: number) => void;
   readonly flushEveryMs?: number;
-  /** Secrets that are counted at a time. */
+  /** Secrets with pending counts; uses of further secrets are dropped. */
   readonly secretsMax?: number;
 }
 
 const FLUSH_EVERY_MS = 5_000;
 const SECRETS_MAX = 50_000;
-/** Entries handed on at a time: so few that no check waits noticeably until a batch is made, and the store has taken it. */
+/** Entries per batch: few, so that checks do not wait noticeably while a batch is built and stored. */
 const BATCH_MAX = 10;
-/** A batch is followed by so many times its own length without one: the store's time is the checks' and their views'. */
+/** Pause after a batch, as a multiple of the time that it took: leaves most of the store's time to checks and views. */
 const PAUSES = 3;
-/** From this share of the memory on, a batch goes out without waiting for its time. */
+/** Flush before the interval ends when this share of `secretsMax` is reached. */
 const FLUSH_EARLY_SHARE = 0.5;
 
 interface Counted {
@@ -42,16 +42,15 @@ interface Counted {
 }
 
 /**
- * Collects uses of secrets off the path of the checks and hands them on in batches, at intervals and when it stops. After
- * each batch the store is left alone for a while that depends on how long it took.
- * While the sink fails, counts are kept and tried again; nothing is lost but by a crash, or by a full memory.
+ * Counts uses of secrets in memory and stores them in batches, at intervals and on `stop`, with a pause after each batch.
+ * If the sink fails, the counts are kept and retried. Counts are lost only by a crash or when `secretsMax` is reached.
  */
 export class UsageRecorder {
   private counted = new Map<string, Counted>();
   private flushing: Promise<void> | undefined;
   private cancelTimer: (() => void) | undefined;
   private readonly stopping = new AbortController();
-  /** A sink that does not take batches is only asked at intervals. */
+  /** While true, only the interval triggers a flush, not `secretsMax`. */
   private sinkFailed = false;
   private readonly flushEveryMs: number;
   private readonly secretsMax: number;
@@ -61,7 +60,7 @@ export class UsageRecorder {
     this.secretsMax = options.secretsMax ?? SECRETS_MAX;
   }
 
-  /** Counts one use. Does no I/O; `from` is an address as it came, and is read when the batch is made. */
+  /** Counts one use, without I/O. `from` is an unparsed address; it is parsed when the batch is built. */
   record(id: string, at: Instant, from?: string): void {
     const known = this.counted.get(id);
     if (known) {
@@ -72,13 +71,13 @@ export class UsageRecorder {
       }
       return;
     }
-    if (this.counted.size >= this.secretsMax) return this.options.onForgotten?.(1);
+    if (this.counted.size >= this.secretsMax) return this.options.onDropped?.(1);
     this.counted.set(id, { count: 1, lastUsedAt: at, from });
     const full = this.counted.size >= this.secretsMax * FLUSH_EARLY_SHARE;
     if (full && !this.flushing && !this.sinkFailed) void this.flush();
   }
 
-  /** Begins to hand on batches. */
+  /** Starts flushing at intervals. */
   start(): void {
     if (this.stopping.signal.aborted || this.cancelTimer) return;
     this.cancelTimer = this.options.clock.schedule(this.flushEveryMs, () => {
@@ -88,20 +87,20 @@ export class UsageRecorder {
   }
 
   /**
-   * Hands on all that is left, then does nothing more. Rejects with the sink's error where it does not take the last
-   * batch; the caller may try again.
+   * Stops the interval and stores everything that is left. Rejects with the sink's error if that fails; the caller may
+   * call it again.
    */
   async stop(): Promise<void> {
     this.stopping.abort();
     this.cancelTimer?.();
     this.cancelTimer = undefined;
     await this.flushing;
-    if (this.counted.size > 0) await this.handOn();
+    if (this.counted.size > 0) await this.storeAll();
   }
 
-  /** Hands on what there is now; a failure of the sink is told to `onSinkFailed` and tried again by the next one. */
+  /** Stores all pending counts. Does not reject: a failure is passed to `onSinkFailed`, and the next flush retries. */
   flush(): Promise<void> {
-    this.flushing ??= this.handOn()
+    this.flushing ??= this.storeAll()
       .catch((error: unknown) => this.options.onSinkFailed?.(error))
       .finally(() => {
         this.flushing = undefined;
@@ -109,7 +108,7 @@ export class UsageRecorder {
     return this.flushing;
   }
 
-  private async handOn(): Promise<void> {
+  private async storeAll(): Promise<void> {
     if (this.counted.size === 0) return;
     const { clock, sink } = this.options;
     const leaving = this.counted;
@@ -120,33 +119,33 @@ export class UsageRecorder {
         const startedMs = clock.monotonicMs();
         await sink(batch.map(([id, counted]) => entryOf(id, counted)));
         for (const [id] of batch) leaving.delete(id);
-        if (leaving.size > 0) await this.leaveAlone(clock.monotonicMs() - startedMs);
+        if (leaving.size > 0) await this.pause(clock.monotonicMs() - startedMs);
       }
       this.sinkFailed = false;
     } catch (error) {
       this.sinkFailed = true;
-      this.takeBack(leaving);
+      this.restore(leaving);
       throw error;
     }
   }
 
-  /** Who stops does not pause. */
-  private async leaveAlone(batchMs: number): Promise<void> {
+  /** Returns at once after `stop`. */
+  private async pause(batchMs: number): Promise<void> {
     if (batchMs > 0) await this.options.clock.sleep(PAUSES * batchMs, this.stopping.signal);
   }
 
-  /** Puts what was not taken under what was counted meanwhile. */
-  private takeBack(batch: Map<string, Counted>): void {
+  /** Merges the entries that were not stored with what was counted since. */
+  private restore(batch: Map<string, Counted>): void {
     const meanwhile = this.counted;
     this.counted = batch;
-    let forgotten = 0;
+    let dropped = 0;
     for (const [id, newer] of meanwhile) {
       const older = batch.get(id);
       if (older) batch.set(id, { ...newer, count: older.count + newer.count });
       else if (batch.size < this.secretsMax) batch.set(id, newer);
-      else forgotten += newer.count;
+      else dropped += newer.count;
     }
-    if (forgotten > 0) this.options.onForgotten?.(forgotten);
+    if (dropped > 0) this.options.onDropped?.(dropped);
   }
 }
 

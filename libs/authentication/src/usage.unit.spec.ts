@@ -19,7 +19,7 @@ const setup = (options: Partial<UsageOptions> = {}) => {
       batches.push(batch);
     },
     onSinkFailed: (error) => failures.push(error),
-    onForgotten: (uses) => (forgotten += uses),
+    onDropped: (uses) => (forgotten += uses),
     ...options,
   });
   const total = () => batches.flat().reduce((sum, { count }) => sum + count, 0);

@@ -89,7 +89,7 @@ const usageOf = ({ log }: ProcessContext, readModels: ReadModels, clock: Clock):
     clock,
     sink: (batch) => recordUsage(readModels, batch),
     onSinkFailed: (error) => log.warn({ err: error }, 'could not store usage; will retry'),
-    onForgotten: (uses) => log.warn({ uses }, 'discarded usage: the buffer is full'),
+    onDropped: (uses) => log.warn({ uses }, 'discarded usage: the buffer is full'),
   });
 
 const authenticatorOf = (

@@ -1,30 +1,30 @@
 import fc from 'fast-check';
-import { parseBasic } from './basic';
+import { parseBasic } from './request';
 
 const header = (text: string): string => `Basic ${Buffer.from(text, 'utf8').toString('base64')}`;
 const read = (text: string): string[] =>
   parseBasic(header(text)).map(({ clientId, clientSecret }) => `${clientId} / ${clientSecret}`);
-/** application/x-www-form-urlencoded, as RFC 6749 §2.3.1 asks for. */
+/** application/x-www-form-urlencoded, as RFC 6749 §2.3.1 requires. */
 const form = (text: string): string => new URLSearchParams({ '': text }).toString().slice(1);
 
 const vschar = fc.string({ unit: fc.integer({ min: 0x20, max: 0x7e }).map((code) => String.fromCharCode(code)) });
 const clientId = vschar.filter((text) => text.length > 0);
 
 describe('parseBasic', () => {
-  it('gives one reading where nothing could be encoded', () => {
+  it('returns one reading for text without % and +', () => {
     expect(read('client:secret')).toEqual(['client / secret']);
   });
 
-  it('splits at the first colon, so a secret may hold some', () => {
+  it('splits at the first colon, so that a secret may contain colons', () => {
     expect(read('client:a:b:')).toEqual(['client / a:b:']);
     expect(read('client:')).toEqual(['client / ']);
   });
 
-  it('gives an encoded colon in the client id back', () => {
+  it('decodes a colon in the client id', () => {
     expect(read('urn%3Aclient:secret')[0]).toBe('urn:client / secret');
   });
 
-  it('reads escapes decoded and raw', () => {
+  it('reads escapes decoded, then raw', () => {
     expect(read('client:100%25')).toEqual(['client / 100%', 'client / 100%25']);
   });
 
@@ -32,21 +32,21 @@ describe('parseBasic', () => {
     expect(read('client:%2525')).toEqual(['client / %25', 'client / %2525']);
   });
 
-  it('reads text with a percent sign that begins no escape raw', () => {
+  it('reads text raw if a percent sign does not begin an escape', () => {
     expect(read('client:100%')).toEqual(['client / 100%']);
     expect(read('client:%zz%41')).toEqual(['client / %zz%41']);
     expect(read('50%:a%41+')).toEqual(['50% / a%41+']);
   });
 
-  it('reads a plus as itself and as the space of a form', () => {
+  it('reads a plus as a plus, then as a space', () => {
     expect(read('my+app:a+b')).toEqual(['my+app / a+b', 'my app / a b']);
   });
 
-  it('reads both meanings of a plus beside escapes', () => {
+  it('reads both meanings of a plus next to escapes', () => {
     expect(read('client:ab+c%2Fd%3D')).toEqual(['client / ab+c/d=', 'client / ab c/d=']);
   });
 
-  it('takes escapes of what is not UTF-8 for no escapes', () => {
+  it('does not decode escapes that are not UTF-8', () => {
     expect(read('client:%ff')).toEqual(['client / %ff']);
   });
 
@@ -59,28 +59,28 @@ describe('parseBasic', () => {
     ['nothing', ''],
     ['no credentials', 'Basic '],
     ['another scheme', 'Bearer Y2xpZW50OnNlY3JldA=='],
-    ['what is not base64', 'Basic !!!'],
+    ['a token that is not base64', 'Basic !!!'],
     ['two tokens', 'Basic Y2xpZW50OnNlY3JldA== Y2xpZW50OnNlY3JldA=='],
     ['base64url', 'Basic Pz8_Pzo-Pj4-'],
     ['no colon', header('client')],
-    ['what is not UTF-8', `Basic ${Buffer.from([0x61, 0x3a, 0xff, 0xfe]).toString('base64')}`],
+    ['bytes that are not UTF-8', `Basic ${Buffer.from([0x61, 0x3a, 0xff, 0xfe]).toString('base64')}`],
     ['a control character', header('client:sec\u0000ret')],
     ['a line break', header('client:secret\n')],
     ['a header longer than any credentials', header(`client:${'x'.repeat(9000)}`)],
-  ])('gives no reading of %s', (_what, text) => {
+  ])('returns no reading of %s', (_what, text) => {
     expect(parseBasic(text)).toEqual([]);
   });
 
-  it.each(['basic', 'BASIC', 'Basic '])('takes the scheme as %j', (scheme) => {
+  it.each(['basic', 'BASIC', 'Basic '])('accepts the scheme written as %j', (scheme) => {
     expect(parseBasic(`${scheme} ${Buffer.from('a:b').toString('base64')}`)).toHaveLength(1);
   });
 
-  it('takes base64 without padding', () => {
+  it('accepts base64 without padding', () => {
     expect(parseBasic('Basic YTpi')).toEqual([{ clientId: 'a', clientSecret: 'b' }]);
     expect(parseBasic('Basic YTpiYg')).toEqual([{ clientId: 'a', clientSecret: 'bb' }]);
   });
 
-  it('finds what a client form-encoded, whatever it was', () => {
+  it('returns form-encoded credentials decoded', () => {
     fc.assert(
       fc.property(clientId, vschar, (id, secret) => {
         const readings = parseBasic(header(`${form(id)}:${form(secret)}`));
@@ -89,7 +89,7 @@ describe('parseBasic', () => {
     );
   });
 
-  it('finds what a client percent-encoded, whatever it was', () => {
+  it('returns percent-encoded credentials decoded', () => {
     fc.assert(
       fc.property(clientId, vschar, (id, secret) => {
         const readings = parseBasic(header(`${encodeURIComponent(id)}:${encodeURIComponent(secret)}`));
@@ -98,7 +98,7 @@ describe('parseBasic', () => {
     );
   });
 
-  it('finds what a client sent raw, but where it has a plus and nothing but well-formed escapes', () => {
+  it('returns raw credentials, except if they contain both a plus and a percent sign', () => {
     fc.assert(
       fc.property(clientId, vschar, (id, secret) => {
         fc.pre(!id.includes(':'));
@@ -109,7 +109,7 @@ describe('parseBasic', () => {
     );
   });
 
-  it('never throws, and never gives more than two readings', () => {
+  it('never throws, and returns at most two readings', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.string({ unit: 'binary' }), vschar.map(header)), (text) => {
         expect(parseBasic(text).length).toBeLessThanOrEqual(2);
