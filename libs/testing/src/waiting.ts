@@ -25,3 +25,10 @@ export const until = async <T>(
 /** As `until`, for a condition whose source text says what it waits for. */
 export const eventually = async (condition: Look<boolean>, patience?: Patience): Promise<void> =>
   void (await until(String(condition), condition, patience));
+
+/** Resolves with the error that `work` rejects with; with an error that says so if it does not reject. */
+export const failureOf = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => new Error('The call did not fail.'),
+    (error: unknown) => error,
+  );

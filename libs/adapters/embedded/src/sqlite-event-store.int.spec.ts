@@ -1,5 +1,6 @@
 import { EngineUnavailable, NO_STREAM, START, SYSTEM_STREAM, SystemClock } from '@rekey/ports';
 import { exampleEvent, exampleStream } from '@rekey/ports/conformance';
+import { eventually } from '@rekey/testing';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -115,16 +116,13 @@ it('goes on with a subscription when the store was away', async () => {
       if (seen.length === 6) ending.abort();
     }
   })();
-  const until = async (condition: () => boolean) => {
-    while (!condition()) await new Promise((resolve) => setImmediate(resolve));
-  };
   for (let round = 0; round < 3; round++) await grow(round);
-  await until(() => refused >= 2);
+  await eventually(() => refused >= 2);
   away = false;
-  await until(() => seen.length === 3);
+  await eventually(() => seen.length === 3);
   away = true;
   for (let round = 3; round < 6; round++) await grow(round);
-  await until(() => refused >= 4);
+  await eventually(() => refused >= 4);
   away = false;
   await following;
   expect(seen).toEqual([0, 1, 2, 3, 4, 5]);

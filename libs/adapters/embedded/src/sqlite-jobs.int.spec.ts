@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type Clock, EngineUnavailable, type Jobs, ManualClock, SystemClock } from '@rekey/ports';
 import { type JobsUnderTest, jobsConformance } from '@rekey/ports/conformance';
+import { eventually } from '@rekey/testing';
 import { SqliteDatabase } from './sqlite-database';
 import { SqliteJobs } from './sqlite-jobs';
 
@@ -57,10 +58,6 @@ describe('SqliteJobs', () => {
   });
   afterEach(() => store.remove());
 
-  const until = async (condition: () => boolean): Promise<void> => {
-    while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
-  };
-
   it('keeps a hundred thousand out of its memory', async () => {
     const far = Array.from({ length: 100_000 }, (_, index) => ({
       id: `far-${index}`,
@@ -75,7 +72,7 @@ describe('SqliteJobs', () => {
     await jobs.process('notices', options, async ({ job }) => void ran.push(job.id));
     const near = { id: 'near', queue: 'notices', data: {}, runAt: store.clock.now() };
     await jobs.schedule([near]);
-    await until(() => ran.length === 1);
+    await eventually(() => ran.length === 1);
     expect(process.memoryUsage().heapUsed - heldBytes).toBeLessThan(20e6);
     expect(ran).toEqual(['near']);
     await jobs.cancel(

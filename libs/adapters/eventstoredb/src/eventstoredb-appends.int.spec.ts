@@ -3,7 +3,7 @@ import { status } from '@grpc/grpc-js';
 import { RekeyError } from '@rekey/contracts';
 import { EngineUnavailable, NO_STREAM, type NewEvent, WrongRevision } from '@rekey/ports';
 import { exampleEvent, exampleEvents, exampleStream } from '@rekey/ports/conformance';
-import { failureOf, until } from './conditions.testing';
+import { failureOf, eventually } from '@rekey/testing';
 import type { EventStoreDbEventStore } from './eventstoredb-event-store';
 import { StreamRemoved } from './failures';
 import { type AppendFault, FakeServer } from './fake-server.testing';
@@ -43,7 +43,7 @@ describe('1. appends that share nothing with those of other clients of the proce
     expect(server.calls).toMatchObject({ append: 1, batchAppend: 0 });
     const plain = EventStoreDBClient.connectionString(server.url);
     const shared = plain.appendToStream(exampleStream(), jsonEvent({ type: 'SecretAdded', data: {} }));
-    await until(() => server.calls.batchAppend === 1);
+    await eventually(() => server.calls.batchAppend === 1);
     await plain.dispose();
     await expect(shared).rejects.toThrow();
   });
@@ -78,7 +78,7 @@ describe('2. calls that end by our own time', () => {
     const [first, second] = [exampleEvents(1), exampleEvents(1)];
     const impatient = open(server.url, IMPATIENT);
     await store.append(stream, NO_STREAM, first);
-    await until(() => impatient.head().then(Boolean, () => false));
+    await eventually(() => impatient.head().then(Boolean, () => false));
     server.network.freeze();
     const begun = performance.now();
     expect(await failureOf(impatient.append(stream, 0, second))).toBeInstanceOf(EngineUnavailable);
@@ -140,7 +140,7 @@ describe('4. appends with a server that comes and goes', () => {
     const stream = exampleStream();
     server.faults.append.push({ kind: 'fail', code: status.UNAVAILABLE });
     const late = store.append(stream, NO_STREAM, exampleEvents(1));
-    await until(() => server.appends.length === 1);
+    await eventually(() => server.appends.length === 1);
     server.log.append(stream, 'no_stream', [
       { id: 'b', type: 'SecretAdded', json: true, data: Buffer.from('{}'), metadata: Buffer.from('{}') },
     ]);
@@ -275,7 +275,7 @@ describe('7. a stream that was deleted behind our back', () => {
     await store.append(stream, NO_STREAM, exampleEvents(3));
     server.faults.append.push({ kind: 'fail', code: status.UNAVAILABLE });
     const late = failureOf(store.append(stream, NO_STREAM, exampleEvents(1)));
-    await until(() => server.appends.length === 2);
+    await eventually(() => server.appends.length === 2);
     server.log.softDelete(stream);
     expect(await late).toBeInstanceOf(StreamRemoved);
     expect(server.appends).toHaveLength(3);

@@ -1,10 +1,10 @@
 import { status } from '@grpc/grpc-js';
 import { UnreadableEvent, decodeEvent } from '@rekey/contracts';
 import { CHAIN_START, type ChainedEvent, checkLink } from '@rekey/domain';
-import { EngineUnavailable, NO_STREAM, SYSTEM_STREAM, START } from '@rekey/ports';
+import { EngineUnavailable, NO_STREAM, SYSTEM_STREAM, START, sha256 } from '@rekey/ports';
 import { exampleEvents, exampleStream } from '@rekey/ports/conformance';
-import { createHash, randomUUID } from 'node:crypto';
-import { failureOf, until } from './conditions.testing';
+import { failureOf, eventually } from '@rekey/testing';
+import { randomUUID } from 'node:crypto';
 import type { EventStoreDbEventStore } from './eventstoredb-event-store';
 import { StreamRemoved } from './failures';
 import { systemRecord } from './fake-log.testing';
@@ -39,7 +39,7 @@ const everyRead = (of = store): (() => Promise<unknown>)[] => [
 describe('2. reads that end by our own time', () => {
   it('are given up where a stopped server does not answer, and work again when it goes on', async () => {
     const hasty = open(server.url, SHORT);
-    await until(() => hasty.identity().then(Boolean, () => false));
+    await eventually(() => hasty.identity().then(Boolean, () => false));
     server.network.freeze();
     const begun = performance.now();
     const failures = await Promise.all(everyRead(hasty).map((read) => failureOf(read())));
@@ -48,7 +48,7 @@ describe('2. reads that end by our own time', () => {
     expect(performance.now() - begun).toBeLessThan(5_000);
     server.network.unfreeze();
     for (const read of everyRead(hasty))
-      await until(() =>
+      await eventually(() =>
         read().then(
           () => true,
           () => false,
@@ -115,11 +115,11 @@ describe('4. reads with a server that comes and goes', () => {
     await ours.head();
     server.faults.read.push({ kind: 'stall' }, { kind: 'fail', code: status.CANCELLED });
     const stalled = failureOf(ours.head());
-    await until(() => server.faults.read.length === 1);
+    await eventually(() => server.faults.read.length === 1);
     server.network.turnAway();
     // Cancelled by the server, so its second attempt looks for a member of the cluster: in vain, until it gives up.
     const looking = failureOf(ours.head());
-    await until(() => server.network.turnedAway > 0);
+    await eventually(() => server.network.turnedAway > 0);
     // Meanwhile the call on the old connection fails.
     server.network.cut();
     for (const failure of [stalled, looking]) expect(await failure).toBeInstanceOf(EngineUnavailable);
@@ -222,7 +222,6 @@ describe('the identity', () => {
     expect(more).toEqual([]);
     expect(new Set(names)).toEqual(new Set([event?.eventId]));
     expect(event).toMatchObject({ type: 'StoreCreated', data: { storeId: expect.any(String) } });
-    const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
     expect(checkLink(event as unknown as ChainedEvent, CHAIN_START, sha256).broken).toBeUndefined();
   });
 });

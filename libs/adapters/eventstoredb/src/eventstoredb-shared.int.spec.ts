@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { EngineUnavailable, NO_STREAM, type Position, START } from '@rekey/ports';
 import { exampleEvents, exampleStream } from '@rekey/ports/conformance';
-import { failureOf, until } from './conditions.testing';
+import { failureOf, eventually } from '@rekey/testing';
 import type { EventStoreDbEventStore } from './eventstoredb-event-store';
 import { FakeServer } from './fake-server.testing';
 import { OpenedStores } from './opened-stores.testing';
@@ -24,7 +24,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   try {
-    await until(() => server.subscriptions.active.size === 0);
+    await eventually(() => server.subscriptions.active.size === 0);
   } finally {
     await stores.closeAll();
     await server.stop();
@@ -177,7 +177,7 @@ describe('a search by the server', () => {
     server.faults.subscribe.push({ kind: 'stall' }, { kind: 'slow', everyMs: 5_000 });
     for (let round = 0; round < 2; round++)
       expect(await failureOf(hasty.readFeed({ limit: 1 }))).toBeInstanceOf(EngineUnavailable);
-    await until(() => server.subscriptions.active.size === 0);
+    await eventually(() => server.subscriptions.active.size === 0);
     expect(await hasty.readFeed({ limit: 1 })).toEqual([]);
   });
 
@@ -210,7 +210,7 @@ describe('a search by the server', () => {
     server.log.noise(MANY);
     const { ids } = await write(500);
     expect(await idsAfter(START, 10)).toEqual(ids.slice(0, 10));
-    await until(() => server.subscriptions.active.size === 0);
+    await eventually(() => server.subscriptions.active.size === 0);
   });
 });
 
@@ -243,7 +243,7 @@ describe('the head before very many events of others', () => {
     server.log.noise(MANY);
     const late = open();
     const early = late.head();
-    await until(() => server.subscriptions.active.size > 0 || early.then(() => true));
+    await eventually(() => server.subscriptions.active.size > 0 || early.then(() => true));
     const { position: last } = await write(1);
     const heads = await Promise.all(Array.from({ length: 5 }, () => late.head()));
     expect(new Set(heads)).toEqual(new Set([last]));

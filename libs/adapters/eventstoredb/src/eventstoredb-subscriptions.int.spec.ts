@@ -1,9 +1,9 @@
 import { status } from '@grpc/grpc-js';
 import { type EventBatch, NO_STREAM, type NewEvent, type Position, START, SystemClock } from '@rekey/ports';
 import { exampleEvents, exampleStream } from '@rekey/ports/conformance';
+import { eventually } from '@rekey/testing';
 import { EventStoreDbEventStore } from './eventstoredb-event-store';
 import { type Break, FakeServer, type FakeServerOptions } from './fake-server.testing';
-import { until } from './conditions.testing';
 
 const clock = new SystemClock();
 
@@ -78,12 +78,12 @@ describe('3. a subscriber that is too slow for live events', () => {
   it('is dropped, and goes on behind what it has processed, missing nothing', async () => {
     const before = write([3]);
     const consumer = new Consumer(10);
-    await until(() => consumer.isCaughtUp);
+    await eventually(() => consumer.isCaughtUp);
     consumer.isStuck = true;
     const meanwhile = write([1, 500, 20]);
-    await until(() => server.subscriptions.dropped === 1);
+    await eventually(() => server.subscriptions.dropped === 1);
     consumer.release();
-    await until(() => consumer.ids.length >= before.length + meanwhile.length && consumer.isCaughtUp);
+    await eventually(() => consumer.ids.length >= before.length + meanwhile.length && consumer.isCaughtUp);
     await consumer.end();
     expect(consumer.ids).toEqual([...before, ...meanwhile]);
     expect(server.calls.subscribe).toBe(2);
@@ -93,27 +93,27 @@ describe('3. a subscriber that is too slow for live events', () => {
     const consumer = new Consumer(7);
     const written: string[] = [];
     for (let round = 1; round <= 8; round++) {
-      await until(() => consumer.isCaughtUp);
+      await eventually(() => consumer.isCaughtUp);
       consumer.isStuck = true;
       written.push(...write([1, 60]));
-      await until(() => server.subscriptions.dropped === round);
+      await eventually(() => server.subscriptions.dropped === round);
       written.push(...write([40, 1, 1]));
       consumer.release();
-      await until(() => consumer.ids.length >= written.length);
+      await eventually(() => consumer.ids.length >= written.length);
     }
-    await until(() => consumer.isCaughtUp);
+    await eventually(() => consumer.isCaughtUp);
     await consumer.end();
     expect(consumer.ids).toEqual(written);
   });
 
   it('is not caught up again before it has processed what it was dropped for', async () => {
     const consumer = new Consumer(10);
-    await until(() => consumer.isCaughtUp);
+    await eventually(() => consumer.isCaughtUp);
     consumer.isStuck = true;
     const written = write([1, 100]);
-    await until(() => server.subscriptions.dropped === 1);
+    await eventually(() => server.subscriptions.dropped === 1);
     consumer.release();
-    await until(() => consumer.ids.length === written.length && consumer.isCaughtUp);
+    await eventually(() => consumer.ids.length === written.length && consumer.isCaughtUp);
     await consumer.end();
     let seen = 0;
     for (const { events, caughtUp } of consumer.batches) {
@@ -128,11 +128,11 @@ describe('3. a subscriber that is too slow for live events', () => {
     await server.stop();
     await start({ fallsBehind: true });
     const consumer = new Consumer(10);
-    await until(() => consumer.isCaughtUp);
+    await eventually(() => consumer.isCaughtUp);
     consumer.isStuck = true;
     const written = write([1, 300, 2]);
     consumer.release();
-    await until(() => consumer.ids.length === written.length && consumer.isCaughtUp);
+    await eventually(() => consumer.ids.length === written.length && consumer.isCaughtUp);
     await consumer.end();
     expect(consumer.ids).toEqual(written);
     expect(server.calls.subscribe).toBe(1);
@@ -145,13 +145,13 @@ describe('3. a subscriber that is too slow for live events', () => {
     const written = write(Array.from({ length: 100 }, () => 50));
     const consumer = new Consumer(20);
     consumer.isStuck = true;
-    await until(() => consumer.batches.length === 1);
+    await eventually(() => consumer.batches.length === 1);
     const first = consumer.ids.length;
     expect(first).toBeLessThanOrEqual(20);
     await store.head();
     expect(consumer.ids).toHaveLength(first);
     consumer.release();
-    await until(() => consumer.ids.length === written.length);
+    await eventually(() => consumer.ids.length === written.length);
     await consumer.end();
     expect(consumer.ids).toEqual(written);
     expect(server.calls.subscribe).toBe(1);
@@ -170,11 +170,11 @@ describe('the word that all has been seen', () => {
     const written = write([count]);
     const consumer = new Consumer(batchSize);
     consumer.isStuck = true;
-    await until(() => consumer.batches.length === 1 && server.subscriptions.caughtUp === 1);
+    await eventually(() => consumer.batches.length === 1 && server.subscriptions.caughtUp === 1);
     // What the server said before it answered this has arrived, and the consumer has the first batch in hand.
     await store.head();
     consumer.release();
-    await until(() => consumer.isCaughtUp);
+    await eventually(() => consumer.isCaughtUp);
     await consumer.end();
     expect(consumer.ids).toEqual(written);
     const [word, ...more] = consumer.batches.filter(({ caughtUp }) => caughtUp);
@@ -185,10 +185,10 @@ describe('the word that all has been seen', () => {
   it('comes once where nothing is to be seen', async () => {
     server.log.noise(500);
     const consumer = new Consumer();
-    await until(() => consumer.isCaughtUp);
+    await eventually(() => consumer.isCaughtUp);
     server.log.noise(100);
     const written = write([1]);
-    await until(() => consumer.ids.length === 1);
+    await eventually(() => consumer.ids.length === 1);
     await consumer.end();
     expect(consumer.batches.map(({ events, caughtUp }) => [events.length, caughtUp])).toEqual([
       [0, true],
@@ -213,7 +213,7 @@ describe('4. a subscription to a server that comes and goes', () => {
     const written = write([5]);
     server.faults.subscribe.push(fault, fault);
     const consumer = new Consumer();
-    await until(() => consumer.isCaughtUp);
+    await eventually(() => consumer.isCaughtUp);
     await consumer.end();
     expect(consumer.ids).toEqual(written);
     expect(server.calls.subscribe).toBe(3);
@@ -223,16 +223,16 @@ describe('4. a subscription to a server that comes and goes', () => {
     const written = write([30]);
     const consumer = new Consumer(4);
     for (let round = 0; round < 6; round++) {
-      await until(() => consumer.ids.length >= written.length && consumer.isCaughtUp);
+      await eventually(() => consumer.ids.length >= written.length && consumer.isCaughtUp);
       consumer.isStuck = round % 2 === 1;
       const batches = consumer.batches.length;
       written.push(...write([9]));
-      await until(() => consumer.batches.length > batches);
+      await eventually(() => consumer.batches.length > batches);
       server.network.cut();
       written.push(...write([3]));
       consumer.release();
     }
-    await until(() => consumer.ids.length >= written.length && consumer.isCaughtUp);
+    await eventually(() => consumer.ids.length >= written.length && consumer.isCaughtUp);
     await consumer.end();
     expect(consumer.ids).toEqual(written);
   });
@@ -240,11 +240,11 @@ describe('4. a subscription to a server that comes and goes', () => {
   it('waits for a server that is gone, and brings what was appended behind its back', async () => {
     const written = write([2]);
     const consumer = new Consumer();
-    await until(() => consumer.isCaughtUp);
+    await eventually(() => consumer.isCaughtUp);
     await server.network.shut();
     written.push(...write([2]));
     await server.network.open();
-    await until(() => consumer.ids.length === written.length);
+    await eventually(() => consumer.ids.length === written.length);
     await consumer.end();
     expect(consumer.ids).toEqual(written);
   });
@@ -276,10 +276,10 @@ describe('the end of a subscription', () => {
   it('is told to the server where a consumer breaks off, live or catching up', async () => {
     write([3]);
     await following((consumed) => consumed === 3);
-    await until(() => server.calls.subscribe === 1 && server.subscriptions.active.size === 0);
+    await eventually(() => server.calls.subscribe === 1 && server.subscriptions.active.size === 0);
     write([2_000]);
     await following(() => true);
-    await until(() => server.calls.subscribe === 2 && server.subscriptions.active.size === 0);
+    await eventually(() => server.calls.subscribe === 2 && server.subscriptions.active.size === 0);
   });
 
   it('is told to the server where a consumer fails', async () => {
@@ -288,18 +288,18 @@ describe('the end of a subscription', () => {
       throw new Error('of the consumer');
     });
     await expect(failing).rejects.toThrow('of the consumer');
-    await until(() => server.subscriptions.active.size === 0);
+    await eventually(() => server.subscriptions.active.size === 0);
   });
 
   it('is told to the server where it ends by its signal, and where the store is closed', async () => {
     const [consumer, other] = [new Consumer(), new Consumer()];
-    await until(() => consumer.isCaughtUp && other.isCaughtUp);
+    await eventually(() => consumer.isCaughtUp && other.isCaughtUp);
     expect(server.subscriptions.active.size).toBe(2);
     await consumer.end();
-    await until(() => server.subscriptions.active.size === 1);
+    await eventually(() => server.subscriptions.active.size === 1);
     await store.close();
     await other.done;
-    await until(() => server.subscriptions.active.size === 0);
+    await eventually(() => server.subscriptions.active.size === 0);
   });
 
   it('comes with an error where the place is none', async () => {
@@ -313,15 +313,15 @@ describe('7. streams that were deleted', () => {
     const [soft, hard] = [exampleStream(), exampleStream('domain')];
     const written = [...write([2], soft), ...write([2], hard)];
     const consumer = new Consumer();
-    await until(() => consumer.isCaughtUp);
+    await eventually(() => consumer.isCaughtUp);
     server.log.softDelete(soft);
     server.log.tombstone(hard);
     written.push(...write([1]));
-    await until(() => consumer.ids.length >= written.length);
+    await eventually(() => consumer.ids.length >= written.length);
     await consumer.end();
     expect(consumer.ids).toEqual(written);
     const again = new Consumer();
-    await until(() => again.isCaughtUp);
+    await eventually(() => again.isCaughtUp);
     await again.end();
     expect(again.ids).toEqual(written);
   });
@@ -331,7 +331,7 @@ it('begins a stream again and again without a gap for the feed', async () => {
   const consumer = new Consumer(3);
   const stream = exampleStream();
   for (let revision = NO_STREAM; revision < 20; revision++) await store.append(stream, revision, exampleEvents(1));
-  await until(() => consumer.ids.length === 21);
+  await eventually(() => consumer.ids.length === 21);
   await consumer.end();
   expect(consumer.batches.flatMap(({ events }) => events)).toEqual(await store.readStream(stream));
 });

@@ -1,10 +1,9 @@
 import { EngineUnavailable, NO_STREAM, START } from '@rekey/ports';
 import { exampleEvents, exampleStream } from '@rekey/ports/conformance';
-import { Authority } from '@rekey/testing';
+import { Authority, failureOf } from '@rekey/testing';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { failureOf } from './conditions.testing';
 import type { EventStoreDbEventStore } from './eventstoredb-event-store';
 import { FakeServer } from './fake-server.testing';
 import { OpenedStores } from './opened-stores.testing';
