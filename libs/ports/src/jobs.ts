@@ -2,7 +2,7 @@ import { publicErrorOf } from '@rekey/contracts';
 import type { Instant } from '@rekey/domain';
 import { EngineUnavailable } from './event-store';
 
-/** Something to do at an instant. The id is deterministic, so that the same job is not added twice. */
+/** Work to run at an instant. Its id is unique in its queue: scheduling a known id has no effect. */
 export interface Job {
   readonly id: string;
   readonly queue: string;
@@ -11,28 +11,28 @@ export interface Job {
 }
 
 export interface JobOptions {
-  /** How often a job is tried before it counts as dead. */
+  /** Attempts before a job is dead. */
   readonly attempts: number;
-  /** Wait before the second try, in milliseconds. Doubles with each try, up to `backoffMaxMs`. */
+  /** Wait before the second attempt. Doubles with each attempt, up to `backoffMaxMs`. */
   readonly backoffMs: number;
   readonly backoffMaxMs: number;
   readonly concurrency: number;
 }
 
-/** A try of a job. `attempt` counts from 1. If a `last` one fails, the job is dead. */
+/** An attempt to run a job. `attempt` counts from 1. If `last` is true, a failure makes the job dead. */
 export interface JobRun {
   readonly job: Job;
   readonly attempt: number;
   readonly last: boolean;
 }
 
-/** A job that has failed for good, kept until it is removed. */
+/** A job whose attempts have all failed. It is kept until `removeDead`. */
 export interface DeadJob extends Job {
   readonly cause: string;
   readonly failedAt: Instant;
 }
 
-/** Returns the cause to store with a failed job: only public text. Everything else goes to the log. */
+/** Returns the text of an error to store with a dead job: public text only. The log has the rest. */
 export const storedCauseOf = (error: unknown): string =>
   publicErrorOf(error)?.message ?? (error instanceof EngineUnavailable ? error.message : 'Internal error');
 
@@ -43,18 +43,17 @@ export interface JobCounts {
 }
 
 /**
- * Runs jobs at an instant, at least once. Jobs survive a restart, unless the engine loses its data: the view
- * `expiry-schedule` is the source of truth, and the watcher schedules missing jobs again. Every method throws
- * `EngineUnavailable`.
+ * Schedules jobs and runs them at least once. Jobs survive a restart, but the engine may lose them with its data: the
+ * source of truth is the view `expiry-schedule`, from which the watcher schedules missing jobs again. Methods throw `EngineUnavailable` if the engine is unavailable.
  */
 export abstract class Jobs {
-  /** Adds jobs. Ignores those whose id is in their queue already, be they waiting, running or dead. */
+  /** Adds jobs. Leaves a job unchanged whose id is waiting, running or dead in its queue. */
   abstract schedule(jobs: readonly Job[]): Promise<void>;
 
   /** Removes jobs that have not started. Ignores unknown ids. */
   abstract cancel(queue: string, ids: readonly string[]): Promise<void>;
 
-  /** Runs the jobs of a queue when they are due, and forgets those that succeed. One handler per queue and process. */
+  /** Runs the jobs of a queue when they are due and removes those that succeed. One handler per queue and process. */
   abstract process(queue: string, options: JobOptions, handler: (run: JobRun) => Promise<void>): Promise<void>;
 
   abstract dead(queue: string): Promise<DeadJob[]>;
@@ -64,6 +63,6 @@ export abstract class Jobs {
 
   abstract counts(queue: string): Promise<JobCounts>;
 
-  /** Starts no more jobs, and resolves when the running ones have finished. */
+  /** Starts no more jobs and waits for the running ones. */
   abstract close(): Promise<void>;
 }

@@ -43,7 +43,7 @@ describeOn(['redis'], ({ redis: url }) => {
   const note = async (run: JobRun): Promise<void> => void seen.push(run);
   const ids = (): string[] => seen.map(({ job }) => job.id);
 
-  it('takes, cancels and buries under any id, those of the engine’s own keys and numbers included', async () => {
+  it('accepts any id, including numbers and names of BullMQ keys', async () => {
     const odd = [
       '',
       '0',
@@ -83,7 +83,7 @@ describeOn(['redis'], ({ redis: url }) => {
     expect(ids().sort()).toEqual([...odd].sort());
   });
 
-  it('leaves nothing of jobs that are done, cancelled or buried', async () => {
+  it('leaves no keys of finished, cancelled or removed jobs', async () => {
     const jobs = opened();
     await jobs.process(QUEUE, { ...OPTIONS, attempts: 1 }, async ({ job }) => {
       if (job.id === 'bad') throw new Error('always');
@@ -94,13 +94,13 @@ describeOn(['redis'], ({ redis: url }) => {
     await jobs.cancel(QUEUE, ['cancelled']);
     await jobs.removeDead(QUEUE, 'bad');
     const own = (await keysOf(url, prefix)).map((key) => key.slice(`${prefix}:${jobQueue(QUEUE)}:`.length));
-    // A sorted set of who is to be woken, and what BullMQ keeps of a queue itself.
+    // What BullMQ stores for each queue.
     expect(own.filter((key) => !['meta', 'events', 'id', 'marker', 'stalled', 'stalled-check'].includes(key))).toEqual(
       [],
     );
   });
 
-  it('cancels a job that waits for its next try', async () => {
+  it('cancels a job that waits for its next attempt', async () => {
     const jobs = opened();
     await jobs.process(QUEUE, { ...OPTIONS, backoffMs: HOUR_MS, backoffMaxMs: HOUR_MS }, async (run) => {
       await note(run);
@@ -112,7 +112,7 @@ describeOn(['redis'], ({ redis: url }) => {
     expect(await jobs.counts(QUEUE)).toEqual({ waiting: 0, running: 0, dead: 0 });
   });
 
-  it('puts off what is due beyond the horizon, and runs it once, when it is due', async () => {
+  it('reschedules a job that is due beyond the horizon and runs it once when it is due', async () => {
     const jobs = opened({ horizonMs: 100 });
     const beganMs: number[] = [];
     await jobs.process(QUEUE, OPTIONS, async (run) => {
@@ -130,7 +130,7 @@ describeOn(['redis'], ({ redis: url }) => {
     expect(reported).toEqual([]);
   });
 
-  it('asks no more of the engine than it can hold, however far a job is', async () => {
+  it('stores a score that BullMQ can order, however distant the job', async () => {
     const jobs = opened();
     await jobs.schedule([
       jobIn(0, 'far', { runAt: '9999-12-31T23:59:59.999Z' }),
@@ -148,7 +148,7 @@ describeOn(['redis'], ({ redis: url }) => {
     expect(ids()).toEqual(['ancient']);
   });
 
-  it('keeps no text in Redis that was not meant for people, at no time', async () => {
+  it('stores only public error text in Redis at any time', async () => {
     const jobs = opened();
     const texts: string[] = [];
     await jobs.process(QUEUE, { ...OPTIONS, attempts: 2, backoffMs: 300 }, async (run) => {
@@ -165,7 +165,7 @@ describeOn(['redis'], ({ redis: url }) => {
     expect(reported.filter((text) => text.includes('hidden-word'))).toHaveLength(2);
   });
 
-  it('keeps those apart who share a Redis under different prefixes', async () => {
+  it('isolates systems that share a Redis server with different prefixes', async () => {
     const jobs = opened();
     const others = opened({ prefix: `${prefix}-b` });
     try {
@@ -181,7 +181,7 @@ describeOn(['redis'], ({ redis: url }) => {
     }
   });
 
-  it('closes while the jobs of two queues run, and waits no longer than it is told to', async () => {
+  it('closes within the timeout while jobs of two queues are running', async () => {
     const jobs = opened();
     for (const queue of ['a', 'b'])
       await jobs.process(queue, OPTIONS, async (run) => {
@@ -196,18 +196,18 @@ describeOn(['redis'], ({ redis: url }) => {
     expect(await jobs.status()).toMatchObject({ ready: false });
   });
 
-  it.each(['', 'a:b', 'a b', 'x'.repeat(65)])('refuses "%s" for a prefix', (wrong) => {
+  it.each(['', 'a:b', 'a b', 'x'.repeat(65)])('refuses the prefix "%s"', (wrong) => {
     expect(() => opened({ prefix: wrong })).toThrow(expect.objectContaining({ code: 'invalid_request' }));
   });
 
-  it('refuses a job whose instant is none, and all that come with it', async () => {
+  it('refuses a batch with an invalid instant as a whole', async () => {
     const jobs = opened();
     const wrong = jobs.schedule([jobIn(0, 'a'), jobIn(0, 'b', { runAt: 'soon' })]);
     await expect(wrong).rejects.toMatchObject({ code: 'invalid_request', details: { field: 'runAt' } });
     expect(await jobs.counts(QUEUE)).toMatchObject({ waiting: 0 });
   });
 
-  describe('with a server that is away', () => {
+  describe('when the server is unavailable', () => {
     let way: Proxy;
     let far: BullJobs;
 
@@ -245,7 +245,7 @@ describeOn(['redis'], ({ redis: url }) => {
       );
     };
 
-    it('says so of every call, also where it never was there, and goes on when it is back', async () => {
+    it('throws from every call, also before the first connection, and recovers when it is back', async () => {
       const near = opened();
       await near.schedule([jobIn(HOUR_MS, 'kept')]);
       await way.down();
@@ -262,14 +262,14 @@ describeOn(['redis'], ({ redis: url }) => {
       await way.up();
       await back();
       await until(() => ids().includes('b'));
-      // What was refused was not done later: nobody knows any more whether it should be.
+      // A failed call is not repeated later.
       expect(ids()).toEqual(['a', 'b']);
       expect(await far.counts(QUEUE)).toEqual({ waiting: 1, running: 0, dead: 0 });
-      expect(reported.filter((text) => text.startsWith('The Redis server is away.'))).toHaveLength(2);
+      expect(reported.filter((text) => text.startsWith('The Redis server is unavailable.'))).toHaveLength(2);
       expect(reported.join()).not.toContain('hidden-word');
     });
 
-    it('waits no longer than its time for a server that does not answer, and goes on when it does', async () => {
+    it('times out when the server does not answer, and recovers when it does', async () => {
       const near = opened();
       openFar();
       await far.process(QUEUE, OPTIONS, note);
@@ -283,7 +283,7 @@ describeOn(['redis'], ({ redis: url }) => {
       await until(() => ids().includes('b'));
     });
 
-    it('keeps what was done meanwhile, and does it no second time', async () => {
+    it('records a job that finished during the outage and does not run it again', async () => {
       openFar();
       let open = (): void => undefined;
       const opens = new Promise<void>((resolve) => (open = resolve));
@@ -306,7 +306,7 @@ describeOn(['redis'], ({ redis: url }) => {
       expect(ids()).toEqual(['a']);
     });
 
-    it('closes, in a bounded time, also where it never was there', async () => {
+    it('closes within the timeout, also before the first connection', async () => {
       await way.down();
       openFar();
       await far.process(QUEUE, OPTIONS, note);

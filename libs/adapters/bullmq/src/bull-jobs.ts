@@ -10,28 +10,28 @@ import { UNLIMITED } from './bull-worker';
 export interface BullJobsOptions {
   /** `redis://user:password@host:port/db`, or `rediss://` for TLS. */
   readonly url: string;
-  /** Begins every key, so that several systems can share a Redis. Default `rekey`. */
+  /** Prefix of every key, so that several systems can share a Redis server. Default `rekey`. */
   readonly prefix?: string;
   readonly report: ReportFailure;
-  /** How long a call, or each 500 jobs of one, may take. Default 5,000. */
+  /** Timeout of a call, or of each batch of 500 jobs, in milliseconds. Default 5,000. */
   readonly timeoutMs?: number;
-  /** A job that is due later than in this time is looked at once in it. Default 30 days. */
+  /** A job that is due later than this is rescheduled once within this time, in milliseconds. Default 30 days. */
   readonly horizonMs?: number;
 }
 
 const PREFIX = 'rekey';
 const TIMEOUT_MS = 5_000;
-/** How long a probe waits; less than who asks for it waits. */
+/** Timeout of a health check; shorter than that of its caller. */
 const PROBE_MS = 1_500;
 const HORIZON_MS = 30 * 86_400_000;
-/** Jobs that are added, or taken back, in one go. */
+/** Jobs added or cancelled with one request. */
 const JOBS_PER_CALL = 500;
-/** BullMQ's order by due time begins at 0. What is due earlier is due. */
+/** BullMQ's delays start at 0. An earlier job is overdue anyway. */
 const EARLIEST_MS = 1_000;
-/** BullMQ tells of everything that happens in a stream for each queue, which nobody reads here. */
+/** Length of BullMQ's event stream of each queue, which Rekey does not read. */
 const EVENTS_MAX = 100;
 
-/** A job as it is given to BullMQ. */
+/** A job as BullMQ takes it. */
 interface EngineJob {
   readonly name: string;
   readonly data: StoredJob;
@@ -39,8 +39,8 @@ interface EngineJob {
 }
 
 /**
- * Jobs in Redis, by BullMQ, for any number of processes. They live by the machines' time. What a process had in hand when
- * it died is begun by another within some seconds.
+ * Jobs in Redis with BullMQ, for any number of processes. Due times follow the clocks of the machines. When a process
+ * dies, another one restarts its jobs within seconds.
  */
 export class BullJobs extends Jobs {
   private readonly link: RedisLink;
@@ -58,22 +58,24 @@ export class BullJobs extends Jobs {
     this.link = new RedisLink({ ...options, timeoutMs: options.timeoutMs ?? TIMEOUT_MS });
   }
 
-  /** Begins to connect, and waits for nobody. Throws `invalid_request` where the URL or the prefix cannot be one. */
+  /** Returns at once and connects in the background. Throws `invalid_request` if the URL or the prefix is invalid. */
   static open(options: BullJobsOptions): BullJobs {
     return new BullJobs(options);
   }
 
-  /** Whether Redis answers now. */
+  /** Returns whether Redis answers now. */
   async status(): Promise<{ readonly ready: boolean; readonly cause?: string }> {
     try {
       await this.link.run(() => this.link.calls.ping(), PROBE_MS);
-      return this.link.isReady() ? { ready: true } : { ready: false, cause: 'Redis gives no work.' };
+      return this.link.isReady()
+        ? { ready: true }
+        : { ready: false, cause: 'The connection of the workers is not open.' };
     } catch {
       return { ready: false, cause: 'Redis does not answer.' };
     }
   }
 
-  // ── What there is to do ────────────────────────────────────────────────────────────────────────────────────────
+  // ── Scheduling ────────────────────────────────────────────────────────────────────────────────────────
 
   async schedule(jobs: readonly Job[]): Promise<void> {
     const queues = new Map<string, EngineJob[]>();
@@ -83,14 +85,14 @@ export class BullJobs extends Jobs {
       else queues.set(job.queue, [this.engineJob(job)]);
     }
     for (const [queue, added] of queues)
-      for (const some of inPieces(added)) await this.link.run(() => this.queue(jobQueue(queue)).addBulk(some));
+      for (const some of inBatches(added)) await this.link.run(() => this.queue(jobQueue(queue)).addBulk(some));
   }
 
   private engineJob({ id, queue, data, runAt }: Job): EngineJob {
     const dueMs = Date.parse(runAt);
     if (Number.isNaN(dueMs)) throw invalid('runAt', 'Must be an instant.');
     const wakeMs = this.wakeMs(dueMs);
-    // What is due by now waits for its turn among those that are; BullMQ would have it in the order of its coming.
+    // Backdated, so that overdue jobs run in the order of their due times and not of their arrival.
     const timestamp = Math.min(Date.now(), wakeMs - 1);
     return {
       name: queue,
@@ -99,7 +101,7 @@ export class BullJobs extends Jobs {
         jobId: engineName(id),
         timestamp,
         delay: wakeMs - timestamp,
-        // How often a job is tried is known to who works on its queue, not to who adds it.
+        // The number of attempts is set by the process that runs the queue, not by the one that schedules the job.
         attempts: UNLIMITED,
         backoff: { type: 'of the queue' },
         stackTraceLimit: 0,
@@ -107,12 +109,12 @@ export class BullJobs extends Jobs {
     };
   }
 
-  /** BullMQ's order by due time holds until 2039: who is due long after that is put off again and again. */
+  /** BullMQ cannot order due times after 2039, so distant jobs are rescheduled until they are near. */
   private readonly wakeMs = (dueMs: number): number =>
     Math.max(Math.min(dueMs, Date.now() + (this.options.horizonMs ?? HORIZON_MS)), EARLIEST_MS);
 
   async cancel(queue: string, ids: readonly string[]): Promise<void> {
-    for (const some of inPieces(ids)) {
+    for (const some of inBatches(ids)) {
       const { delayed, wait, own } = keysOf(this.queue(jobQueue(queue)));
       await this.link.run(() => this.link.calls.eval(CANCEL, 2, delayed, wait, own, ...some.map(engineName)));
     }
@@ -141,7 +143,7 @@ export class BullJobs extends Jobs {
     return { waiting: wait + delayed, running: active, dead: failed };
   }
 
-  // ── Doing it ───────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Running ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   async process(queue: string, options: JobOptions, handler: (run: JobRun) => Promise<void>): Promise<void> {
     if (this.workers.has(queue)) throw new Error(`The queue ${queue} has a handler already.`);
@@ -151,20 +153,20 @@ export class BullJobs extends Jobs {
     this.workers.set(queue, worker);
   }
 
-  /** `patienceMs`: for how long running jobs are waited for at most; what is left begins elsewhere. Default: no limit. */
-  close(patienceMs?: number): Promise<void> {
-    this.closed ??= this.end(patienceMs);
+  /** Waits for running jobs, at most `timeoutMs`; other processes restart the rest. Default: no limit. */
+  close(timeoutMs?: number): Promise<void> {
+    this.closed ??= this.shutDown(timeoutMs);
     return this.closed;
   }
 
-  private async end(patienceMs: number | undefined): Promise<void> {
+  private async shutDown(timeoutMs: number | undefined): Promise<void> {
     this.closing.abort();
-    const parts = [...this.workers.values()];
-    const bullWorkers = parts.map(({ worker }) => worker);
+    const queueWorkers = [...this.workers.values()];
+    const bullWorkers = queueWorkers.map(({ worker }) => worker);
     const ended = Promise.all(bullWorkers.map((worker) => worker.close()));
-    await within(Promise.all(parts.map((part) => part.idle())), patienceMs);
-    // With Redis away, what is done cannot be recorded now: it will be done again.
-    await within(ended, patienceMs === undefined ? (this.options.timeoutMs ?? TIMEOUT_MS) : 0);
+    await within(Promise.all(queueWorkers.map((worker) => worker.idle())), timeoutMs);
+    // If Redis is unavailable, finished jobs cannot be recorded and will run again.
+    await within(ended, timeoutMs === undefined ? (this.options.timeoutMs ?? TIMEOUT_MS) : 0);
     await Promise.all(bullWorkers.map((worker) => worker.abandon()));
     this.link.close();
   }
@@ -183,15 +185,15 @@ export class BullJobs extends Jobs {
       streams: { events: { maxLen: EVENTS_MAX } },
     };
     const queue = new Queue(name, options);
-    queue.on('error', () => undefined); // The caller is told, or the connection has told it.
-    // One whose first words with Redis went wrong would fail for ever.
+    queue.on('error', () => undefined); // The caller gets the error, or the connection has reported it.
+    // A queue whose first connection failed would fail forever.
     queue.waitUntilReady().catch(() => this.queues.delete(name));
     this.queues.set(name, queue);
     return queue;
   }
 }
 
-/** Redis keys of a queue; a job's own is `own` and its id. */
+/** Redis keys of a queue. `own` with a job id is the key of the job. */
 const keysOf = (queue: Queue) => ({
   delayed: queue.toKey('delayed'),
   wait: queue.toKey('wait'),
@@ -199,12 +201,12 @@ const keysOf = (queue: Queue) => ({
   own: queue.toKey(''),
 });
 
-const inPieces = <T>(all: readonly T[]): T[][] =>
-  Array.from({ length: Math.ceil(all.length / JOBS_PER_CALL) }, (_, piece) =>
-    all.slice(piece * JOBS_PER_CALL, (piece + 1) * JOBS_PER_CALL),
+const inBatches = <T>(all: readonly T[]): T[][] =>
+  Array.from({ length: Math.ceil(all.length / JOBS_PER_CALL) }, (_, batch) =>
+    all.slice(batch * JOBS_PER_CALL, (batch + 1) * JOBS_PER_CALL),
   );
 
-/** Resolves with the work, or when the time is over. */
+/** Resolves when the work is done or the time is over. */
 const within = async (work: Promise<unknown>, timeoutMs: number | undefined): Promise<void> => {
   if (timeoutMs === undefined) return void (await work);
   let timer: NodeJS.Timeout | undefined;

@@ -8,7 +8,7 @@ import { removeKeys, testPrefix, until } from './bullmq.testing';
 import type { WorkerLine } from './worker.testing';
 
 const QUEUE = 'notices.email';
-/** From the death of a process until another has what it had in hand; the machine may be busy. */
+/** Time until another process has the jobs of a killed one, on a busy machine. */
 const TAKEOVER_MS_MAX = 20_000;
 
 describeOn(['redis'], ({ redis: url }) => {
@@ -53,7 +53,7 @@ describeOn(['redis'], ({ redis: url }) => {
       runAt: new Date(Date.now() + index).toISOString(),
     }));
 
-  it('two processes share the jobs, each done once', async () => {
+  it('runs each job once in one of two processes', async () => {
     const both = [start(), start()];
     const count = 400;
     await until(() => both.every((worker) => linesOf(worker).includes('ready')));
@@ -67,7 +67,7 @@ describeOn(['redis'], ({ redis: url }) => {
     expect(both.flatMap(({ errorLines }) => errorLines)).toEqual([]);
   });
 
-  it('what a process had in hand that was killed is begun by another within some seconds', async () => {
+  it('restarts the jobs of a killed process in another one within seconds', async () => {
     const first = start();
     await jobs.schedule(someJobs(4, 'hold'));
     await until(() => ran(first).length === 4);

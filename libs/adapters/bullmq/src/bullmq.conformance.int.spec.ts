@@ -4,14 +4,14 @@ import { type Proxy, describeOn, proxyTo } from '@rekey/testing';
 import { BullJobs } from './bull-jobs';
 import { removeKeys, testPrefix } from './bullmq.testing';
 
-/** Generous, for the machine may be busy with other tests. */
+/** Generous, because the machine may be busy. */
 const TIMEOUT_MS = 25_000;
 
 describeOn(['redis'], ({ redis: url }) => {
   jobsConformance('BullJobs', async () => {
     const prefix = testPrefix();
     let open: { way: Proxy; jobs: BullJobs }[] = [];
-    // What a process had in hand dies with its connections.
+    // Cutting the connections loses the results of running jobs.
     const crash = async (): Promise<void> => {
       await Promise.all(open.map(({ way }) => way.down()));
       await Promise.all(open.map(({ jobs }) => jobs.close(0)));

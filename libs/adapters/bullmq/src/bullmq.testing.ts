@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 
-/** A prefix that no other test has. */
+/** Returns a prefix that no other test uses. */
 export const testPrefix = (): string => `rekey-test-${randomUUID()}`;
 
-/** Does some work on a connection of its own. */
+/** Runs work on its own connection. */
 export const onRedis = async <T>(url: string, work: (redis: Redis) => Promise<T>): Promise<T> => {
   const redis = new Redis(url);
   try {
@@ -14,11 +14,11 @@ export const onRedis = async <T>(url: string, work: (redis: Redis) => Promise<T>
   }
 };
 
-/** Names of all keys under a prefix. */
+/** Returns the names of all keys with a prefix. */
 export const keysOf = (url: string, prefix: string): Promise<string[]> =>
   onRedis(url, (redis) => redis.keys(`${prefix}:*`));
 
-/** All that Redis holds under a prefix, as one text. */
+/** Returns everything that Redis stores under a prefix, as text. */
 export const allText = (url: string, prefix: string): Promise<string> =>
   onRedis(url, async (redis) => {
     const keys = await redis.keys(`${prefix}:*`);
@@ -44,11 +44,11 @@ const valueOf = async (redis: Redis, key: string): Promise<unknown> => {
     case 'none':
       return undefined;
     default:
-      throw new Error(`What is a ${type}?`);
+      throw new Error(`Unexpected type ${type}`);
   }
 };
 
-/** Removes all that a test has left under its prefix. */
+/** Removes all keys with a prefix. */
 export const removeKeys = (url: string, prefix: string): Promise<void> =>
   onRedis(url, async (redis) => {
     const keys = await redis.keys(`${prefix}:*`);

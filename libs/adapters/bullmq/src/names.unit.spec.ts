@@ -30,8 +30,8 @@ const ODD = [
   'notice.s-1/2/20/ui',
 ];
 
-describe('the name that the engine knows a job by', () => {
-  it.each(ODD)('of "%s" is one that it takes', (text) => {
+describe('engineName', () => {
+  it.each(ODD)('encodes "%s" as a name that BullMQ accepts', (text) => {
     const name = engineName(text);
     expect(name).not.toContain(':');
     expect(name).not.toBe('');
@@ -39,17 +39,17 @@ describe('the name that the engine knows a job by', () => {
     expect(Buffer.from(name).toString()).toBe(name);
   });
 
-  it('is another for every text', () => {
+  it('is injective', () => {
     expect(new Set(ODD.map(engineName)).size).toBe(ODD.length);
     const text = fc.string({ unit: fc.constantFrom(':', '%', '3', 'a', '2', '5', '\ud800', '\udc00', '\ufffd') });
     fc.assert(fc.property(text, text, (a, b) => (engineName(a) === engineName(b)) === (a === b)));
   });
 
-  it('is none of the engine’s own keys', () => {
+  it('differs from the names of BullMQ keys', () => {
     for (const own of ['wait', 'delayed', 'meta', 'id', 'repeat']) expect(engineName(own)).not.toBe(own);
   });
 
-  it('of a queue is that of its text', () => {
+  it('names a queue', () => {
     expect(jobQueue('notices.email')).toBe('jobs.notices.email');
     expect(jobQueue('a:b')).not.toContain(':');
   });

@@ -4,7 +4,7 @@ import { DelayedError, type Job as EngineJob, UnrecoverableError } from 'bullmq'
 import type { ReportFailure } from './redis-link';
 import { BullWorker, type BullWorkerOptions } from './bull-worker';
 
-/** A job as it lies in Redis. */
+/** Data of a job in Redis. */
 export interface StoredJob {
   readonly id: string;
   readonly runAt: Instant;
@@ -13,12 +13,12 @@ export interface StoredJob {
 
 export interface QueueWorkerOptions extends BullWorkerOptions {
   readonly report: ReportFailure;
-  /** When the engine is to wake a job that is due at an instant, in milliseconds since 1970 UTC. */
+  /** Returns when BullMQ is to start a job that is due at an instant, both in milliseconds since 1970 UTC. */
   readonly wakeMs: (dueMs: number) => number;
 }
 
 interface Running {
-  /** What tells this run of the job from any other: its data and the number of the try. */
+  /** Identifies this attempt: data and number of attempts so far. */
   readonly run: string;
   readonly done: Promise<void>;
 }
@@ -36,26 +36,28 @@ export class QueueWorker {
     private readonly options: QueueWorkerOptions,
   ) {
     const { concurrency } = jobOptions;
-    this.worker = new BullWorker<StoredJob>(engineQueue, (job, token) => this.take(job, token), options, {
+    this.worker = new BullWorker<StoredJob>(engineQueue, (job, token) => this.process(job, token), options, {
       concurrency,
       settings: { backoffStrategy: (failures) => backoffMs(failures, jobOptions.backoffMs, jobOptions.backoffMaxMs) },
     });
-    this.worker.on('error', (error) => options.link.tell(error, { queue }, 'Jobs cannot be taken, or kept.'));
+    this.worker.on('error', (error) =>
+      options.link.report(error, { queue }, 'Jobs cannot be fetched or their results stored.'),
+    );
   }
 
-  /** Resolves when no handler runs. */
+  /** Resolves when no handler is running. */
   async idle(): Promise<void> {
     await Promise.allSettled([...this.running.values()].map(({ done }) => done));
   }
 
-  private async take(engineJob: EngineJob<StoredJob, void>, token: string | undefined): Promise<void> {
+  private async process(engineJob: EngineJob<StoredJob, void>, token: string | undefined): Promise<void> {
     const { data: stored, attemptsMade } = engineJob;
     const dueMs = Date.parse(stored.runAt);
     if (dueMs > Date.now()) {
       await engineJob.moveToDelayed(this.options.wakeMs(dueMs), token);
       throw new DelayedError();
     }
-    // The job was lost to this process, for Redis was away for too long, and comes to it again: it is running here.
+    // This process lost the lock while Redis was unavailable and gets the job again: the first attempt is still running.
     const run = JSON.stringify([stored, attemptsMade]);
     const known = this.running.get(stored.id);
     if (known?.run === run) return known.done;

@@ -7,7 +7,7 @@ import { onRedis, until } from './bullmq.testing';
 
 const OPTIONS: JobOptions = { attempts: 3, backoffMs: 100, backoffMaxMs: 150, concurrency: 4 };
 const QUEUE = 'notices.email';
-/** Longer than a job belongs to a process that is not heard of, and than it takes to notice. */
+/** Longer than an unrenewed lock lasts and its expiry takes to be noticed. */
 const LOST_MS = 11_000;
 
 const jobNow = (id: string): Job => ({ id, queue: QUEUE, data: {}, runAt: new Date().toISOString() });
@@ -15,7 +15,7 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 const describeWhere = NativeEngine.isToBeHad('redis') ? describe : describe.skip;
 
-describeWhere('a Redis of its own', () => {
+describeWhere('BullJobs on a faulty Redis server', () => {
   jest.setTimeout(90_000);
   let redis: NativeEngine;
   let open: BullJobs[];
@@ -37,10 +37,10 @@ describeWhere('a Redis of its own', () => {
     open.push(jobs);
     return jobs;
   };
-  const said = (): string => inspect(reported, { depth: 10, showHidden: true });
+  const reportText = (): string => inspect(reported, { depth: 10, showHidden: true });
   const answers = (jobs: BullJobs): Promise<void> => until(async () => (await jobs.status()).ready);
 
-  it('that loses all it has goes on with what comes then', async () => {
+  it('continues with new jobs after the server lost all data', async () => {
     const jobs = opened();
     const ran: string[] = [];
     let open = (): void => undefined;
@@ -62,7 +62,7 @@ describeWhere('a Redis of its own', () => {
     expect(await jobs.counts(QUEUE)).toEqual({ waiting: 0, running: 0, dead: 0 });
   });
 
-  it('that is killed under load has all that it acknowledged, and is worked on as soon as it is back', async () => {
+  it('loses no acknowledged job when the server is killed under load, and continues when it is back', async () => {
     const jobs = opened(2_000);
     const worker = opened(2_000);
     const ran = new Set<string>();
@@ -90,7 +90,7 @@ describeWhere('a Redis of its own', () => {
     await until(() => ran.has('after'));
   });
 
-  it('that stops for longer than a job is held for begins no job a second time that runs here', async () => {
+  it('does not start a running job twice when the server stops for longer than a lock lasts', async () => {
     const jobs = opened(1_000);
     const ran: string[] = [];
     let open = (): void => undefined;
@@ -108,8 +108,8 @@ describeWhere('a Redis of its own', () => {
     await pause(LOST_MS);
     redis.signal('SIGCONT');
     await answers(jobs);
-    // The job is taken from this process, and comes back to it.
-    await until(() => said().includes('could not renew'));
+    // The process loses the lock of the job and gets the job again.
+    await until(() => reportText().includes('could not renew'));
     await pause(LOST_MS);
     open();
     await until(async () => {
@@ -119,7 +119,7 @@ describeWhere('a Redis of its own', () => {
     expect(ran.filter((id) => id === 'a')).toEqual(['a']);
   });
 
-  it('that is full says so of what it cannot take, and goes on when it is not', async () => {
+  it('throws while the server is out of memory and recovers', async () => {
     const jobs = opened();
     const ran: string[] = [];
     await jobs.schedule([jobNow('first')]);
@@ -132,7 +132,7 @@ describeWhere('a Redis of its own', () => {
     expect(ran).toEqual(['first', 'second']);
   });
 
-  it('that may only be read says so, without a flood of words, and goes on when it may be written to', async () => {
+  it('throws while the server is read-only, without flooding the log, and recovers', async () => {
     const jobs = opened();
     const ran: string[] = [];
     await jobs.process(QUEUE, OPTIONS, async ({ job }) => void ran.push(job.id));
@@ -140,7 +140,7 @@ describeWhere('a Redis of its own', () => {
     await until(() => ran.length === 1);
     await onRedis(redis.url, (client) => client.replicaof('127.0.0.1', 1));
     await expect(jobs.schedule([jobNow('refused')])).rejects.toThrow(EngineUnavailable);
-    await until(() => said().includes('READONLY'));
+    await until(() => reportText().includes('READONLY'));
     await pause(3_000);
     expect(reported.length).toBeLessThan(20);
     await onRedis(redis.url, (client) => client.replicaof('NO', 'ONE'));
@@ -149,7 +149,7 @@ describeWhere('a Redis of its own', () => {
     expect(ran).toEqual(['first', 'second']);
   });
 
-  it.each(['info', '@scripting'])('that does not allow %s is asked again now and then', async (command) => {
+  it.each(['info', '@scripting'])('retries now and then when the server does not allow %s', async (command) => {
     const [user, word] = ['limited', 'hidden-word'];
     await onRedis(redis.url, (client) =>
       client.acl('SETUSER', user, 'on', `>${word}`, '~*', '&*', '+@all', `-${command}`),
@@ -162,11 +162,11 @@ describeWhere('a Redis of its own', () => {
     await pause(3_000);
     expect(reported.length - soFar).toBeLessThan(10);
     expect(reported.length).toBeGreaterThan(0);
-    expect(said()).not.toContain(word);
+    expect(reportText()).not.toContain(word);
     await jobs.close();
   });
 
-  it('that asks for a password gets it, and nobody else does', async () => {
+  it('sends the password only to the server and does not log it', async () => {
     const password = 'hidden/word';
     await onRedis(redis.url, (client) => client.config('SET', 'requirepass', password));
     const address = redis.url.replace('redis://', '');

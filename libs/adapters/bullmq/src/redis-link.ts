@@ -2,9 +2,9 @@ import { RekeyError } from '@rekey/contracts';
 import { DomainError } from '@rekey/domain';
 import { EngineUnavailable } from '@rekey/ports';
 import { Redis } from 'ioredis';
-import { addressOf } from './redis-url';
+import { parseRedisUrl } from './redis-url';
 
-/** Where failures are told; the same shape as a logger's method. */
+/** Reports failures; has the shape of a logger's method. */
 export type ReportFailure = (facts: { err: unknown; queue?: string; job?: string }, message: string) => void;
 
 export interface RedisLinkOptions {
@@ -14,29 +14,29 @@ export interface RedisLinkOptions {
 }
 
 const ENGINE = 'Redis server';
-/** The longest wait before a server that is away is looked for again. */
+/** Longest wait before the next attempt to connect. */
 const RETRY_MS_MAX = 1_000;
 /**
- * A worker's connection without an answer for so long is dead. BullMQ lets a worker's look for jobs rest in the server
- * for ten seconds at most.
+ * A worker's connection without an answer for this long is closed. Longer than BullMQ's blocking requests, which wait for
+ * jobs in the server for up to ten seconds.
  */
 const SILENCE_MS = 15_000;
 
 /**
- * The connections to a Redis. Both connect by themselves, and again after the server was away; the absence is told once.
+ * The connections to Redis. Both connect and reconnect by themselves. An outage is reported once.
  */
 export class RedisLink {
-  /** For calls of the port: what cannot be done now is not done later, when nobody waits for it any more. */
+  /** For calls of the port. A call that fails is not repeated later, when its caller no longer waits for it. */
   readonly calls: Redis;
-  /** For those who take jobs, who wait as long as it takes. BullMQ copies it for each, to wait for jobs on the copy. */
+  /** For workers, which wait for as long as it takes. BullMQ duplicates it for each worker's blocking requests. */
   readonly workers: Redis;
   private readonly password: string | undefined;
-  private told = false;
+  private outageReported = false;
   private closed = false;
 
-  /** Throws `invalid_request` where the URL cannot be one. */
+  /** Throws `invalid_request` if the URL is invalid. */
   constructor(private readonly options: RedisLinkOptions) {
-    const address = addressOf(options.url);
+    const address = parseRedisUrl(options.url);
     this.password = address.password;
     const common = {
       ...address,
@@ -59,8 +59,8 @@ export class RedisLink {
   }
 
   /**
-   * Does some work on `calls`, within the time limit. Throws `EngineUnavailable` where the server is away, refuses or is
-   * late; what was to be done may then have been done, but nothing is begun after that.
+   * Runs work on `calls`. Throws `EngineUnavailable` if the server is unavailable, refuses, or does not answer in time. The
+   * server may have done the work anyway, but nothing is sent after that.
    */
   async run<T>(work: () => Promise<T>, timeoutMs = this.options.timeoutMs): Promise<T> {
     if (this.closed) throw new EngineUnavailable(ENGINE);
@@ -76,47 +76,47 @@ export class RedisLink {
       return await Promise.race([this.ready(late.signal).then(work), timeout]);
     } catch (error) {
       if (error instanceof RekeyError || error instanceof DomainError) throw error;
-      throw new EngineUnavailable(ENGINE, { cause: this.words(error) });
+      throw new EngineUnavailable(ENGINE, { cause: this.withoutCredentials(error) });
     } finally {
       clearTimeout(timer);
       late.abort();
     }
   }
 
-  /** Tells a failure of somebody who works on a connection; of the server's absence once until it is back. */
-  tell(error: unknown, of: { queue?: string }, message: string): void {
+  /** Reports a failure of a queue or worker. Reports an outage of the server once until it is back. */
+  report(error: unknown, of: { queue?: string }, message: string): void {
     if (this.closed) return;
-    if (this.isReady()) return this.options.report({ err: this.words(error), ...of }, message);
-    if (this.told) return;
-    this.told = true;
-    this.options.report({ err: this.words(error) }, 'The Redis server is away.');
+    if (this.isReady()) return this.options.report({ err: this.withoutCredentials(error), ...of }, message);
+    if (this.outageReported) return;
+    this.outageReported = true;
+    this.options.report({ err: this.withoutCredentials(error) }, 'The Redis server is unavailable.');
   }
 
-  /** Whether both connections stand; of one that stands it may not be known yet that the server has gone silent. */
+  /** Whether both connections are open. A server that has just stopped answering may not be noticed yet. */
   isReady(): boolean {
     return this.calls.status === 'ready' && this.workers.status === 'ready';
   }
 
-  /** Nothing is waited for: what is under way on a connection fails. */
+  /** Disconnects at once. Pending requests fail. */
   close(): void {
     this.closed = true;
     this.calls.disconnect();
     this.workers.disconnect();
   }
 
-  /** Errors of the client hold the command that failed, credentials and jobs included: only their words go on. */
-  words(error: unknown): Error {
+  /** Copies only the message of an error: the client's errors contain the failed command with its arguments. */
+  withoutCredentials(error: unknown): Error {
     const { name, message } = error instanceof Error ? error : new Error(String(error));
-    // A connection that failed on each of several addresses says no more than that.
-    const text = message || ((error as { code?: string }).code ?? 'no words');
-    // A server that does not know a command says how it was called.
+    // A connection that failed on all of several addresses has a code but no message.
+    const text = message || ((error as { code?: string }).code ?? 'unknown error');
+    // The error for an unknown command quotes its arguments.
     return new Error(`${name}: ${this.password === undefined ? text : text.replaceAll(this.password, '***')}`);
   }
 
   private watched(redis: Redis): Redis {
-    redis.on('error', (error) => this.tell(error, {}, 'A connection to the Redis server failed.'));
+    redis.on('error', (error) => this.report(error, {}, 'A connection to the Redis server failed.'));
     redis.on('ready', () => {
-      if (this.isReady()) this.told = false;
+      if (this.isReady()) this.outageReported = false;
     });
     return redis;
   }
@@ -127,7 +127,7 @@ export class RedisLink {
       this.calls.once('ready', resolve);
       late.addEventListener('abort', () => {
         this.calls.off('ready', resolve);
-        reject(new Error('There is no connection.'));
+        reject(new Error('Not connected.'));
       });
     });
   }

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
-import { addressOf } from './redis-url';
+import { parseRedisUrl } from './redis-url';
 
-describe('the URL of a Redis', () => {
+describe('parseRedisUrl', () => {
   it.each([
     ['redis://localhost', { host: 'localhost', port: 6379, db: 0 }],
     [' redis://127.0.0.1:7000/3\n', { host: '127.0.0.1', port: 7000, db: 3 }],
@@ -9,8 +9,8 @@ describe('the URL of a Redis', () => {
     ['redis://:word@a', { host: 'a', port: 6379, db: 0, password: 'word' }],
     ['redis://us%20er:p%40ss%2F@a', { host: 'a', port: 6379, db: 0, username: 'us er', password: 'p@ss/' }],
     ['rediss://a', { host: 'a', port: 6379, db: 0, tls: {} }],
-  ])('"%s" is read', (url, address) => {
-    expect(addressOf(url)).toEqual(address);
+  ])('parses "%s"', (url, address) => {
+    expect(parseRedisUrl(url)).toEqual(address);
   });
 
   it.each([
@@ -26,10 +26,10 @@ describe('the URL of a Redis', () => {
     'redis://user:hidden-word@a#x',
     'redis://user:hidden-word%@a',
     'redis://hidden-word@a',
-  ])('"%s" is refused without a word of it', (url) => {
+  ])('refuses "%s" without quoting it', (url) => {
     let thrown: unknown;
     try {
-      addressOf(url);
+      parseRedisUrl(url);
     } catch (error) {
       thrown = error;
     }

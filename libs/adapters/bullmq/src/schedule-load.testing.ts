@@ -11,12 +11,12 @@ const usedBytes = async (redis: Redis): Promise<number> =>
   Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1]);
 
 const serverCpuMs = async (redis: Redis): Promise<number> => {
-  const said = await redis.info('cpu');
-  const [user, system] = ['user', 'sys'].map((kind) => Number(new RegExp(`used_cpu_${kind}:(\\S+)`).exec(said)?.[1]));
+  const info = await redis.info('cpu');
+  const [user, system] = ['user', 'sys'].map((kind) => Number(new RegExp(`used_cpu_${kind}:(\\S+)`).exec(info)?.[1]));
   return ((user ?? 0) + (system ?? 0)) * 1_000;
 };
 
-/** A job such as the watcher makes, due somewhere in the hour. */
+/** A job as the expiry watcher schedules it, due within the hour. */
 const someJob = (index: number, nowMs: number): Job => {
   const [applicationId, secretId] = [randomUUID(), randomUUID()];
   return {
@@ -36,8 +36,8 @@ const someJob = (index: number, nowMs: number): Job => {
 };
 
 /**
- * Measures on an empty Redis, argv: its URL. Prints what it
- * took to make, to make again, to take back and to run the jobs of an hour. On a busy machine the CPU times say more.
+ * Measures an empty Redis server; argv is its URL. Prints how long it takes to schedule, reschedule, cancel and run the
+ * jobs of an hour. On a busy machine, compare the CPU times.
  */
 const measure = async (url: string): Promise<void> => {
   const redis = new Redis(url);

@@ -1,7 +1,6 @@
 /**
- * Takes back jobs that have not begun, and no others; BullMQ's own removal looks for a job in every state, and between
- * a look at its state and that the job may begin and die.
- * Keys: those that are delayed, those that wait for their turn. Arguments: how a job's key begins, ids.
+ * Removes jobs that have not started. BullMQ's own removal covers every state, and a job may start between a check of its
+ * state and the removal. Keys: the delayed set, the wait list. Arguments: the prefix of job keys, then job ids.
  */
 export const CANCEL = `
   for index = 2, #ARGV do
@@ -13,7 +12,7 @@ export const CANCEL = `
     end
   end`;
 
-/** Forgets a job that is dead. Key: those that are. Arguments: how a job's key begins, its id. */
+/** Removes a dead job. Key: the failed set. Arguments: the prefix of job keys, the job id. */
 export const REMOVE_DEAD = `
   if redis.call('ZREM', KEYS[1], ARGV[2]) == 1 then
     redis.call('DEL', ARGV[1] .. ARGV[2])

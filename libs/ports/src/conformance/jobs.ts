@@ -2,19 +2,19 @@ import { RekeyError } from '@rekey/contracts';
 import type { Clock } from '../clock';
 import type { Job, JobOptions, JobRun, Jobs } from '../jobs';
 
-/** A store of jobs under test: one for each test, empty at first. */
+/** An empty store of jobs, one for each test. */
 export interface JobsUnderTest {
-  /** The time that the jobs live by. */
+  /** The clock that the jobs use. */
   readonly clock: Clock;
-  /** A time within which a process is sure to come round to the next thing it does. Default 100. */
+  /** A time within which a process certainly takes its next step, in milliseconds. Default 100. */
   readonly shortMs?: number;
-  /** Lets time pass: moves a clock that stands still, or waits. */
+  /** Advances a manual clock, or waits. */
   advance(ms: number): Promise<void>;
-  /** Jobs of a process of its own. One process at a time works on the store. */
+  /** Opens the jobs as a new process does. One process at a time uses the store. */
   open(): Promise<Jobs>;
-  /** Ends the process at once, as `kill -9` would: nothing that ran comes to its end. */
+  /** Ends the process as `kill -9` does: running jobs never finish. */
   crash(): Promise<void>;
-  /** Ends everything and removes the store. */
+  /** Closes everything and removes the store. */
   remove(): Promise<void>;
 }
 
@@ -22,7 +22,7 @@ const OPTIONS: JobOptions = { attempts: 3, backoffMs: 100, backoffMaxMs: 150, co
 const QUEUE = 'notices';
 const HOUR_MS = 3_600_000;
 
-/** Resolves when something has come true; the limit of the test ends what never does. */
+/** Resolves when a condition holds. The timeout of the test applies. */
 const until = async (condition: () => boolean | Promise<boolean>): Promise<void> => {
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 2));
 };
@@ -31,13 +31,13 @@ interface Seen extends JobRun {
   readonly beganMs: number;
 }
 
-/** What every `Jobs` must hold. */
+/** Tests that every `Jobs` must pass. */
 export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>): void => {
   describe(`${name} as Jobs`, () => {
     let store: JobsUnderTest;
     let jobs: Jobs;
     let seen: Seen[];
-    /** A length of time that is short for a real clock and long enough to tell two instants apart. */
+    /** Short for a real clock, and long enough to tell two instants apart. */
     let shortMs: number;
 
     beforeEach(async () => {
@@ -70,14 +70,14 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
         const { waiting, running } = await jobs.counts(QUEUE);
         return waiting + running === 0;
       });
-    /** Lets time pass in small pieces until something has come true. */
+    /** Advances the clock in small steps until a condition holds. */
     const passUntil = (condition: () => boolean | Promise<boolean>): Promise<void> =>
       until(async () => {
         if (await condition()) return true;
         await store.advance(shortMs / 4);
         return false;
       });
-    /** A handler's work that ends when it is told to. */
+    /** Keeps a handler running until `open` is called. */
     const gate = (): { readonly opened: Promise<void>; readonly open: () => void } => {
       let open = (): void => undefined;
       const opened = new Promise<void>((resolve) => (open = resolve));
@@ -85,7 +85,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
     };
 
     describe('a job', () => {
-      it('is run once when it is due, as it was scheduled, then forgotten', async () => {
+      it('runs once when it is due, with its data, and is removed', async () => {
         const job = jobIn(shortMs, 'a');
         await process();
         await jobs.schedule([job]);
@@ -100,7 +100,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
         await until(() => seen.length === 2);
       });
 
-      it('is never run before it is due, and run at once where it was due before', async () => {
+      it('does not run before it is due, and runs at once if it is overdue', async () => {
         await process();
         await jobs.schedule([jobIn(HOUR_MS, 'later'), jobIn(-HOUR_MS, 'overdue'), jobIn(shortMs, 'soon')]);
         await until(() => seen.length >= 1);
@@ -111,14 +111,14 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
         expect(await jobs.counts(QUEUE)).toMatchObject({ waiting: 1, dead: 0 });
       });
 
-      it('waits for its handler, and for its turn by due time', async () => {
+      it('waits for its handler and runs in the order of due times', async () => {
         await jobs.schedule([jobIn(-1, 'third'), jobIn(-20, 'first'), jobIn(-10, 'second')]);
         await process(undefined, { concurrency: 1 });
         await finished();
         expect(ids()).toEqual(['first', 'second', 'third']);
       });
 
-      it('may be due in a time that no timer can hold', async () => {
+      it('may be due later than a timer can wait', async () => {
         await process();
         await jobs.schedule([jobIn(0, 'far', { runAt: '9999-12-31T00:00:00.000Z' }), jobIn(shortMs, 'near')]);
         await store.advance(shortMs);
@@ -127,7 +127,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
         expect(await jobs.counts(QUEUE)).toMatchObject({ waiting: 1 });
       });
 
-      it('that comes before the one that is slept for is not slept over', async () => {
+      it('runs on time if it is scheduled after a job that is due later', async () => {
         await process();
         await jobs.schedule([jobIn(HOUR_MS, 'later')]);
         await jobs.schedule([jobIn(shortMs, 'sooner')]);
@@ -136,7 +136,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
         expect(ids()).toEqual(['sooner']);
       });
 
-      it('is left as it is where its id is known, be it waiting, running or dead', async () => {
+      it('is unchanged if its id is waiting, running or dead already', async () => {
         const first = jobIn(shortMs, 'a', { data: { try: 1 } });
         await jobs.schedule([first, jobIn(0, 'a', { data: { try: 2 } })]);
         await jobs.schedule([jobIn(0, 'a', { data: { try: 3 } })]);
@@ -160,7 +160,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
         expect((await jobs.dead(QUEUE)).map(({ data }) => data)).toContainEqual({ try: 1 });
       });
 
-      it('belongs to its queue', async () => {
+      it('is identified by its queue and id', async () => {
         const other: string[] = [];
         await process();
         await jobs.process('expiries', OPTIONS, async ({ job }) => void other.push(job.id));
@@ -174,7 +174,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
         expect(other.sort()).toEqual(['a', 'b']);
       });
 
-      it('may have any text for an id', async () => {
+      it('accepts any text as an id', async () => {
         const odd = ['a.b', "'", '"', '%', 'ä', 'x'.repeat(200), 's-1/2/20/ui'];
         await process();
         await jobs.schedule(odd.map((id) => jobIn(0, id)));
@@ -184,7 +184,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
     });
 
     describe('cancelling', () => {
-      it('keeps a waiting job from running', async () => {
+      it('removes a waiting job', async () => {
         await process();
         await jobs.schedule([jobIn(shortMs, 'a'), jobIn(shortMs, 'b'), jobIn(shortMs, 'c')]);
         await jobs.cancel(QUEUE, ['a', 'c', 'unknown']);
@@ -194,7 +194,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
         expect(ids()).toEqual(['b']);
       });
 
-      it('lets the id be scheduled again', async () => {
+      it('allows the id to be scheduled again', async () => {
         await process();
         await jobs.schedule([jobIn(HOUR_MS, 'a')]);
         await jobs.cancel(QUEUE, ['a']);
@@ -204,7 +204,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
         expect(ids()).toEqual(['a']);
       });
 
-      it('leaves a job that runs to its end, and a dead one dead', async () => {
+      it('does not affect running or dead jobs', async () => {
         const held = gate();
         await process(
           async ({ job }) => {
@@ -225,7 +225,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
     });
 
     describe('a failure', () => {
-      it('is tried again after a wait that doubles up to its bound, then the job is dead', async () => {
+      it('is retried with exponential backoff up to the maximum, then the job is dead', async () => {
         await process(
           async () => {
             throw new RekeyError('unavailable', 'The webhook answered with status 500.');
@@ -248,7 +248,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
         expect(Date.parse(dead?.failedAt ?? '')).toBeGreaterThanOrEqual(seen[3]?.beganMs ?? Infinity);
       });
 
-      it('is forgotten where a later try succeeds', async () => {
+      it('leaves nothing if a later attempt succeeds', async () => {
         await process(async ({ attempt }) => {
           if (attempt < 3) throw new Error('not yet');
         });
@@ -258,7 +258,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
         expect(await jobs.dead(QUEUE)).toEqual([]);
       });
 
-      it('keeps no text with a dead job that was not meant for people', async () => {
+      it('stores only public text with a dead job', async () => {
         await process(
           async () => {
             throw new Error('connect to 10.0.0.1 with hidden-word');
@@ -272,7 +272,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
         expect(JSON.stringify(dead)).not.toMatch(/hidden-word|10\.0\.0\.1/);
       });
 
-      it('holds up no other job', async () => {
+      it('does not delay other jobs', async () => {
         await process(
           async ({ job }) => {
             if (job.id === 'bad') throw new Error('always');
@@ -283,7 +283,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
         await until(() => ids().includes('good'));
       });
 
-      it('lets the id be scheduled again when the dead job is buried', async () => {
+      it('allows the id to be scheduled again after removeDead', async () => {
         let fails = true;
         await process(
           async () => {
@@ -304,14 +304,14 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
         expect(await jobs.counts(QUEUE)).toMatchObject({ dead: 1 });
       });
 
-      it('is not buried before it is dead', async () => {
+      it('makes removeDead ignore a job that is not dead', async () => {
         await jobs.schedule([jobIn(0, 'a')]);
         await jobs.removeDead(QUEUE, 'a');
         expect(await jobs.counts(QUEUE)).toMatchObject({ waiting: 1 });
       });
     });
 
-    it('runs as many at once as it may, and no more', async () => {
+    it('runs jobs concurrently up to the limit', async () => {
       const gates = Array.from({ length: 7 }, gate);
       let running = 0;
       let most = 0;
@@ -333,7 +333,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
       expect(new Set(ids()).size).toBe(7);
     });
 
-    it('runs each of many exactly once', async () => {
+    it('runs each of 1,000 jobs once', async () => {
       await process(undefined, { concurrency: 16 });
       await jobs.schedule(Array.from({ length: 1_000 }, (_, index) => jobIn(0, `job-${index}`)));
       await finished();
@@ -341,13 +341,13 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
       expect(new Set(ids()).size).toBe(1_000);
     });
 
-    it('takes one handler a queue', async () => {
+    it('refuses a second handler for a queue', async () => {
       await process();
       await expect(process()).rejects.toThrow();
     });
 
     describe('a process', () => {
-      it('that stops finishes what runs, begins nothing, and leaves the rest to the next', async () => {
+      it('finishes its running jobs on close and leaves the rest to the next process', async () => {
         const held = gate();
         await process(() => held.opened, { concurrency: 1 });
         await jobs.schedule([jobIn(0, 'a'), jobIn(0, 'b'), jobIn(shortMs, 'c')]);
@@ -367,7 +367,7 @@ export const jobsConformance = (name: string, make: () => Promise<JobsUnderTest>
         expect(ids()).toEqual(['a', 'b', 'c']);
       });
 
-      it('that dies leaves what ran, what waits and what is dead to the next', async () => {
+      it('leaves running, waiting and dead jobs to the next process when it is killed', async () => {
         await process(
           async ({ job }) => {
             if (job.id === 'bad') throw new Error('always');
