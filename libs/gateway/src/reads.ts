@@ -1,6 +1,7 @@
 import { RekeyError, type Caller, type SecretStatus, type ViewName } from '@rekey/contracts';
 import type { applicationAnswer, domainAnswer, inventoryQuery, secretAnswer } from '@rekey/contracts';
 import { domainNotFound } from '@rekey/domain';
+import { present } from '@rekey/domain';
 import type { ActiveView } from '@rekey/platform';
 import type { Clock } from '@rekey/ports';
 import {
@@ -220,7 +221,3 @@ const secretAnswerOf = (
     uses: usage?.count,
   }),
 });
-
-/** Returns the object without the keys whose value is undefined. */
-export const present = <T extends object>(value: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
-  Object.fromEntries(Object.entries(value).filter(([, held]) => held !== undefined)) as never;

@@ -12,11 +12,10 @@ import {
   searchQuery,
   updateBody,
 } from '@rekey/contracts';
-import { applicationIdOf } from '@rekey/domain';
+import { applicationIdOf, present } from '@rekey/domain';
 import { permit, seal } from '@rekey/platform';
 import { z } from 'zod';
 import { APPLICATION, IDS, PENDING, RESOURCE_HEADERS, VALUE, WRITE_HEADERS } from '../examples';
-import { present } from '../reads';
 import { route } from '../route';
 import type { Services } from '../services';
 import { answerWhenVisible, derivedId, withETag } from '../writes';

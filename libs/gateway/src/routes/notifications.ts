@@ -6,6 +6,7 @@ import {
   secretDocumentId,
   type Caller,
 } from '@rekey/contracts';
+import { present } from '@rekey/domain';
 import { permit } from '@rekey/platform';
 import {
   getNotification,
@@ -16,7 +17,6 @@ import {
 } from '@rekey/read-models';
 import { z } from 'zod';
 import { NOTIFICATION, PENDING, WRITE_HEADERS } from '../examples';
-import { present } from '../reads';
 import { route, type RouteContext } from '../route';
 import type { Services } from '../services';
 import { answerWhenVisible } from '../writes';

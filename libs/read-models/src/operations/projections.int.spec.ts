@@ -98,7 +98,7 @@ const operatesFromAnotherProcess = (open: () => Promise<TestStores>): void => {
     expect(await others.projections().publisherLagSeconds()).toBeUndefined();
     let listens = true;
     const publish = async (): Promise<void> => {
-      if (!listens) throw new Error('nobody listens');
+      if (!listens) throw new Error('the broker is unavailable');
     };
     await start({ publisher: { publish, close: async () => undefined } });
     await eventually(async () => (await others.projections().publisherLagSeconds()) === 0);

@@ -1,5 +1,5 @@
 import type { ApplicationCredentials, DomainCredentials, ScheduledSecret } from '@rekey/contracts';
-import { applicationIdOf, applicationStream, type RegisteredApplication, type Secret } from '@rekey/domain';
+import { applicationIdOf, applicationStream, present, type RegisteredApplication, type Secret } from '@rekey/domain';
 import type { Appended, NewEvent, StoredEvent, ViewDocument } from '@rekey/ports';
 import { VIEWS, decodeStored, foldEvents, secretsView, type SecretDocument, type View } from '../index';
 import { RandomHistory, randomOf } from '../read-models.testing';
@@ -32,14 +32,11 @@ const folded = (view: View, events: ReturnType<typeof decodeStored>[], from: Doc
   return new Map([...from, ...changed]);
 };
 
-const present = (value: object): object =>
-  Object.fromEntries(Object.entries(value).filter(([, held]) => held !== undefined));
-
 describe('foldEvents', () => {
   const seeds = [1, 2, 3, 4, 5];
 
   it.each(seeds)(
-    'comes to the same documents whatever the pages, and whatever is replayed (history %i)',
+    'folds the same documents for any page size, and if events are folded again (history %i)',
     async (seed) => {
       const { events } = await historyOf(seed, 600);
       const random = randomOf(seed);

@@ -512,7 +512,7 @@ describe('Projector', () => {
     const random = randomOf(41);
     const publisher: EventPublisher = {
       publish: async (events) => {
-        if (random() < 0.2) throw new Error('nobody listens');
+        if (random() < 0.2) throw new Error('the broker is unavailable');
         told.push(...events);
       },
       close: async () => undefined,
