@@ -2,10 +2,16 @@ import { builtinModules } from 'node:module';
 import js from '@eslint/js';
 import nx from '@nx/eslint-plugin';
 import prettier from 'eslint-config-prettier';
+import { createNodeResolver, importX } from 'eslint-plugin-import-x';
 import globals from 'globals';
 import tseslint from 'typescript-eslint';
 
 const specs = ['**/*.spec.ts', '**/*.testing.ts', 'libs/ports/src/conformance/**'];
+/** Code that runs in production or builds, measures and checks it; not tests. */
+const product = ['libs', 'apps', 'bench', 'tools'].flatMap((folder) => [
+  `${folder}/**/*.ts`,
+  `${folder}/**/*.{mjs,cjs}`,
+]);
 
 // ---- Who may import whom. The tags are those of each project.json.
 
@@ -74,6 +80,9 @@ const noEnvironmentImport = ['process', 'node:process'].map((name) => ({
 const noConformance = { name: '@rekey/ports/conformance', message: 'Conformance suites are for spec files.' };
 const noTesting = { regex: '^@rekey/.+/testing$', message: 'Test helpers are for spec files and .testing.ts files.' };
 
+/** Comments that turn off a check. */
+const suppressions = ['eslint-disable', 'prettier-ignore', '@ts-ignore', '@ts-expect-error', '@ts-nocheck'];
+
 const pure = 'The domain is pure: time, ids, hashes and randomness arrive as data.';
 
 export default tseslint.config(
@@ -82,6 +91,7 @@ export default tseslint.config(
 
   js.configs.recommended,
   { files: ['**/*.{js,mjs,cjs}'], languageOptions: { globals: globals.node } },
+  { files: ['tools/jest-timeouts.cjs'], languageOptions: { globals: globals.jest } },
 
   {
     files: ['**/*.ts', '**/*.tsx'],
@@ -109,6 +119,29 @@ export default tseslint.config(
   // Its dependency is in bench/package.json; the rule reads only the root package.json.
   { files: ['bench/oidc-server.mjs'], rules: { '@nx/enforce-module-boundaries': 'off' } },
   { files: specs, rules: { '@nx/enforce-module-boundaries': boundaries(forSpecs) } },
+
+  {
+    files: product,
+    ignores: specs,
+    // A comment that turns a rule off has no effect, and is reported.
+    linterOptions: { noInlineConfig: true },
+    rules: {
+      'max-lines': ['error', 300],
+      'max-lines-per-function': ['error', 80],
+      'no-warning-comments': ['error', { terms: suppressions, location: 'anywhere' }],
+    },
+  },
+  {
+    files: ['**/*.ts'],
+    plugins: { 'import-x': importX },
+    settings: {
+      'import-x/extensions': ['.ts'],
+      'import-x/parsers': { '@typescript-eslint/parser': ['.ts'] },
+      'import-x/resolver-next': [createNodeResolver({ extensions: ['.ts'] })],
+    },
+    // Imports of types and aliases are not followed; tools/import-cycles.unit.spec.ts checks those as well.
+    rules: { 'import-x/no-cycle': ['error', { ignoreExternal: true }] },
+  },
 
   {
     files: ['libs/**', 'apps/**'],

@@ -1,4 +1,3 @@
-/* global expect, jest */
 // Sets the timeout of a test by its level. Jest ignores `testTimeout` in the configuration of a project.
 const TIMEOUTS_MS = { unit: 15_000, int: 30_000, e2e: 120_000 };
 

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 
 const boundaries = '@nx/enforce-module-boundaries';
+const noCycle = 'import-x/no-cycle';
 
 /** [file, line, the rule that must refuse it, or null where it is fine] */
 const cases: [file: string, line: string, rule: string | null][] = [
@@ -93,6 +94,28 @@ const cases: [file: string, line: string, rule: string | null][] = [
   ['libs/commands/src/x.int.spec.ts', `export const x = process.env['HOME'];`, null],
   // a test that no level would run
   ['libs/commands/src/x.spec.ts', `export {};`, 'no-restricted-syntax'],
+  // the size of files and functions
+  ['libs/commands/src/x.ts', `${'\n'.repeat(299)}export {};`, null],
+  ['libs/commands/src/x.ts', `${'\n'.repeat(300)}export {};`, 'max-lines'],
+  ['apps/cli/src/x.ts', `${'\n'.repeat(300)}export {};`, 'max-lines'],
+  ['tools/x.mjs', `${'\n'.repeat(300)}export {};`, 'max-lines'],
+  ['libs/commands/src/x.int.spec.ts', `${'\n'.repeat(300)}export {};`, null],
+  ['libs/commands/src/x.ts', `export const x = () => {${'\n'.repeat(79)}};`, null],
+  ['libs/commands/src/x.ts', `export const x = () => {${'\n'.repeat(80)}};`, 'max-lines-per-function'],
+  ['bench/src/x.ts', `export const x = () => {${'\n'.repeat(80)}};`, 'max-lines-per-function'],
+  ['libs/commands/src/x.unit.spec.ts', `export const x = () => {${'\n'.repeat(80)}};`, null],
+  // import cycles: libs/domain/src/liveness.ts imports expiry-policy.ts
+  ['libs/domain/src/expiry-policy.ts', `export * from './liveness';`, noCycle],
+  ['libs/domain/src/x.ts', `export * from './liveness';`, null],
+  // suppressions
+  ['libs/commands/src/x.ts', `// eslint-disable-next-line no-var\nvar x; export { x };`, 'no-var'],
+  ['libs/commands/src/x.ts', `// eslint-disable-next-line no-var\nexport {};`, 'no-warning-comments'],
+  ['libs/commands/src/x.ts', `/* eslint-disable */\nexport {};`, 'no-warning-comments'],
+  ['libs/commands/src/x.ts', `// prettier-ignore\nexport {};`, 'no-warning-comments'],
+  ['libs/commands/src/x.ts', `// @ts-ignore\nexport {};`, 'no-warning-comments'],
+  ['libs/commands/src/x.ts', `// @ts-expect-error: it is needed\nexport {};`, 'no-warning-comments'],
+  ['tools/x.mjs', `// prettier-ignore\nexport {};`, 'no-warning-comments'],
+  ['libs/commands/src/x.int.spec.ts', `// prettier-ignore\nexport {};`, null],
   // the rest of the rules
   ['libs/commands/src/x.ts', `export const x: any = 1;`, '@typescript-eslint/no-explicit-any'],
 ];

@@ -35,8 +35,8 @@ export { Health, type HealthReport, type Probe } from './observability/health';
 export { Metrics, lagSeconds, type ProjectionProgress, type ViewProgress } from './observability/metrics';
 export { ObservedHasher, ObservedNotifier } from './observability/observed';
 export { TracedCommandBus, tracedAppends } from './observability/traced';
+export { openTracing } from './observability/open-tracing';
 export {
-  openTracing,
   tellable,
   type ActiveSpan,
   type SpanAttributes,

@@ -1,5 +1,3 @@
-import type { Config } from '../config/config';
-
 /** Attributes of a span: Rekey's own names, ids and numbers; never text that a caller has written. */
 export type SpanAttributes = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 
@@ -37,13 +35,6 @@ export interface TracingAbout {
   readonly instance: string;
   readonly log: { warn(fields: object, message: string): void; info(fields: object, message: string): void };
 }
-
-/** Starts tracing to the configured collector. Returns undefined, and loads nothing, if tracing is disabled. */
-export const openTracing = async (config: Config['tracing'], about: TracingAbout): Promise<Tracing | undefined> => {
-  if (!config.enabled) return undefined;
-  const { OtlpTracing } = await import('./tracing-otlp');
-  return new OtlpTracing(config, about);
-};
 
 const ID = /^[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
 
