@@ -278,7 +278,7 @@ describe('malformed input', () => {
       const { status: statusOfCode } = ERRORS[body.code as keyof typeof ERRORS];
       expect(status === 412 ? 'revision_conflict' : status).toBe(status === 412 ? body.code : statusOfCode);
     }
-    if (type !== 'text/event-stream') system.hold(method, path, { ...answer, body });
+    if (type !== 'text/event-stream') system.validate(method, path, { ...answer, body });
   };
 
   const things = async (): Promise<Record<string, string>> => {

@@ -61,7 +61,7 @@ describe('the walkthrough in the README', () => {
       stderr: expect.stringMatching(/^rekey: The client credentials are not valid[^\n]*\nCorrelation id: \S+\n$/),
     });
     expect(walked.stdout).toMatch(/^Domain +walk-\d+$/m);
-    expect(walked.stdout).toMatch(/^The policy is set/m);
+    expect(walked.stdout).toMatch(/^Policy set\./m);
   });
 
   it('admits both secrets, and during the overlap both values of one', () => {
@@ -75,7 +75,7 @@ describe('the walkthrough in the README', () => {
   });
 
   it('shows that the revoked secret is rejected', () => {
-    expect(walked.stdout).toMatch(/^The secret is revoked\. In effect for every check received after \S+Z\.$/m);
+    expect(walked.stdout).toMatch(/^Secret revoked\. In effect for every check received after \S+Z\.$/m);
     expect(walked.stdout).toContain('The check ended with exit code 4.');
   });
 

@@ -1,5 +1,6 @@
 import { until as waitUntil } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
+import { request, type Answer } from '../support/request.testing';
 import { describeSystems, type SystemUnderTest } from '../support/system-under-test.testing';
 
 /**
@@ -16,25 +17,8 @@ describeSystems('the whole system', (startSystem) => {
   let renewed: string;
   const instants: Record<'beforeRenewal' | 'inOverlap', string> = {} as never;
 
-  interface Answer {
-    readonly status: number;
-    readonly headers: Headers;
-    // eslint-disable-next-line @typescript-eslint/no-explicit-any -- answers of every shape
-    readonly body: any;
-  }
-  const ask = async (method: string, path: string, body?: unknown, headers = {}): Promise<Answer> => {
-    const response = await fetch(`${system.url}/api/v1${path}`, {
-      method,
-      headers: {
-        authorization: `Bearer ${system.token}`,
-        ...(body !== undefined && { 'content-type': 'application/json' }),
-        ...headers,
-      },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    return { status: response.status, headers: response.headers, body: text === '' ? undefined : JSON.parse(text) };
-  };
+  const ask = (method: string, path: string, body?: unknown, headers = {}): Promise<Answer> =>
+    request(system, method, path, body, { headers });
   /** Sends a request that must be accepted. Returns the body. */
   const done = async (method: string, path: string, body?: unknown): Promise<Answer['body']> => {
     const answer = await ask(method, path, body);

@@ -1,4 +1,5 @@
 import http from 'node:http';
+import type { Json } from './request.testing';
 
 /** An answer over HTTP. */
 export interface Reply {
@@ -6,8 +7,7 @@ export interface Reply {
   readonly headers: http.IncomingHttpHeaders;
   readonly text: string;
   /** Parsed JSON; undefined if the body is not JSON. */
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- tests look into answers of every shape
-  readonly body: any;
+  readonly body: Json;
 }
 
 export interface ClientRequest {

@@ -7,7 +7,7 @@ import addFormats from 'ajv-formats';
 import { createHash, randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import { createStandalone, type Standalone } from './in-process.testing';
-import type { Answer } from './request.testing';
+import { request, type Answer, type Json } from './request.testing';
 
 export interface TestRequestOptions {
   /** Name of the caller whose token is sent; null: no token. */
@@ -88,25 +88,13 @@ export class TestSystem {
   /** Sends a request to a path under `/api/v1`, or from the root if it begins with `//`. As admin by default. */
   async ask(method: string, target: string, body?: unknown, options: TestRequestOptions = {}): Promise<Answer> {
     const { as = 'admin', headers = {} } = options;
-    const path = target.startsWith('//') ? target.slice(1) : `/api/v1${target}`;
-    const response = await fetch(`${this.url}${path}`, {
-      method,
-      headers: {
-        ...(as !== null && { authorization: `Bearer ${this.token(as)}` }),
-        ...(body !== undefined && { 'content-type': 'application/json' }),
-        ...headers,
-      },
-      ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    const token = as === null ? null : this.token(as);
+    const answer = await request({ url: this.url, token: this.token('admin') }, method, target, body, {
+      token,
+      headers,
     });
-    const text = await response.text();
-    const json = /[/+]json$/.test((response.headers.get('content-type') ?? '').replace(/;.*/, ''));
-    const answer = {
-      status: response.status,
-      headers: response.headers,
-      text,
-      body: json && text !== '' ? JSON.parse(text) : undefined,
-    };
-    this.document.hold(method, path, answer);
+    const path = target.startsWith('//') ? target.slice(1) : `/api/v1${target}`;
+    this.document.validate(method, path, answer);
     return answer;
   }
 
@@ -124,8 +112,8 @@ export class TestSystem {
   }
 
   /** Validates an answer that was received in another way. */
-  hold(method: string, path: string, answer: Answer): void {
-    this.document.hold(method, path, answer);
+  validate(method: string, path: string, answer: Answer): void {
+    this.document.validate(method, path, answer);
   }
 
   /** Checks a client's secret. Returns the status. */
@@ -154,9 +142,6 @@ export class TestSystem {
 /** Headers that an answer may have only if they are declared for it. */
 const OURS = /^(rekey-.*|x-rekey-.*|etag|location|link|retry-after|www-authenticate)$/;
 
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- the document is looked into at every depth
-type Json = any;
-
 /** The API's OpenAPI document, with which answers are validated. */
 class ApiDocument {
   private readonly ajv = new Ajv2020({ strict: true, allErrors: true });
@@ -175,7 +160,7 @@ class ApiDocument {
     }));
   }
 
-  hold(method: string, target: string, { status, headers, body, text }: Answer): void {
+  validate(method: string, target: string, { status, headers, body, text }: Answer): void {
     const where = `${method} ${target}: ${status}`;
     const path = this.templates.find(({ pattern }) => pattern.test(target.replace(/\?.*/, '')))?.path;
     const operation = path && this.document.paths[path][method === 'HEAD' ? 'get' : method.toLowerCase()];

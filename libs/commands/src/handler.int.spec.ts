@@ -57,7 +57,7 @@ describe('the command handler on the embedded stores', () => {
     });
   const send = (envelope: CommandEnvelope, handler = handlerWith(), caller = ADMIN): Promise<CommandReply> =>
     handler.handle({ command: envelope, caller, correlationId: 'test' });
-  /** A command whose events are stored and whose outcome is not. */
+  /** Handles a command whose events are stored but whose outcome is not. */
   const sentWithoutOutcome = async (): Promise<CommandEnvelope> => {
     const deaf: Outcomes = Object.assign(Object.create(outcomes) as Outcomes, {
       record: () => Promise.reject(new EngineUnavailable('outcomes')),
@@ -89,7 +89,7 @@ describe('the command handler on the embedded stores', () => {
   });
   afterAll(() => folder.remove());
 
-  it('hands out a value that fits the stored verifier', async () => {
+  it('returns a value that matches the stored verifier', async () => {
     const reply = await send(command(addSecret('CI')));
     expect(reply).toMatchObject({
       status: 'accepted',
@@ -103,7 +103,7 @@ describe('the command handler on the embedded stores', () => {
     expect(await hasher.verify(await verifierOf(reply.result?.secretId), value)).toBe(true);
   });
 
-  it('answers a command that comes again as the first time, with the value for 15 minutes', async () => {
+  it('answers a repeated command as before, with the secret value for 15 minutes', async () => {
     const first = command(addSecret('CI'));
     const value = await valueOf(await send(first));
     clock.advance(14 * 60_000);
@@ -115,7 +115,7 @@ describe('the command handler on the embedded stores', () => {
     expect(await history()).toHaveLength(2);
   });
 
-  it('refuses another command under a known id, and the same from another caller', async () => {
+  it('rejects a different command under a known id, and the same command from another caller', async () => {
     const first = command(addSecret('CI'));
     await send(first);
     await expect(send(command(addSecret('Other'), first.id))).rejects.toMatchObject({ code: 'idempotency_key_reused' });
@@ -124,7 +124,7 @@ describe('the command handler on the embedded stores', () => {
     expect(await history()).toHaveLength(2);
   });
 
-  it('makes one event of the same command given to two handlers at once, and the value fits', async () => {
+  it('appends one event for the same command in two concurrent handlers, and the value matches', async () => {
     for (let round = 0; round < 10; round++) {
       const same = command(addSecret(`round ${round}`));
       const replies = await Promise.all([
@@ -141,7 +141,7 @@ describe('the command handler on the embedded stores', () => {
     }
   });
 
-  it('tells the first outcome of a no-op and of a rejection, whatever others have changed since', async () => {
+  it('repeats the first outcome of a no-op or a rejection, regardless of later changes', async () => {
     const secretId = randomUUID();
     await send(command(addSecret('CI', secretId)));
     const duplicate = command(addSecret('CI'));
@@ -160,14 +160,14 @@ describe('the command handler on the embedded stores', () => {
     expect(await history()).toHaveLength(before);
   });
 
-  it('never lets concurrent adds exceed the cap', async () => {
+  it('never exceeds the limit of secrets with concurrent adds', async () => {
     const handlers = [handlerWith(), handlerWith(), handlerWith()];
     const sendings = Array.from({ length: 50 }, (_, index) => {
       const attempt = async (): Promise<CommandReply> => {
         try {
           return await send(command(addSecret(`secret ${index}`)), handlers[index % 3]);
         } catch (error) {
-          // Handlers of one process stand for services here: without a queue before them they meet in the store.
+          // Handlers of one process act as separate services: without a shared queue they compete in the store.
           if ((error as { code?: string }).code === 'revision_conflict') return attempt();
           throw error;
         }
@@ -181,7 +181,7 @@ describe('the command handler on the embedded stores', () => {
     expect((await history()).filter((event) => event.type === 'SecretAdded')).toHaveLength(10);
   });
 
-  it('closes the gap between append and outcome: the retry brings the value that is stored', async () => {
+  it('returns the stored value on a retry if the outcome was not stored after the append', async () => {
     let failing = true;
     const forgetful: Outcomes = Object.assign(Object.create(outcomes) as Outcomes, {
       record: (outcome: Parameters<Outcomes['record']>[0]) => {
@@ -198,7 +198,7 @@ describe('the command handler on the embedded stores', () => {
     expect(await history()).toHaveLength(2);
   });
 
-  it('takes no stale command that is new, and tells one that is known its outcome', async () => {
+  it('rejects a stale command that is new, and returns the outcome of a known one', async () => {
     const asked = command(addSecret('CI'));
     const stale = { command: asked, caller: ADMIN, correlationId: 'test', stale: true } as const;
     await expect(handlerWith().handle(stale)).rejects.toMatchObject({ code: 'unauthenticated' });
@@ -213,14 +213,14 @@ describe('the command handler on the embedded stores', () => {
     expect(await history()).toHaveLength(2);
   });
 
-  it('tells a stale command its outcome also where only the stream knows it', async () => {
+  it('returns the outcome of a stale command that only the stream has', async () => {
     const lost = await sentWithoutOutcome();
     const again = await handlerWith().handle({ command: lost, caller: ADMIN, correlationId: 'test', stale: true });
     expect(again).toMatchObject({ status: 'accepted', replayed: true, revision: 1 });
     expect(await outcomes.find(lost.id)).not.toBeNull();
   });
 
-  it('gives nobody else the outcome that only the stream knows, nor takes the id from its sender', async () => {
+  it('returns an outcome that only the stream has to its sender alone, and reserves the id for the sender', async () => {
     const lost = await sentWithoutOutcome();
     const other: Caller = { ...ADMIN, name: 'somebody' };
     await expect(send(lost, handlerWith(), other)).rejects.toMatchObject({ code: 'idempotency_key_reused' });
@@ -228,7 +228,7 @@ describe('the command handler on the embedded stores', () => {
     expect(await history()).toHaveLength(2);
   });
 
-  it('says unavailable only where the command was certainly not taken', async () => {
+  it('answers unavailable only if the command was not executed', async () => {
     const away = Object.assign(Object.create(store) as EventStore, {
       readStream: () => Promise.reject(new EngineUnavailable('event store')),
     });
@@ -242,7 +242,7 @@ describe('the command handler on the embedded stores', () => {
     expect(await send(asked)).toMatchObject({ status: 'accepted', replayed: false });
   });
 
-  it('takes an imported value sealed, refuses one with our prefix, and knows the retry of it', async () => {
+  it("accepts a sealed imported value, rejects one with Rekey's prefix, and recognizes a retry", async () => {
     const other = 'imported';
     const target = { domainId, applicationId: applicationIdOf(domainId, other) };
     const brought = 'a value that a person chose';
@@ -274,13 +274,13 @@ describe('the command handler on the embedded stores', () => {
     expect(JSON.stringify(await store.readStream(applicationStream(target.applicationId)))).not.toContain(brought);
   });
 
-  it('asks for the key to seal a value to', async () => {
+  it('requires a key to seal the value to', async () => {
     const keyless = command(addSecret('CI'), randomUUID(), { recipientKey: undefined });
     await expect(send(keyless)).rejects.toMatchObject({ code: 'recipient_key_required' });
     expect(await history()).toHaveLength(1);
   });
 
-  it('chains the events of a stream, and their time never runs backwards', async () => {
+  it('chains the events of a stream, with times that never decrease', async () => {
     clock.advance(60_000);
     await send(command(addSecret('first')));
     clock = new ManualClock(START_MS - 3_600_000);
@@ -297,7 +297,7 @@ describe('the command handler on the embedded stores', () => {
     expect(instants.at(-1)).toBe('2026-12-01T09:01:00.000Z');
   });
 
-  it('refuses callers without the right, and unknown fields, before it looks at anything', async () => {
+  it('rejects callers without permission and unknown fields before it reads any stream', async () => {
     const viewer: Caller = { ...ADMIN, name: 'viewer', roles: ['viewer'] };
     await expect(send(command(addSecret('CI')), handlerWith(), viewer)).rejects.toMatchObject({ code: 'forbidden' });
     const elsewhere: Caller = { ...ADMIN, name: 'else', domains: ['globex'] };

@@ -34,7 +34,7 @@ class Listener extends Notifier {
   }
 }
 
-/** The watcher with all that it works with, on the embedded adapters. */
+/** The watcher with a projector and a command handler, on the embedded adapters. */
 class Watched {
   readonly bus = new LocalCommandBus(clock);
   readonly channels = [new Listener('log'), new Listener('ui')];
@@ -66,7 +66,7 @@ class Watched {
     return watched;
   }
 
-  /** Starts what projects and watches; again after `stop`. */
+  /** Starts the projector and the watcher; also again after `stop`. */
   async start(): Promise<void> {
     const { store, readModels, database } = this.stores;
     this.projector = this.stores.projector();
@@ -117,7 +117,7 @@ class Watched {
     return events.filter((event) => event.type === type).map(({ data }) => ({ ...data }));
   }
 
-  /** Waits until so many events of a type are on record. */
+  /** Waits until `count` events of a type are recorded. */
   async until(type: string, count: number): Promise<void> {
     await eventually(async () => (await this.recorded(type)).length >= count);
   }
@@ -143,7 +143,7 @@ describe('the watcher on the embedded stores', () => {
 
   const heard = () => watched.channels.map((channel) => channel.heard.map(({ threshold }) => threshold));
 
-  it('tells of a secret of seconds before and at its expiry, at once, and leaves no job behind', async () => {
+  it('sends notices before and at the expiry of a short-lived secret at once, and leaves no jobs', async () => {
     const secretId = randomUUID();
     const expiresAt = inMs(2_500);
     await watched.do('AddSecret', { ...ids, secretId, description: 'short', expiresAt });
@@ -159,7 +159,7 @@ describe('the watcher on the embedded stores', () => {
     await eventually(async () => (await watched.counts()).every(({ waiting, running }) => waiting + running === 0));
   });
 
-  it('handles at its start what expired while it was down, and once only', async () => {
+  it('handles expiries during its downtime once, when it starts', async () => {
     const secretId = randomUUID();
     const expiresAt = inMs(3_000);
     await watched.do('AddSecret', { ...ids, secretId, description: 'short', expiresAt });
@@ -177,7 +177,7 @@ describe('the watcher on the embedded stores', () => {
     expect(await watched.recorded('SecretExpired')).toHaveLength(1);
   });
 
-  it('withdraws the jobs of a secret that is revoked', async () => {
+  it('removes the jobs of a revoked secret', async () => {
     const secretId = randomUUID();
     await watched.do('AddSecret', { ...ids, secretId, description: 'short', expiresAt: inMs(600_000) });
     await watched.until('ExpiryNoticeSent', 2);
@@ -186,7 +186,7 @@ describe('the watcher on the embedded stores', () => {
     await eventually(async () => (await watched.counts())[0]?.waiting === 0);
   });
 
-  it('leaves a history that can be read, replayed and verified', async () => {
+  it('appends a history that can be read, replayed and verified', async () => {
     const secretId = randomUUID();
     const expiresAt = inMs(1_500);
     await watched.do('AddSecret', { ...ids, secretId, description: 'short', expiresAt });

@@ -54,8 +54,8 @@ interface Stream<State, Event> {
 }
 
 /**
- * Lets random things happen: commands of all types to a few domains and applications, decided by the aggregates and
- * appended with their hash chain, so that every history is one that could be.
+ * Appends a random but valid history: commands of all types on a few domains and applications, decided by the
+ * aggregates, with hash chains.
  */
 export class RandomHistory {
   private readonly random: () => number;
@@ -193,7 +193,7 @@ export class RandomHistory {
   private async append(name: string, events: readonly (ApplicationEvent | SecurityDomainEvent)[]): Promise<void> {
     if (events.length === 0) return;
     const stream = this.streams.get(name) as Stream<unknown, unknown> | undefined;
-    if (!stream) throw new Error(`Nothing is known of ${name}.`);
+    if (!stream) throw new Error(`Unknown stream ${name}.`);
     const commandId = randomUUID();
     const stored = events.map(({ type, data }, index) => {
       const eventId = randomUUID();
@@ -278,7 +278,7 @@ interface Place {
   readonly views: MongoDatabaseOptions | undefined;
 }
 
-/** Event store and read models in a folder of their own. */
+/** Event store and read models in a temporary folder. */
 export class TestStores {
   private constructor(
     private readonly place: Place,
@@ -329,12 +329,12 @@ export class TestStores {
     return new Projections({ store, readModels, clock: new SystemClock(), ...more });
   }
 
-  /** Begins a new build of a view; returns its name. */
+  /** Starts a new build of a view. Returns its name. */
   rebuild(view: ViewName): Promise<string> {
     return this.projections().rebuild(view, 'tests');
   }
 
-  /** Every event that could not be folded, of all builds. */
+  /** Returns every event that could not be folded, of all builds. */
   async failed(): Promise<readonly FailedStream[]> {
     return (await this.projections().failed({ limit: 1_000 })).items;
   }

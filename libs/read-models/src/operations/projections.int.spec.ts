@@ -238,7 +238,7 @@ const operatesFromAnotherProcess = (open: () => Promise<TestStores>): void => {
       for (const { builds } of await Promise.all(both)) expect(builds).toMatchObject([{ result: { waiting: 0 } }]);
     });
 
-    it('reaches every build that has parked the stream', async () => {
+    it('applies to every build that has parked the stream', async () => {
       const { stream, heal } = await parked(57);
       const before = (await stores.readModels.pointer('secrets'))?.collection ?? '';
       const build = await others.projections().rebuild('secrets', 'token:ops');
@@ -252,7 +252,7 @@ const operatesFromAnotherProcess = (open: () => Promise<TestStores>): void => {
       expect([before, build]).toEqual(expect.arrayContaining(builds.map(({ collection }) => collection)));
     });
 
-    it('is refused for a stream that was never parked', async () => {
+    it('is rejected for a stream that was never parked', async () => {
       const { stream } = await parked(58);
       for (const [view, name] of [
         ['domains', stream],
