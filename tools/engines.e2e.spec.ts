@@ -9,7 +9,7 @@ import path from 'node:path';
 import { ROOT } from './deploy.testing';
 
 const NAMES = ['kafka', 'redis', 'mongodb'] as const;
-const missing = NAMES.filter((name) => !NativeEngine.isToBeHad(name));
+const missing = NAMES.filter((name) => !NativeEngine.isAvailable(name));
 if (missing.length > 0)
   process.stderr.write(`Not run: npm run engines; this machine cannot start ${missing.join(', ')}\n`);
 const describeHere = missing.length === 0 || missing.some(isRequired) ? describe : describe.skip;

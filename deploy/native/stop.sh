@@ -1,5 +1,5 @@
 #!/bin/sh
-# Stops what an engine's start.sh started on a data folder, and waits until it is gone: stop.sh DATA_FOLDER
+# Stops the engine on a data folder and waits until it has ended: stop.sh DATA_FOLDER
 set -eu
 . "$(dirname "$0")/alive.sh"
 

@@ -45,7 +45,7 @@ const holdsThroughChaos = (composition: Composition): void => {
 
 /** Tests that start engines of their own. Reported as skipped if this machine cannot start one. */
 const describeOnOwn = (name: string, engines: readonly EngineName[], tests: () => void): void => {
-  const missing = engines.filter((engine) => !NativeEngine.isToBeHad(engine));
+  const missing = engines.filter((engine) => !NativeEngine.isAvailable(engine));
   const required = missing.filter(isRequired);
   if (required.length > 0)
     throw new Error(`REKEY_REQUIRE names engines that this machine cannot start: ${required.join(', ')}.`);

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Starts a Kafka broker: start.sh DATA_FOLDER [PORT]
-# PORT 0 takes a free one. Prints host and port as soon as it answers. Needs Java (17 or later) and Maven; what Maven
-# fetches is kept in REKEY_NATIVE_CACHE (default ~/.cache/rekey/native). REKEY_NATIVE_ADVERTISED_PORT: the port that
-# clients are told to come to, where something stands between them and the broker (default: the broker's own).
-# REKEY_NATIVE_PROPERTIES: a file of properties that win over those below. REKEY_NATIVE_CLUSTER: the id that nodes of one
-# cluster share, 22 characters. REKEY_NATIVE_SCRAM: a user, as Kafka's format tool takes it. REKEY_NATIVE_JAVA: more
-# options of Java.
+# PORT 0 picks a free port. Prints host and port once the broker answers. Needs Java (17 or later) and Maven.
+# REKEY_NATIVE_CACHE            folder for downloads (default ~/.cache/rekey/native)
+# REKEY_NATIVE_ADVERTISED_PORT  port that clients connect to, if there is a proxy in front (default: the broker's port)
+# REKEY_NATIVE_PROPERTIES       file of broker properties that override those below
+# REKEY_NATIVE_CLUSTER          id shared by the nodes of a cluster, 22 characters
+# REKEY_NATIVE_SCRAM            SCRAM user, in the format of Kafka's format tool
+# REKEY_NATIVE_JAVA             additional options for Java
 set -eu
 . "$(dirname "$0")/../alive.sh"
 
@@ -17,10 +18,10 @@ sum=$(cksum <"$here/pom.xml" | cut -d ' ' -f 1)
 cache=${REKEY_NATIVE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/rekey/native}/kafka-$sum
 
 for tool in java mvn; do
-  command -v "$tool" >/dev/null || { echo "start.sh: $tool is missing" >&2; exit 1; }
+  command -v "$tool" >/dev/null || { echo "start.sh: $tool is missing; install it" >&2; exit 1; }
 done
 
-# Made aside and then moved, so that a start that was interrupted, or another at the same time, leaves nothing half done.
+# Prepared in a temporary folder and then moved, so that an interrupted or concurrent start leaves no partial result.
 if [ ! -d "$cache" ]; then
   mkdir -p "$(dirname "$cache")"
   made=$(mktemp -d "$cache.XXXXXX")
@@ -33,17 +34,17 @@ fi
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 if [ -f "$folder/pid" ] && alive "$(cat "$folder/pid")"; then
-  echo "start.sh: one runs on $folder already" >&2
+  echo "start.sh: an engine is already running on $folder" >&2
   exit 1
 fi
 rm -f "$folder/port"
 
-# Below the ports that systems give to outgoing connections, so that none of those is in the way of a restart.
+# Below the ephemeral ports, so that no outgoing connection occupies the port during a restart.
 random_port() {
   echo $((20000 + $(od -An -N2 -tu2 /dev/urandom) % 12000))
 }
 
-# One node; the rebalance delay, the sizes and the timeouts are for quick starts, restarts and tests on a small machine.
+# One node. The rebalance delay, sizes and timeouts are chosen for quick starts and tests on a small machine.
 write_properties() {
   cat >"$folder/server.properties" <<PROPERTIES
 process.roles=broker,controller
@@ -72,7 +73,7 @@ PROPERTIES
   [ -z "${REKEY_NATIVE_PROPERTIES:-}" ] || cat "$REKEY_NATIVE_PROPERTIES" >>"$folder/server.properties"
 }
 
-# Called in a subshell, which becomes it.
+# Called in a subshell, which is replaced by the broker (exec).
 java_with_kafka() {
   exec java -XX:+UseSerialGC -cp "$cache/*" \
     -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info "$@"

@@ -12,14 +12,14 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * Serves the protocol of MongoDB from one file, for development and tests. Arguments: data folder, port (0: a free one).
- * Once it answers, the folder holds the port in `port`.
+ * Serves the MongoDB protocol from one file, for development and tests. Arguments: data folder, port (0 picks a free one).
+ * Writes the port to the file `port` in the folder once it answers.
  */
 public final class MongoEmulator {
     private static final Set<String> WRITES = Set.of("insert", "update", "delete", "findAndModify", "findandmodify",
             "create", "drop", "dropDatabase", "createIndexes", "dropIndexes", "renameCollection");
 
-    /** Current drivers ask for wire version 9 at least; the versions that the library knows end at 8. */
+    /** Reports wire version 9, the minimum of current drivers; the library's own versions end at 8. */
     private static final MongoVersion VERSION = new MongoVersion() {
         @Override
         public List<Integer> getVersionArray() {
@@ -32,7 +32,7 @@ public final class MongoEmulator {
         }
     };
 
-    /** Acknowledges a write when it is on disk: by itself, the store writes what is new once a second. */
+    /** Acknowledges a write once it is on disk. Without this, the store writes changes once a second. */
     private static final class DurableBackend extends H2Backend {
         DurableBackend(String file) {
             super(file);
@@ -48,7 +48,7 @@ public final class MongoEmulator {
             return answer;
         }
 
-        /** Nothing is done behind an update that failed: by itself, the library goes on. */
+        /** Stops an ordered bulk at the first failed update. Without this, the library continues. */
         private Document updatedInOrder(MongoMessage message) {
             Document asked = message.getDocument();
             List<Document> upserted = new ArrayList<>();
@@ -77,7 +77,7 @@ public final class MongoEmulator {
             return ((Number) left).intValue() + ((Number) right).intValue();
         }
 
-        /** What an answer lists of its only update, as that of the update with this index. */
+        /** Copies the entries for the only update of an answer, under the given index. */
         private static List<Document> at(int index, Document answer, String list) {
             List<Document> found = new ArrayList<>();
             if (answer.get(list) instanceof Iterable<?> each)
@@ -97,7 +97,7 @@ public final class MongoEmulator {
         DurableBackend backend = new DurableBackend(folder.resolve("data.h2").toString());
         backend.version(VERSION);
         MongoServer server = new MongoServer(backend);
-        // One worker, so that commands come one after another: beside a rename, readers would see an empty collection.
+        // One worker thread runs all commands in turn: concurrently with a rename, readers would see an empty collection.
         server.bind(new InetSocketAddress("127.0.0.1", port), 1, 1);
         Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow));
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Starts the emulator of the MongoDB protocol: start.sh DATA_FOLDER [PORT]
-# PORT 0 takes a free one. Prints the connection string as soon as it answers. Needs a JDK (17 or later) and Maven; what
-# Maven fetches is kept in REKEY_NATIVE_CACHE (default ~/.cache/rekey/native).
+# PORT 0 picks a free port. Prints the connection string once the emulator answers. Needs a JDK (17 or later) and Maven.
+# REKEY_NATIVE_CACHE: folder for downloads (default ~/.cache/rekey/native).
 set -eu
 . "$(dirname "$0")/../alive.sh"
 
@@ -12,10 +12,10 @@ sum=$(cat "$here/pom.xml" "$here/MongoEmulator.java" | cksum | cut -d ' ' -f 1)
 cache=${REKEY_NATIVE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/rekey/native}/mongodb-$sum
 
 for tool in java javac mvn; do
-  command -v "$tool" >/dev/null || { echo "start.sh: $tool is missing" >&2; exit 1; }
+  command -v "$tool" >/dev/null || { echo "start.sh: $tool is missing; install it" >&2; exit 1; }
 done
 
-# Made aside and then moved, so that a start that was interrupted, or another at the same time, leaves nothing half done.
+# Prepared in a temporary folder and then moved, so that an interrupted or concurrent start leaves no partial result.
 if [ ! -d "$cache" ]; then
   mkdir -p "$(dirname "$cache")"
   made=$(mktemp -d "$cache.XXXXXX")
@@ -28,7 +28,7 @@ fi
 
 mkdir -p "$folder"
 if [ -f "$folder/pid" ] && alive "$(cat "$folder/pid")"; then
-  echo "start.sh: one runs on $folder already" >&2
+  echo "start.sh: an engine is already running on $folder" >&2
   exit 1
 fi
 rm -f "$folder/port"

@@ -1,3 +1,3 @@
 #!/bin/sh
-# Stops what start.sh started on a data folder, and waits until it is gone: stop.sh DATA_FOLDER
+# Stops the engine on a data folder and waits until it has ended: stop.sh DATA_FOLDER
 exec "$(dirname "$0")/../stop.sh" "$@"

@@ -1,24 +1,24 @@
 #!/bin/sh
 # Starts Redis: start.sh DATA_FOLDER [PORT]
-# PORT 0 takes a free one. Prints the connection string as soon as it answers, its data loaded. Needs redis-server, 6.2 or
-# later.
+# PORT 0 picks a free port. Prints the connection string once Redis has loaded its data and answers. Needs redis-server 6.2
+# or later.
 set -eu
 . "$(dirname "$0")/../alive.sh"
 
 folder=${1:?usage: start.sh DATA_FOLDER [PORT]}
 port=${2:-6379}
 
-command -v redis-server >/dev/null || { echo "start.sh: redis-server is missing" >&2; exit 1; }
+command -v redis-server >/dev/null || { echo "start.sh: redis-server is missing; install Redis 6.2 or later" >&2; exit 1; }
 
 mkdir -p "$folder"
 if [ -f "$folder/pid" ] && alive "$(cat "$folder/pid")"; then
-  echo "start.sh: one runs on $folder already" >&2
+  echo "start.sh: an engine is already running on $folder" >&2
   exit 1
 fi
 rm -f "$folder/port"
 
-# Every write goes to the log at once and to the disk within a second: a process that is killed loses nothing, a machine
-# that fails a second's jobs, which the watcher makes again. Nothing is thrown away where memory is short.
+# Every write is appended to the log at once and synced to disk within a second. A killed process loses nothing; a failed
+# machine loses the jobs of up to a second, which the watcher schedules again. Nothing is evicted when memory is short.
 serve() {
   redis-server --bind 127.0.0.1 --port "$1" --dir "$folder" --daemonize no \
     --appendonly yes --appendfsync everysec --save '' --maxmemory-policy noeviction \
@@ -36,7 +36,7 @@ serve() {
   done
 }
 
-# Redis takes 0 for none, so one is drawn, again where it is in use: below those that the system gives to clients.
+# For Redis, port 0 means no port. Picks random ports below the ephemeral ones until one is free.
 waited=0
 draws=0
 chosen=$port

@@ -10,7 +10,7 @@ import { createProcess, type Process } from './process';
 jest.setTimeout(240_000);
 
 describeOn(['kafka'], () => {
-  if (!NativeEngine.isToBeHad('kafka')) {
+  if (!NativeEngine.isAvailable('kafka')) {
     it.skip('skipped: deploy/native/kafka needs Java and Maven to start a broker with TLS', () => undefined);
     return;
   }

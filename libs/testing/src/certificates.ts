@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-/** Paths of PEM files; `both` holds the key and the certificate. */
+/** Paths of PEM files; `both` contains the key and the certificate. */
 export interface CertificateFiles {
   readonly cert: string;
   readonly key: string;
@@ -14,7 +14,7 @@ const openssl = (...args: readonly string[]): void =>
 
 const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1'];
 
-/** An authority for tests, valid for a day, with its files in a folder. */
+/** A certificate authority for tests, valid for a day, with its files in a folder. */
 export class Authority {
   /** Path of its certificate. */
   readonly cert: string;
@@ -29,7 +29,7 @@ export class Authority {
     openssl('req', '-x509', ...NEW_KEY, '-keyout', this.key, '-out', this.cert, '-subj', `/CN=${name}`);
   }
 
-  /** A certificate for somebody, who is a host where `host` is given. */
+  /** Issues a certificate for a subject; with `host`, also for that host name. */
   issue(subject: string, host?: string): CertificateFiles {
     const begin = path.join(this.folder, `${subject}-by-${this.name}`);
     const [cert, key, both] = [`${begin}.pem`, `${begin}-key.pem`, `${begin}-both.pem`] as const;

@@ -7,7 +7,7 @@ import { isRequired } from './programs';
 export const ENGINES = ['eventstore', 'kafka', 'mongodb', 'redis'] as const;
 export type EngineName = (typeof ENGINES)[number];
 
-/** An engine for tests, or why there is none. `url`: a connection string; of Kafka, `host:port`. */
+/** An engine for tests, or the reason why there is none. `url`: connection string; for Kafka `host:port`. */
 export type Engine =
   | { readonly url: string; readonly source: 'environment' | 'container' | 'native' }
   | { readonly url?: never; readonly notRun: string };
@@ -16,16 +16,16 @@ type Urls<Names extends readonly EngineName[]> = { readonly [Name in Names[numbe
 
 const ROOT = path.resolve(__dirname, '../../..');
 const CONTAINERS = path.join(ROOT, 'tools/engine-container.mjs');
-/** What the scripts of `deploy/native` need; EventStoreDB has none. */
+/** Tools that the scripts of `deploy/native` need. There is no script for EventStoreDB. */
 const NEEDS: Readonly<Partial<Record<EngineName, readonly string[]>>> = {
   kafka: ['java', 'mvn'],
   mongodb: ['java', 'javac', 'mvn'],
   redis: ['redis-server'],
 };
-/** The first start on a machine fetches and compiles. */
+/** Long, because the first start on a machine downloads and compiles the engine. */
 const START_TIMEOUT_MS = 240_000;
 const POLL_MS = 50;
-/** Made by Jest's global set-up, taken away by its tear-down: engines that the files of one run share. */
+/** Names the folder of the engines that all test files of a run share. Jest's global setup and teardown manage it. */
 const RUN_VARIABLE = 'REKEY_TEST_RUN_FOLDER';
 
 const variableOf = (name: EngineName): string => `REKEY_TEST_${name.toUpperCase()}_URL`;
@@ -43,8 +43,8 @@ const script = (name: EngineName, which: 'start' | 'stop'): string =>
 
 let dockerAnswers: boolean | undefined;
 const hasDocker = (): boolean => {
-  const asked = (): boolean => spawnSync('docker', ['info'], { stdio: 'ignore', timeout: 10_000 }).status === 0;
-  return (dockerAnswers ??= asked());
+  const answers = (): boolean => spawnSync('docker', ['info'], { stdio: 'ignore', timeout: 10_000 }).status === 0;
+  return (dockerAnswers ??= answers());
 };
 
 /** A native engine on a data folder, for tests that stop, kill and start it. */
@@ -55,13 +55,13 @@ export class NativeEngine {
     readonly url: string,
   ) {}
 
-  /** Whether this machine has all that its scripts need; where not, `start` throws. */
-  static isToBeHad(name: EngineName): boolean {
+  /** Whether this machine has the tools that the engine's scripts need. */
+  static isAvailable(name: EngineName): boolean {
     const has = (tool: string): boolean => spawnSync('which', [tool], { stdio: 'ignore' }).status === 0;
     return NEEDS[name] !== undefined && NEEDS[name].every(has);
   }
 
-  /** Starts one by the scripts of `deploy/native`; `port` 0 takes a free one. Resolves when it answers. */
+  /** Starts an engine with the scripts of `deploy/native` and returns when it answers. `port` 0 picks a free port. */
   static start(name: EngineName, folder: string, port = 0): NativeEngine {
     return new NativeEngine(name, folder, run(script(name, 'start'), [folder, String(port)]));
   }
@@ -79,23 +79,23 @@ export class NativeEngine {
     process.kill(this.pid, signal);
   }
 
-  /** Ends it in good order. */
+  /** Shuts the engine down. */
   stop(): void {
     run(script(this.name, 'stop'), [this.folder]);
   }
 
-  /** Starts it again, on the same folder and port. */
+  /** Restarts it on the same folder and port. */
   restart(): void {
     this.stop();
     run(script(this.name, 'start'), [this.folder, String(this.port)]);
   }
 }
 
-/** A native engine of a test's own; the test stops it and takes the folder away. */
+/** Starts a native engine for one test, which stops it and removes the folder. */
 export const ownEngine = (name: EngineName, port = 0): NativeEngine =>
   NativeEngine.start(name, mkdtempSync(path.join(tmpdir(), `rekey-${name}-`)), port);
 
-/** Resolves what `make` gives while no other process of this run makes the same; the first one's answer is everybody's. */
+/** Calls `make` in only one process of the run and returns its result in all of them. */
 const once = (file: string, make: () => Engine): Engine => {
   const lock = `${file}.lock`;
   const deadline = Date.now() + START_TIMEOUT_MS;
@@ -104,7 +104,7 @@ const once = (file: string, make: () => Engine): Engine => {
     try {
       mkdirSync(lock);
     } catch {
-      if (Date.now() > deadline) return { notRun: 'another process that starts it has not come to an end' };
+      if (Date.now() > deadline) return { notRun: 'another process is still starting it' };
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, POLL_MS);
       continue;
     }
@@ -124,7 +124,7 @@ const startShared = (name: EngineName, folder: string): Engine => {
   const causes: string[] = [];
   const ways = [
     ...(hasDocker() ? [['container', () => run(process.execPath, [CONTAINERS, 'start', name, folder])] as const] : []),
-    ...(NativeEngine.isToBeHad(name) ? [['native', () => NativeEngine.start(name, folder).url] as const] : []),
+    ...(NativeEngine.isAvailable(name) ? [['native', () => NativeEngine.start(name, folder).url] as const] : []),
   ];
   for (const [source, start] of ways)
     try {
@@ -132,25 +132,29 @@ const startShared = (name: EngineName, folder: string): Engine => {
     } catch (error) {
       causes.push(`${source}: ${String((error as { stderr?: unknown }).stderr || error).trim()}`);
     }
-  const why = causes.length > 0 ? causes.join('; ') : 'no Docker answers, and what deploy/native needs is not there';
+  const why =
+    causes.length > 0
+      ? causes.join('; ')
+      : 'Docker does not answer, and the tools that deploy/native needs are missing';
   return { notRun: `${variableOf(name)} is not set, and none could be started (${why})` };
 };
 
 /**
- * The engine that the tests of this run share: the one that `REKEY_TEST_<NAME>_URL` names, else a container where Docker
- * answers, else one started by the scripts of `deploy/native`. Throws where there is none and `REKEY_REQUIRE` names it.
+ * Returns the engine that the tests of this run share: the one at `REKEY_TEST_<NAME>_URL`, else a container if Docker
+ * answers, else one started by the scripts of `deploy/native`. Throws if there is none and `REKEY_REQUIRE` lists it.
  */
 export const sharedEngine = (name: EngineName): Engine => {
   const url = process.env[variableOf(name)];
   if (url) return { url, source: 'environment' };
   const runFolder = process.env[RUN_VARIABLE];
-  if (runFolder === undefined) throw new Error(`${RUN_VARIABLE} is not set: engines are shared by a run of Jest.`);
+  if (runFolder === undefined)
+    throw new Error(`${RUN_VARIABLE} is not set: shared engines are only available in a run of Jest.`);
   const engine = once(path.join(runFolder, `${name}.json`), () => startShared(name, path.join(runFolder, name)));
   if (engine.url === undefined && isRequired(name)) throw new Error(`${name} is required: ${engine.notRun}`);
   return engine;
 };
 
-/** Stops what `sharedEngine` has started under a run's folder, and takes the folder away. */
+/** Stops the engines that `sharedEngine` has started in a run's folder, and removes the folder. */
 export const stopSharedEngines = (runFolder: string): void => {
   for (const name of ENGINES) {
     const file = path.join(runFolder, `${name}.json`);
@@ -164,7 +168,7 @@ export const stopSharedEngines = (runFolder: string): void => {
   rmSync(runFolder, { recursive: true, force: true });
 };
 
-/** Tests that need engines: run against the shared ones; where one is missing, reported as not run. */
+/** Runs tests on the shared engines. If an engine is missing, reports them as not run. */
 export const describeOn = <const Names extends readonly EngineName[]>(
   names: Names,
   tests: (urls: Urls<Names>) => void,

@@ -9,7 +9,7 @@ import { Authority, type CertificateFiles } from './certificates';
 
 const SCRIPTS = path.resolve(__dirname, '../../../deploy/native/kafka');
 const START_TIMEOUT_MS = 240_000;
-/** Below the ports that systems give to outgoing connections, so that none of those is in the way of a restart. */
+/** Below the ephemeral ports, so that no outgoing connection occupies the port during a restart. */
 const PORTS = { from: 20_000, count: 12_000 };
 
 const run = promisify(execFile);
@@ -20,7 +20,7 @@ const isFree = (port: number): Promise<boolean> =>
     server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
   });
 
-/** Ports of 127.0.0.1 that were free just now and stay so while nobody listens there on purpose. */
+/** Returns free ports of 127.0.0.1 that the system does not assign to outgoing connections. */
 const quietPorts = async (count: number): Promise<number[]> => {
   const found = new Set<number>();
   while (found.size < count) {
@@ -33,13 +33,13 @@ const quietPorts = async (count: number): Promise<number[]> => {
 interface NodeOptions {
   readonly port: number;
   readonly properties: Readonly<Record<string, string | number>>;
-  /** Id that the nodes of a cluster share. */
+  /** Id shared by the nodes of a cluster. */
   readonly cluster?: string;
-  /** A user, as Kafka's format tool takes one. */
+  /** A SCRAM user, in the format of Kafka's format tool. */
   readonly scram?: string;
 }
 
-/** A Kafka of a test's own with properties beside those of `deploy/native/kafka`; nothing here blocks the process. */
+/** A Kafka node for one test, with properties in addition to those of `deploy/native/kafka`. */
 export class KafkaNode {
   readonly folder = mkdtempSync(path.join(tmpdir(), 'rekey-kafka-'));
   private readonly env: NodeJS.ProcessEnv;
@@ -62,25 +62,25 @@ export class KafkaNode {
     };
   }
 
-  /** `host:port` without TLS. */
+  /** `host:port` of the listener without TLS. */
   get url(): string {
     return `127.0.0.1:${this.options.port}`;
   }
 
-  /** Starts it, the first time and again. Resolves when it answers; one of a cluster not before most of them run. */
+  /** Starts or restarts the node. Resolves when it answers; in a cluster, once a majority is running. */
   async start(): Promise<void> {
     const { env, folder } = this;
     const args = [folder, String(this.options.port)];
     await run(path.join(SCRIPTS, 'start.sh'), args, { env, timeout: START_TIMEOUT_MS });
   }
 
-  /** As kill -9 does; resolves when it is gone. */
+  /** Sends SIGKILL and resolves when the process has ended. */
   async kill(): Promise<void> {
     process.kill(Number(readFileSync(path.join(this.folder, 'pid'), 'utf8')), 'SIGKILL');
     await this.stop();
   }
 
-  /** Ends it in good order, where it runs. */
+  /** Shuts the node down if it is running. */
   async stop(): Promise<void> {
     await run(path.join(SCRIPTS, 'stop.sh'), [this.folder]);
   }
@@ -91,7 +91,7 @@ export class KafkaNode {
   }
 }
 
-/** A cluster of nodes that are broker and controller each, with three copies of what the brokers keep for themselves. */
+/** Three nodes, each broker and controller, with three replicas of internal topics. Not started yet. */
 export const kafkaCluster = async (): Promise<KafkaNode[]> => {
   const ids = [1, 2, 3];
   const ports = await quietPorts(2 * ids.length);
@@ -109,7 +109,7 @@ export const kafkaCluster = async (): Promise<KafkaNode[]> => {
   });
 };
 
-/** A Kafka that lets in who has a password, or a certificate. */
+/** A Kafka node that requires a password or a client certificate. */
 export interface SecuredKafka {
   readonly node: KafkaNode;
   /** `host:port` of the listener with TLS and SASL: SCRAM-SHA-512 and PLAIN. */
@@ -120,13 +120,13 @@ export interface SecuredKafka {
   readonly password: string;
   /** The authority that brokers and clients trust. */
   readonly authority: Authority;
-  /** A certificate that the mutual listener takes. */
+  /** A client certificate that the mutual listener accepts. */
   readonly client: CertificateFiles;
-  /** Folder of the certificates; for more files too, for it is taken away with the node. */
+  /** Folder of the certificates. The test may add files, and removes it. */
   readonly folder: string;
 }
 
-/** Not started yet. User, password and certificates are made anew each time. */
+/** Creates a secured node with a new user, password and certificates. Not started yet. */
 export const securedKafka = async (): Promise<SecuredKafka> => {
   const [port = 0, controller = 0, sasl = 0, mutual = 0] = await quietPorts(4);
   const [username, password] = ['rekey', randomBytes(24).toString('base64url')];

@@ -5,7 +5,7 @@ import path from 'node:path';
 
 const ROOT = path.resolve(__dirname, '../../..');
 
-/** Makes a program that Node can run of a TypeScript file, in a folder; answers its path. */
+/** Bundles a TypeScript file into a program that Node can run, in a folder. Returns its path. */
 export const bundled = (entry: string, folder: string): string => {
   const program = path.join(folder, `${path.basename(entry, '.ts')}.cjs`);
   const options = {
@@ -17,14 +17,14 @@ export const bundled = (entry: string, folder: string): string => {
     format: 'cjs',
     packages: 'external',
   };
-  // In a process of its own: esbuild does not work inside the realm that Jest gives to a test.
+  // In a separate process, because esbuild does not work in the realm of a Jest test.
   const script = 'require("esbuild").buildSync(JSON.parse(process.argv[1]))';
   execFileSync(process.execPath, ['-e', script, JSON.stringify(options)], { cwd: ROOT });
   symlinkSync(path.join(ROOT, 'node_modules'), path.join(folder, 'node_modules'));
   return program;
 };
 
-/** A port on 127.0.0.1 that was free just now. */
+/** Returns a port of 127.0.0.1 that is currently free. */
 export const freePort = async (): Promise<number> => {
   const server = createServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
@@ -33,7 +33,7 @@ export const freePort = async (): Promise<number> => {
   return port;
 };
 
-/** Whether `REKEY_REQUIRE` names a program or an engine: where it is missing, its tests fail instead of being skipped. */
+/** Whether `REKEY_REQUIRE` lists a program or engine. Its tests then fail if it is missing, instead of being skipped. */
 export const isRequired = (name: string): boolean =>
   (process.env['REKEY_REQUIRE'] ?? '')
     .split(',')

@@ -1,23 +1,23 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
-/** A way to a server that tests cut, stop from answering, and end. */
+/** A TCP proxy that a test can cut, stall and shut down. */
 export interface Proxy {
-  /** On 127.0.0.1; the same for as long as the proxy is there. */
+  /** On 127.0.0.1; does not change. */
   readonly port: number;
-  /** As of a process that is stopped: nothing is refused, nothing is answered. */
+  /** Behaves like a stopped process: connections are accepted, nothing is answered. */
   stall(): void;
-  /** Ends what had been stopped; new connections are served again. */
+  /** Closes the stalled connections and serves new ones. */
   unstall(): void;
-  /** Requests arrive, and nothing of what the server answers does, until `cut`. */
+  /** Forwards requests and drops all answers, until `cut`. */
   mute(): void;
-  /** Ends all connections; new ones are served. */
+  /** Closes all connections; new ones are served. */
   cut(): void;
-  /** Ends all connections and refuses new ones. */
+  /** Closes all connections and refuses new ones. */
   down(): Promise<void>;
   up(): Promise<void>;
 }
 
-/** A proxy to a server on a host and port. */
+/** Starts a proxy to a host and port. */
 export const proxyTo = async (host: string, port: number): Promise<Proxy> => {
   const sockets = new Set<Socket>();
   let stalled = false;

@@ -13,7 +13,7 @@ const LOST_MS = 11_000;
 const jobNow = (id: string): Job => ({ id, queue: QUEUE, data: {}, runAt: new Date().toISOString() });
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-const describeWhere = NativeEngine.isToBeHad('redis') ? describe : describe.skip;
+const describeWhere = NativeEngine.isAvailable('redis') ? describe : describe.skip;
 
 describeWhere('BullJobs on a faulty Redis server', () => {
   jest.setTimeout(90_000);

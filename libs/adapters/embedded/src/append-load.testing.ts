@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { SqliteDatabase } from './sqlite-database';
 import { SqliteEventStore } from './sqlite-event-store';
 
-/** An append that the store has acknowledged, as the load tells of it: one JSON line each. */
+/** An acknowledged append, printed as one JSON line. */
 export interface Acknowledged {
   readonly stream: string;
   readonly eventIds: readonly string[];
@@ -32,7 +32,7 @@ const someEvent = (number: number): NewEvent => {
   };
 };
 
-/** Appends to the store of a folder without end, from many writers; says what was acknowledged as soon as it is. */
+/** Appends to the store of a folder forever, with many writers, and prints every append once it is acknowledged. */
 const load = async (folder: string): Promise<void> => {
   const store = await SqliteEventStore.open(await SqliteDatabase.open(folder), new SystemClock());
   const write = async (): Promise<void> => {
@@ -42,7 +42,7 @@ const load = async (folder: string): Promise<void> => {
       const appended = await store.append(stream, revision, events);
       revision = appended.revision;
       const told: Acknowledged = { stream, eventIds: events.map(({ eventId }) => eventId), ...appended };
-      // A pipe is written to synchronously: what was told survives the process.
+      // Writes to a pipe are synchronous, so the line survives the process.
       process.stdout.write(`${JSON.stringify(told)}\n`);
     }
   };

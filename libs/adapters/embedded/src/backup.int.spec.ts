@@ -43,7 +43,7 @@ const open = async (at = folder) => {
   return { database, store, outcomes: await SqliteOutcomes.open(database) };
 };
 
-/** Appends events that are chained as those of real commands are. */
+/** Appends events that are hash-chained like those of real commands. */
 const grow = async (store: EventStore, stream: string, count: number): Promise<void> => {
   const before = await store.readStream(stream);
   let { revision, hash } = { revision: before.length - 1, hash: before.at(-1)?.metadata.hash ?? '' };
@@ -179,7 +179,7 @@ it('keeps the chain of the system stream whole, so that a restored store can be 
   expect((await store.readStream(SYSTEM_STREAM)).map(({ revision }) => revision)).toEqual([0, 1, 2, 3]);
 });
 
-describe('refuses, and changes nothing', () => {
+describe('refuses without changing anything', () => {
   const alter = (sql: string): void => {
     const database = new Database(file);
     database.exec(sql);
@@ -224,7 +224,7 @@ describe('refuses, and changes nothing', () => {
     expect(readdirSync(folder).filter((name) => name.startsWith('restore-'))).toEqual([]);
   });
 
-  it('but takes an altered history when told to, as long as no stream has a gap', async () => {
+  it('accepts an altered history with acceptBrokenChains, if no stream has a gap', async () => {
     const { store } = await open();
     await grow(store, 'application-a', 5);
     await backup(folder, file);
@@ -237,7 +237,7 @@ describe('refuses, and changes nothing', () => {
     });
   });
 
-  it('to write over a file, or to back up what is no store', async () => {
+  it('refuses to overwrite a file, or to back up a folder without a store', async () => {
     await open();
     writeFileSync(file, 'precious');
     await expect(backup(folder, file)).rejects.toMatchObject({ code: 'invalid_request' });

@@ -21,8 +21,8 @@ import { SqliteEventStore, positionOf } from './sqlite-event-store';
 import { SqliteOutcomes } from './sqlite-outcomes';
 
 /**
- * What a backup holds. Views and jobs are made again from the events; usage, which is not, is an approximation and stays
- * as it is.
+ * Tables in a backup. Views and jobs are rebuilt from the events. Usage is not, but it is approximate; a restore leaves it
+ * unchanged.
  */
 const TABLES = ['events', 'outcomes', 'sealed_values'];
 const IN_TABLES = `('rekey_schema', ${TABLES.map((table) => `'${table}'`).join(', ')})`;
@@ -30,33 +30,34 @@ const BUSY_TIMEOUT_MS = 30_000;
 
 export interface BackupReport {
   readonly events: number;
-  /** Place of the last event. */
+  /** Position of the last event. */
   readonly position: Position;
 }
 
 export interface RestoreOptions {
-  /** Dates the restore. */
+  /** Dates `StoreRestored`. */
   readonly clock: Clock;
-  /** Also puts back a history with a broken hash chain, so that what is left of a damaged store can be saved. */
+  /** Accepts a history with a broken hash chain, to rescue what is left of a damaged store. Default false. */
   readonly acceptBrokenChains?: boolean;
 }
 
 /**
- * Copies the events and outcomes of a store, as they are at one moment, into a new file readable for its owner only,
- * while another process may work on the store; that one is not held up. Works synchronously: not for a process that
- * serves. Throws `RekeyError`: `not_found` where the folder holds no store, `invalid_request` where the file exists,
- * `unavailable` where the disk fails.
+ * Copies a consistent snapshot of a store's events and outcomes into a new file that only its owner can read. Another
+ * process may use the store meanwhile and is not blocked. Runs synchronously, so it is not for a process that serves
+ * requests. Throws `RekeyError`: `not_found` if the folder has no store, `invalid_request` if the file exists,
+ * `unavailable` if a file cannot be read or written.
  */
 export const backup = async (folder: string, targetFile: string): Promise<BackupReport> => {
   const source = path.join(folder, STORE_FILE);
-  if (!existsSync(source)) throw new RekeyError('not_found', 'The folder holds no store.', { field: 'folder' });
-  if (existsSync(targetFile)) throw refused('There is such a file; a backup is never written over another file.');
-  // Written beside its place and moved there when it is whole: half a backup never has the name of one.
+  if (!existsSync(source))
+    throw new RekeyError('not_found', `The folder has no store (${STORE_FILE}).`, { field: 'folder' });
+  if (existsSync(targetFile)) throw refused('The file already exists; choose another name for the backup.');
+  // Written under another name and renamed when complete, so that an interrupted backup cannot be mistaken for one.
   const unfinished = `${path.resolve(targetFile)}.${process.pid}.unfinished`;
   try {
     const report = translated(() => {
       closeSync(openSync(unfinished, 'wx', 0o600));
-      // A transaction that only reads the store sees one moment of it and, in WAL mode, stands in no writer's way.
+      // A read transaction sees one state of the store and, in WAL mode, does not block writers.
       return connected(source, unfinished, (database) => within(database, 'BEGIN', () => copyOut(database)));
     });
     translated(() => {
@@ -70,23 +71,23 @@ export const backup = async (folder: string, targetFile: string): Promise<Backup
 };
 
 /**
- * Puts the events and outcomes of a backup in the place of those of a store, in one transaction, also while another
- * process works on the store; makes the store where there is none. What was appended after the backup is gone.
+ * Replaces the events and outcomes of a store by those of a backup, in one transaction, even while another process uses
+ * the store. Creates the store if there is none. Events appended after the backup are lost.
  *
- * - `StoreRestored` is appended to `rekey-system`, so `identity()` changes with the same commit, and every view that was
- *   made from the events before is refused and built again. The tables of views are not touched.
- * - Positions go on where the store was, or the backup where that is further: none is given to two events, so a
- *   subscription that was past the backup's end goes on with the next new event.
- * - Outcomes recorded after the backup are gone too: they speak of events that no longer are.
- * - A running process waits while the transaction lasts (about a second per 100,000 events), and says `unavailable`
- *   beyond its own timeout.
+ * - `StoreRestored` is appended to `rekey-system`. That changes `identity()` in the same commit, so every view built from
+ *   the previous events is refused and rebuilt. The tables of views are not changed.
+ * - Positions continue after the last one of the store or the backup, whichever is later. No position is used twice, so a
+ *   subscription that was past the backup's end continues with the next new event.
+ * - Outcomes recorded after the backup are removed too, because their events are.
+ * - A running process waits for the transaction (about a second per 100,000 events) and answers `unavailable` after its
+ *   own timeout.
  *
- * The backup is verified first, as a copy: that SQLite finds the file sound, that no stream has a gap, and that no hash
- * chain is broken. Throws `RekeyError`: `invalid_request` where it is not fit, `unavailable` where the disk fails or
- * the store is held too long; nothing is changed then.
+ * A copy of the backup is verified first: SQLite's integrity check, no gap in any stream, no broken hash chain. Throws
+ * `RekeyError`, and changes nothing: `invalid_request` if the backup is unusable, `unavailable` if a file cannot be read
+ * or written or the store is locked too long.
  */
 export const restore = async (folder: string, backupFile: string, options: RestoreOptions): Promise<BackupReport> => {
-  if (!existsSync(backupFile)) throw refused('There is no such file.');
+  if (!existsSync(backupFile)) throw refused('The backup file does not exist.');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const copied = mkdtempSync(path.join(folder, 'restore-'));
   const copy = path.join(copied, STORE_FILE);
@@ -95,7 +96,7 @@ export const restore = async (folder: string, backupFile: string, options: Resto
       copyFileSync(backupFile, copy);
       connected(copy, undefined, checkFile);
     });
-    // Opened like a store, both have the newest schema of this code; a backup of newer code is refused.
+    // Opening migrates both to the current schema. A backup of a newer version of Rekey is refused.
     await bringUpToDate(copied, options.clock);
     translated(() => connected(copy, undefined, (database) => checkHistory(database, options)));
     await bringUpToDate(folder, options.clock);
@@ -117,7 +118,7 @@ const copyOut = (database: Database.Database): BackupReport => {
     .all([]) as { type: string; name: string; sql: string }[];
   const tables = parts.filter(({ type }) => type === 'table');
   if (tables.length <= TABLES.length)
-    throw new RekeyError('not_found', 'The folder holds no store.', { field: 'folder' });
+    throw new RekeyError('not_found', `The folder has no store (${STORE_FILE}).`, { field: 'folder' });
   const inCopy = (sql: string): string => sql.replace(/^CREATE (TABLE|INDEX|UNIQUE INDEX) /, 'CREATE $1 copy.');
   database.exec(`PRAGMA copy.application_id = ${APPLICATION_ID}`);
   for (const { name, sql } of tables) {
@@ -166,7 +167,7 @@ const copyIn = (database: Database.Database, clock: Clock): BackupReport => {
   return report;
 };
 
-/** Lets positions go on after the last one that either side has given, also one that a restore took away. */
+/** Continues positions after the last one used on either side, including those removed by an earlier restore. */
 const carrySequence = (database: Database.Database, from: string, to: string): void => {
   database.exec(`INSERT INTO ${to}.sqlite_sequence (name, seq) SELECT 'events', 0
                  WHERE NOT EXISTS (SELECT 1 FROM ${to}.sqlite_sequence WHERE name = 'events')`);
@@ -187,18 +188,18 @@ const checkFile = (database: Database.Database): void => {
   const value = (sql: string): unknown => (database.prepare(sql).raw().all([]) as unknown[][])[0]?.[0];
   let sound: boolean;
   try {
-    if (value('PRAGMA application_id') !== APPLICATION_ID) throw refused('The file is no backup of Rekey.');
+    if (value('PRAGMA application_id') !== APPLICATION_ID) throw refused('The file is not a Rekey backup.');
     const found = value(`SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ${IN_TABLES}`);
-    if (found !== TABLES.length + 1) throw refused('The file is no backup of Rekey.');
+    if (found !== TABLES.length + 1) throw refused('The file is not a Rekey backup.');
     sound = value('PRAGMA integrity_check') === 'ok';
   } catch (error) {
     if (error instanceof RekeyError) throw error;
-    throw refused('The file is damaged, or no backup of Rekey.', { cause: error });
+    throw refused('The file is damaged or not a Rekey backup.', { cause: error });
   }
-  if (!sound) throw refused('The file is damaged.');
+  if (!sound) throw refused('The file is damaged: it fails the integrity check of SQLite.');
 };
 
-/** Walks all streams. A gap is never accepted: the store could not go on with such a stream. */
+/** Checks all streams. A gap is never accepted: nothing could be appended to such a stream. */
 const checkHistory = (database: Database.Database, { acceptBrokenChains = false }: RestoreOptions): void => {
   const rows = database
     .prepare('SELECT stream, revision, event_id, type, data, metadata FROM events ORDER BY stream, revision')
@@ -277,12 +278,17 @@ const syncFolder = (folder: string): void => {
 const refused = (message: string, options?: ErrorOptions, details = {}): RekeyError =>
   new RekeyError('invalid_request', message, { field: 'file', ...details }, options);
 
-/** What SQLite and the file system throw names paths and statements; that is for the log. */
+/** Hides the errors of SQLite and the file system, which name paths and statements, in `cause` for the log. */
 const translated = <T>(work: () => T): T => {
   try {
     return work();
   } catch (error) {
     if (error instanceof RekeyError || error instanceof EngineUnavailable) throw error;
-    throw new RekeyError('unavailable', 'A file could not be read or written.', {}, { cause: error });
+    throw new RekeyError(
+      'unavailable',
+      'The backup or the store could not be read or written; see the log.',
+      {},
+      { cause: error },
+    );
   }
 };

@@ -8,7 +8,7 @@ import { SqliteDatabase } from './sqlite-database';
 import { SqliteEventStore } from './sqlite-event-store';
 import { SqliteOutcomes } from './sqlite-outcomes';
 
-/** One folder, opened any number of times: each has a database, and so a writing thread, of its own. */
+/** One folder that is opened several times, each with its own database and write thread. */
 const inFolder = <Port extends { close(): Promise<void> }>(open: (database: SqliteDatabase) => Promise<Port>) => {
   const folder = mkdtempSync(path.join(tmpdir(), 'rekey-embedded-'));
   const opened: (() => Promise<void>)[] = [];

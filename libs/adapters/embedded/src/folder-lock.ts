@@ -3,20 +3,21 @@ import Database from 'libsql';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 
-/** Another process works on the folder. */
+/** Another process has locked the folder. */
 export class FolderInUse extends Error {
   constructor(readonly folder: string) {
-    super(`Another process works on the folder ${folder}.`);
+    super(`The folder ${folder} is in use by another Rekey process. Stop that process or use another folder.`);
     this.name = 'FolderInUse';
   }
 }
 
-/** Kept from the garbage collector, which would close them and so let go of their locks. */
+/** Referenced here so that garbage collection does not close the connections and release the locks. */
 const locks = new Set<Database.Database>();
 
 /**
- * Takes a folder for this process, or throws `FolderInUse`. The lock is an open exclusive transaction on a file of its
- * own, so the system lets go of it with the process, however that ends. The answer gives the folder free.
+ * Locks a folder for this process. Throws `FolderInUse` if another process holds the lock. The lock is an open exclusive
+ * transaction on a file of its own, so the system releases it when the process ends in any way. Returns a function that
+ * releases it.
  */
 export const lockFolder = (folder: string): (() => void) => {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -26,7 +27,7 @@ export const lockFolder = (folder: string): (() => void) => {
   } catch (error) {
     lock.close();
     if ((error as { code?: unknown }).code === 'SQLITE_BUSY') throw new FolderInUse(folder);
-    throw new EngineUnavailable('folder of the store', { cause: error });
+    throw new EngineUnavailable(`lock file of the folder ${folder}`, { cause: error });
   }
   locks.add(lock);
   return () => {

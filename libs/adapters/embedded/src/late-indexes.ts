@@ -2,35 +2,35 @@ import type { CollectionName, Position, ViewIndex } from '@rekey/ports';
 import { indexStep, type Plan, planOf, planStep, recordSql } from './sqlite-collection';
 import type { SqliteDatabase } from './sqlite-database';
 
-/** Nothing is left to be made. */
+/** All indexes exist. */
 const DONE: Plan = { target: '', indexes: [] };
 
 /**
- * Makes the indexes of a build when it has all its documents, by sorting, and not entry by entry while they come in: at
- * seven indexes the latter is most of the work. Before that, a question that an index would serve makes that one. The
- * build's own record says which are still to be made, so nothing is forgotten when the process ends meanwhile.
+ * Creates the indexes of a build once it has all its documents. Sorting then is much cheaper than updating seven indexes
+ * per document, which would be most of the work. A query that needs an index earlier creates it. The build record lists
+ * the missing indexes, so a restart continues.
  */
 export class LateIndexes {
   private readonly plans = new Map<CollectionName, Plan>();
 
   constructor(private readonly database: SqliteDatabase) {}
 
-  /** The collection was made or dropped. */
+  /** Forgets a collection that was created or dropped. */
   forget(collection: CollectionName): void {
     this.plans.delete(collection);
   }
 
-  /** Before a question that names these fields: makes what it can use. */
+  /** Creates the indexes that a query on these fields can use. */
   async makeFor(collection: CollectionName, fields: ReadonlySet<string>): Promise<void> {
     const { indexes } = this.planOf(collection);
     for (const index of indexes) if (fields.has(index.fields[0] ?? '')) await this.make(collection, index);
   }
 
-  /** Before a checkpoint is stored: where the build is whole by then, makes all that is left. */
+  /** Creates all missing indexes if the build is complete at this checkpoint. Called before the checkpoint is stored. */
   async makeBefore(collection: CollectionName, checkpoint: Position): Promise<void> {
     const { target, indexes } = this.planOf(collection);
     if (checkpoint < target) return;
-    // One at a time, so that other writes get in between.
+    // One write per index, so that other writes are not blocked for long.
     for (const index of indexes) await this.make(collection, index);
   }
 

@@ -15,7 +15,7 @@ const request = (application: number, id = 'command'): CommandRequest => ({
 
 const reply: CommandReply = { id: 'command', status: 'accepted', replayed: false, revision: 0, position: '' };
 
-/** A bus whose handler finishes a command only when told to. */
+/** A bus whose handler finishes a command only when the test releases it. */
 const held = async (options: LocalCommandBusOptions = {}) => {
   const clock = new ManualClock(0);
   const bus = new LocalCommandBus(clock, options);

@@ -1,6 +1,6 @@
 import type { CollectionName, Position, Snapshot, ViewDocument } from '@rekey/ports';
 
-/** Documents kept a collection; the oldest make room. */
+/** Maximum number of documents per collection; the oldest are removed. */
 const DOCUMENTS_KEPT = 10_000;
 
 interface Kept {
@@ -9,12 +9,11 @@ interface Kept {
 }
 
 /**
- * Remembers what was read, for exactly as long as nobody has committed anything to the store: before it answers, it
- * asks for the number of the state that a read would see now (`WalIndex`), and forgets all where that has changed.
- * Asking costs a tenth of the reading that it spares.
+ * Caches documents until the next commit to the store by any process. Every `get` compares the version of the state that a
+ * read would see now (`WalIndex`) and clears the cache if it has changed. That costs a tenth of a read.
  *
- * What is kept may be newer than the number it is kept under (a commit fell between), never older; then the number has
- * changed at the next question, so no answer mixes two states or is older than the question.
+ * A cached document may be newer than the version it is cached under, if a commit came in between, but never older. The
+ * version has then changed at the next `get`, so no result mixes two states or is older than the call.
  */
 export class SnapshotCache {
   private readonly collections = new Map<CollectionName, Kept>();
@@ -22,7 +21,7 @@ export class SnapshotCache {
 
   constructor(private readonly currentVersion: () => number) {}
 
-  /** The documents with their checkpoint, as of now; undefined where one of them must be read. */
+  /** Returns the current documents with their checkpoint; undefined if one of them is not cached. */
   get(collection: CollectionName, ids: readonly string[]): Snapshot<ViewDocument> | undefined {
     const kept = this.collections.get(collection);
     if (!kept) return undefined;
@@ -39,7 +38,7 @@ export class SnapshotCache {
     return undefined;
   }
 
-  /** Keeps what was just read. */
+  /** Caches what was just read. */
   keep(collection: CollectionName, { documents, checkpoint }: Snapshot<ViewDocument>): void {
     if (checkpoint === null) return;
     let kept = this.collections.get(collection);

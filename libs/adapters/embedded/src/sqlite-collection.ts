@@ -9,40 +9,44 @@ import {
   type ViewDocument,
   type ViewIndex,
 } from '@rekey/ports';
+import { ENGINE } from './sqlite-errors';
 import type { SqlValue, Step } from './sqlite-statement';
 
 /*
- * A collection is a table: id, position (the guard), document (JSON text), and for each declared field a column
- * `f:<path>` that SQLite computes from the document, for the indexes. The row with the empty id is the build's record,
- * its position the checkpoint: so whoever drops, empties or puts back a collection does the same to its checkpoint, and
- * nobody takes the one for the state of the other.
+ * A collection is a table with the columns id, position (the guard), document (JSON text) and, for each declared field, a
+ * generated column `f:<path>` for the indexes. The row with the empty id is the build record, and its position is the
+ * checkpoint. Dropping, emptying or restoring a collection therefore does the same to its checkpoint.
  *
- * Tables have rowids: keyed by the id alone, each document would dirty a page of its own, which makes writing four
- * times as slow and reading a tenth faster.
+ * Tables have rowids. Without them, each document would dirty a page of its own: writes four times slower, reads only a
+ * tenth faster.
  */
 const PREFIX = 'view:';
 const FIELD_PREFIX = 'f:';
-/** Lower case, because SQLite takes names that differ in case for one. */
+/** Lower case only: SQLite's table names are case-insensitive. */
 const COLLECTION_NAME = /^[a-z0-9][a-z0-9._-]{0,199}$/;
 const FIELD = /^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$/;
-/** Documents a statement; few enough for SQLite's limit of parameters, and one cached text for most. */
+/** Documents per statement: below SQLite's parameter limit, and mostly the same cached statement. */
 const ROWS_PER_STEP = 32;
 
-/** Brackets, because SQLite takes an unknown name in double quotes for a text. Only checked names come here. */
+/** Quotes a checked name. Uses brackets, because SQLite treats an unknown name in double quotes as a string. */
 const quoted = (name: string): string => `[${name}]`;
 
-/** The collection's table, quoted; throws `invalid_request` for what is no name of one. */
+/** Returns the collection's quoted table name. Throws `invalid_request` if the name is malformed. */
 export const tableOf = (collection: CollectionName): string => {
-  if (!COLLECTION_NAME.test(collection)) throw invalid('collection', 'Must be the name of a collection.');
+  if (!COLLECTION_NAME.test(collection))
+    throw invalid(
+      'collection',
+      'Must be a collection name: lower-case letters, digits, dots, hyphens and underscores.',
+    );
   return quoted(PREFIX + collection);
 };
 
 const checkedField = (field: string): string => {
-  if (!FIELD.test(field)) throw invalid('field', 'Must be the name of a field.');
+  if (!FIELD.test(field)) throw invalid('field', 'Must be a field name.');
   return field;
 };
 
-/** The column of a field, quoted. */
+/** Returns the quoted column of a field. */
 export const columnNameOf = (field: string): string =>
   field === '_id' ? 'id' : quoted(FIELD_PREFIX + checkedField(field));
 
@@ -52,7 +56,7 @@ const pathOf = (field: string): string =>
     .map((part) => `."${part}"`)
     .join('')}`;
 
-/** Asks for the fields that a collection has columns for; its parameter is `tableNameOf`. No rows: no such collection. */
+/** Selects the columns of a table; the parameter is `tableNameOf`. Returns no rows if the collection does not exist. */
 export const COLUMNS_SQL = 'SELECT name FROM pragma_table_xinfo(?)';
 export const tableNameOf = (collection: CollectionName): string => PREFIX + collection;
 export const fieldsOf = (columns: readonly { name: string }[]): ReadonlySet<string> =>
@@ -61,8 +65,8 @@ export const fieldsOf = (columns: readonly { name: string }[]): ReadonlySet<stri
   );
 
 /**
- * Makes a collection with its record, where it is missing, and its indexes: now where the build is whole from the
- * beginning, else they are left to `LateIndexes`.
+ * Creates a missing collection with its build record, and its indexes if the build is complete from the start. Otherwise
+ * `LateIndexes` creates them.
  */
 export const createSteps = (
   { collection, checkpoint, ...record }: Build,
@@ -73,12 +77,12 @@ export const createSteps = (
     (field) => `${columnNameOf(field)} GENERATED ALWAYS AS (json_extract(document, '${pathOf(field)}')) STORED`,
   );
   const fixed = ['id TEXT PRIMARY KEY NOT NULL', 'position TEXT NOT NULL', 'document TEXT NOT NULL'];
-  const whole = checkpoint >= record.target;
-  const stored = whole ? { build: record } : { build: record, indexes };
+  const isComplete = checkpoint >= record.target;
+  const stored = isComplete ? { build: record } : { build: record, indexes };
   return [
     { kind: 'run', sql: `CREATE TABLE IF NOT EXISTS ${table} (${[...fixed, ...columns].join(', ')})` },
-    ...(whole ? indexes : []).map((index) => indexStep(collection, index)),
-    // What is left of a collection whose record somebody has removed is no build.
+    ...(isComplete ? indexes : []).map((index) => indexStep(collection, index)),
+    // Documents without a build record are left over from a collection whose record was deleted.
     { kind: 'run', sql: `DELETE FROM ${table} WHERE NOT EXISTS (SELECT 1 FROM ${table} WHERE id = '')` },
     {
       kind: 'run',
@@ -90,38 +94,38 @@ export const createSteps = (
 
 const ownFields = (fields: readonly string[]): string[] => fields.filter((field) => field !== '_id');
 
-/** Makes an index where it is missing. */
+/** Creates an index if it is missing. */
 export const indexStep = (collection: CollectionName, { name, fields }: ViewIndex): Step => {
   const quotedName = quoted(`${PREFIX}${collection}/${checkedField(name)}`);
-  // With the id at its end, an index also brings equal values in the order of the ids.
+  // Ending in the id, an index also returns equal values in the order of their ids.
   const parts = [...ownFields(fields).map(columnNameOf), 'id'].join(', ');
   return { kind: 'run', sql: `CREATE INDEX IF NOT EXISTS ${quotedName} ON ${tableOf(collection)} (${parts})` };
 };
 
-/** Indexes that are still to be made, and the checkpoint from which on all of them must be there. */
+/** Missing indexes, and the checkpoint from which on all of them must exist. */
 export interface Plan {
   readonly target: Position;
   readonly indexes: readonly ViewIndex[];
 }
 
-/** The plan in a build's record. */
+/** Parses the plan from a build record. */
 export const planOf = (document: string): Plan => {
   const { build, indexes = [] } = parsed<{ build: Pick<Build, 'target'>; indexes?: readonly ViewIndex[] }>(document);
   return { target: build.target, indexes };
 };
 
-/** Stores which indexes are still to be made. */
+/** Stores the list of missing indexes. */
 export const planStep = (collection: CollectionName, indexes: readonly ViewIndex[]): Step => ({
   kind: 'run',
   sql: `UPDATE ${tableOf(collection)} SET document = json_set(document, '$.indexes', json(?)) WHERE id = ''`,
   params: [JSON.stringify(indexes)],
 });
 
-/** Asks for a build's record. */
+/** Selects a build record. */
 export const recordSql = (collection: CollectionName): string =>
   `SELECT position, document FROM ${tableOf(collection)} WHERE id = ''`;
 
-/** A build's record as it is stored. */
+/** A stored build record. */
 export interface BuildRow {
   readonly position: string;
   readonly document: string;
@@ -133,7 +137,7 @@ export const buildOf = (collection: CollectionName, { position, document }: Buil
   checkpoint: position,
 });
 
-/** Names of all collections that have a table, in the one column `collection`. */
+/** Selects the names of all collections, in the column `collection`. */
 export const COLLECTIONS_SQL =
   `SELECT substr(name, ${PREFIX.length + 1}) AS collection FROM sqlite_schema ` +
   `WHERE type = 'table' AND name GLOB '${PREFIX}*' ORDER BY name`;
@@ -141,7 +145,7 @@ export const COLLECTIONS_SQL =
 const OWNER = `json_extract(document, '$.build.owner')`;
 const BEAT = `json_extract(document, '$.build.beat')`;
 
-/** Answers the record where the claim was granted. */
+/** Returns the build record as a row if the claim is granted. */
 export const claimStep = (collection: CollectionName, owner: string, seen: Pick<Build, 'owner' | 'beat'>): Step => ({
   kind: 'all',
   sql:
@@ -150,7 +154,7 @@ export const claimStep = (collection: CollectionName, owner: string, seen: Pick<
   params: [owner, seen.owner, seen.beat],
 });
 
-/** Changes one row where the checkpoint was moved. */
+/** Changes one row if the checkpoint is moved, none otherwise. */
 export const advanceStep = (collection: CollectionName, owner: string, from: string, to: string): Step => ({
   kind: 'run',
   sql:
@@ -164,7 +168,7 @@ export const dropStep = (collection: CollectionName): Step => ({
   sql: `DROP TABLE IF EXISTS ${tableOf(collection)}`,
 });
 
-/** Writes documents, each under the guard of its position. */
+/** Writes documents, each only if its position is newer than the stored one. */
 export const putSteps = (collection: CollectionName, documents: readonly ViewDocument[]): Step[] => {
   const table = tableOf(collection);
   const steps: Step[] = [];
@@ -182,7 +186,7 @@ export const putSteps = (collection: CollectionName, documents: readonly ViewDoc
   return steps;
 };
 
-/** Changes a document without a guard. Numbers go as JSON text, because the driver binds every number as a REAL. */
+/** Changes a document without a guard. Numbers are sent as JSON text, because the driver binds every number as REAL. */
 export const accumulateStep = (collection: CollectionName, { _id, add, set }: Accumulation): Step => {
   const changes: string[] = [];
   const params: SqlValue[] = [checkedId(_id), JSON.stringify({ _id, position: START, ...add, ...set })];
@@ -203,22 +207,22 @@ export const accumulateStep = (collection: CollectionName, { _id, add, set }: Ac
   };
 };
 
-/** The empty id is the record's. */
+/** Refuses the empty id, which is that of the build record. */
 const checkedId = (id: string): string => {
-  if (id === '') throw invalid('_id', 'A document needs an id.');
+  if (id === '') throw invalid('_id', 'A document needs a non-empty id.');
   return id;
 };
 
 const topLevel = (field: string): string => {
-  if (field.includes('.')) throw invalid(field, 'Only a field of the document itself can be changed.');
+  if (field.includes('.')) throw invalid(field, 'Only a top-level field of the document can be changed.');
   return field;
 };
 
-/** A document that cannot be read is trouble of the store, not of the question. */
+/** Parses stored JSON. Throws `EngineUnavailable` if it is damaged: the store is at fault, not the caller. */
 export const parsed = <T>(text: string): T => {
   try {
     return JSON.parse(text) as T;
   } catch (error) {
-    throw new EngineUnavailable('embedded store', { cause: error });
+    throw new EngineUnavailable(ENGINE, { cause: error });
   }
 };

@@ -32,7 +32,7 @@ const open = async () => {
   return { database, store };
 };
 
-/** Lets another process append until it has acknowledged so many, then kills it in the middle of its work. */
+/** Runs a process that appends, and kills it after it has acknowledged the given number. */
 const runAndKill = async (enough: number): Promise<Acknowledged[]> => {
   const appending = new TestProcess(program, { args: [folder] });
   appending.watch(() => appending.outputLines.length >= enough && appending.signal('SIGKILL'));
@@ -42,7 +42,7 @@ const runAndKill = async (enough: number): Promise<Acknowledged[]> => {
   return whole.map((line) => JSON.parse(line) as Acknowledged);
 };
 
-/** Every acknowledged append is there, and every append, acknowledged or not, is there whole or not at all. */
+/** Checks that every acknowledged append is stored, and every other one completely or not at all. */
 const expectWhole = async (store: SqliteEventStore, acknowledged: readonly Acknowledged[]): Promise<StoredEvent[]> => {
   for (const { stream, eventIds, revision, position } of acknowledged) {
     const found = (await store.readStream(stream, revision - eventIds.length + 1)).slice(0, eventIds.length);
@@ -55,7 +55,7 @@ const expectWhole = async (store: SqliteEventStore, acknowledged: readonly Ackno
     expect(revision).toBe(lengths.get(stream) ?? 0);
     lengths.set(stream, revision + 1);
   }
-  // How many events an append of the load has, its revision tells.
+  // The number of events of an append follows from its revision.
   const whole = new Set<number>();
   for (let length = 0; length <= Math.max(...lengths.values()); length += 1 + (length % 5)) whole.add(length);
   for (const length of lengths.values()) expect(whole).toContain(length);
@@ -71,7 +71,7 @@ it('has every acknowledged append, and none in part, after kill -9 and recovery'
     const { database, store } = await open();
     expect(database.prepare('PRAGMA integrity_check').get()).toEqual({ integrity_check: 'ok' });
     await expectWhole(store, acknowledged);
-    // Nobody has the file open when the next round begins, so each round begins with what recovery left.
+    // No process has the file open between the rounds, so each round starts with a recovery.
     await Promise.all(opened.splice(0).map((close) => close()));
   }
 });

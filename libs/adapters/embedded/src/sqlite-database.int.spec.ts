@@ -38,7 +38,7 @@ afterEach(async () => {
 });
 
 describe('writing', () => {
-  it('is seen by reads as soon as it resolved, and after the file was opened again', async () => {
+  it('is visible to reads once it resolves, and after the file is reopened', async () => {
     const database = await open();
     await database.migrate('things', THINGS);
     const [first, second] = await database.write([
@@ -53,7 +53,7 @@ describe('writing', () => {
     expect(things(await open())).toEqual(['a']);
   });
 
-  it('undoes a request that fails, and only that one, among many that are committed together', async () => {
+  it('rolls back only the failed write among many that are committed together', async () => {
     const database = await open();
     await database.migrate('things', THINGS);
     const settled = await Promise.allSettled([
@@ -73,7 +73,7 @@ describe('writing', () => {
     expect(things(database)).toEqual(['a', 'e']);
   });
 
-  it('refuses what the driver cannot bind, and a statement of the wrong kind, and goes on', async () => {
+  it('refuses values that the driver cannot bind and statements of the wrong kind, and recovers', async () => {
     const database = await open();
     await database.migrate('things', THINGS);
     expect(() => database.write([{ kind: 'run', sql: 'SELECT ?', params: [true as never] }])).toThrow(TypeError);
@@ -84,7 +84,7 @@ describe('writing', () => {
     expect(things(database)).toEqual(['a']);
   });
 
-  it('keeps the order in which writes were asked for, over thousands of them', async () => {
+  it('keeps the order of thousands of writes', async () => {
     const database = await open();
     await database.migrate('things', THINGS);
     const names = Array.from({ length: 5_000 }, (_, index) => `name-${index}`);
@@ -92,7 +92,7 @@ describe('writing', () => {
     expect(things(database)).toEqual(names);
   });
 
-  it('says that the store is away where another process holds the file too long, and recovers', async () => {
+  it('throws EngineUnavailable while another process holds the write lock too long, and recovers', async () => {
     const database = await open({ busyTimeoutMs: 50 });
     await database.migrate('things', THINGS);
     const other = new Database(path.join(folder, STORE_FILE));
@@ -104,7 +104,7 @@ describe('writing', () => {
     expect(things(database)).toEqual(['b']);
   });
 
-  it('fails what is in hand when the writing thread dies, and goes on with a new one', async () => {
+  it('fails pending writes when the write thread dies, and continues with a new one', async () => {
     const database = await open();
     await database.migrate('things', THINGS);
     const { worker } = (database as unknown as { writer: { worker: Promise<Worker> } }).writer;
@@ -118,7 +118,7 @@ describe('writing', () => {
     expect(things(database)).toHaveLength(before + 2);
   });
 
-  it('finishes what is in hand at close, and refuses what comes after', async () => {
+  it('finishes pending writes on close, and refuses later ones', async () => {
     const database = await open();
     await database.migrate('things', THINGS);
     const inHand = [database.write([insert('a')]), database.write([insert('b')])];
@@ -131,7 +131,7 @@ describe('writing', () => {
 });
 
 describe('reading', () => {
-  it('sees one moment inside a snapshot, and the present after it', async () => {
+  it('sees one state within a snapshot, and the current one after it', async () => {
     const database = await open();
     const writer = await open();
     await database.migrate('things', THINGS);
@@ -154,7 +154,7 @@ describe('reading', () => {
     expect(things(database)).toEqual([]);
   });
 
-  it.each(['this process', 'another connection'])('is told of commits of %s within 20 ms', async (whose) => {
+  it.each(['this process', 'another connection'])('notices commits of %s within 20 ms', async (whose) => {
     const database = await open();
     const writer = whose === 'this process' ? database : await open();
     await database.migrate('things', THINGS);
@@ -180,14 +180,14 @@ describe('reading', () => {
 });
 
 describe('opening', () => {
-  it('lets several begin the same store at once', async () => {
+  it('initializes a store that several processes open at once', async () => {
     const databases = await Promise.all(Array.from({ length: 5 }, () => open()));
     await Promise.all(databases.map((database) => database.migrate('things', THINGS)));
     await Promise.all(databases.map((database, index) => database.write([insert(`name-${index}`)])));
     for (const database of databases) expect(things(database)).toHaveLength(5);
   });
 
-  it('makes a file for its owner only', async () => {
+  it('creates a file that only its owner can access', async () => {
     await open();
     expect(statSync(path.join(folder, STORE_FILE)).mode & 0o777).toBe(0o600);
     chmodSync(path.join(folder, STORE_FILE), 0o644);
@@ -195,7 +195,7 @@ describe('opening', () => {
     expect(statSync(path.join(folder, STORE_FILE)).mode & 0o777).toBe(0o600);
   });
 
-  it('takes a part of the store from one schema version to the next, and refuses a newer one', async () => {
+  it('migrates a part from one schema version to the next, and refuses a newer one', async () => {
     const database = await open();
     await database.migrate('things', THINGS);
     await database.write([insert('a')]);
@@ -206,7 +206,7 @@ describe('opening', () => {
     await expect(database.migrate('things', THINGS)).rejects.toThrow(NewerSchema);
   });
 
-  it('refuses a database of another program, and a file that is none', async () => {
+  it('refuses a database of another program, and a file that is not a database', async () => {
     const foreign = new Database(path.join(folder, STORE_FILE));
     foreign.exec('CREATE TABLE theirs (id)');
     foreign.close();

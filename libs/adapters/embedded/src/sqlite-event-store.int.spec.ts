@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { SqliteDatabase } from './sqlite-database';
 import type { Statement } from './sqlite-statement';
+import { ENGINE } from './sqlite-errors';
 import { SqliteEventStore } from './sqlite-event-store';
 
 let folder: string;
@@ -97,7 +98,7 @@ it('goes on with a subscription when the store was away', async () => {
     all: (params) => {
       if (!away) return query.all(params);
       refused++;
-      throw new EngineUnavailable('embedded store');
+      throw new EngineUnavailable(ENGINE);
     },
   });
   const sometimesAway = Object.assign(Object.create(database) as SqliteDatabase, {
@@ -159,6 +160,6 @@ it('reads 100,000 events in a time that lets a view be rebuilt', async () => {
   }
   const perSecond = seen / ((performance.now() - startedAt) / 1_000);
   expect(seen).toBe(100_000);
-  // Measured: 300,000 a second. A machine with much else to do is given room.
+  // Measured: 300,000 events per second. The limit leaves room for a busy machine.
   expect(perSecond).toBeGreaterThan(40_000);
 });

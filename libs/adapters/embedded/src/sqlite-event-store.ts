@@ -21,12 +21,12 @@ import { randomUUID } from 'node:crypto';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import type { SqliteDatabase } from './sqlite-database';
 import type { Statement, Step } from './sqlite-statement';
-import { ExpectationFailed } from './sqlite-errors';
+import { CLOSED, ENGINE, ExpectationFailed } from './sqlite-errors';
 
 const PART = 'events';
 const SCHEMA = [
   [
-    // AUTOINCREMENT: a position is never given twice, also where the last events were taken away by a restore.
+    // AUTOINCREMENT: a position is never reused, even if a restore has removed the last events.
     `CREATE TABLE events (
       position INTEGER PRIMARY KEY AUTOINCREMENT,
       stream TEXT NOT NULL,
@@ -46,7 +46,7 @@ const COLUMNS = 'position, stream, revision, event_id, type, data, metadata';
 const INSERT = 'INSERT INTO events (stream, revision, event_id, type, data, metadata, feed)';
 const LAST_REVISION = 'SELECT coalesce(max(revision), -1) AS revision FROM events WHERE stream =';
 
-/** How long a subscription waits before it asks a store again that was away. */
+/** Pause of a subscription before it retries a failed read. */
 const RETRY_MS = 100;
 const POSITION_DIGITS = 20;
 
@@ -61,8 +61,8 @@ interface EventRow {
 }
 
 /**
- * Events in one table. A transaction holds the file's only write lock from its first insert to its commit, whatever
- * process it is of, so positions become visible in their order and a reader that has seen one has seen all before it.
+ * Events in one table. A transaction of any process holds the file's only write lock from its first insert to its commit.
+ * So positions become visible in order: a reader that has seen one has seen all before it.
  */
 export class SqliteEventStore extends EventStore {
   private readonly ending = new AbortController();
@@ -90,14 +90,14 @@ export class SqliteEventStore extends EventStore {
     this.lastId = database.prepare('SELECT event_id FROM events WHERE stream = ? ORDER BY revision DESC LIMIT 1');
   }
 
-  /** The events of an opened file, which the caller closes after the store. `clock` dates the store's beginning. */
+  /** Creates missing tables. The caller closes the database, after the store. `clock` dates `StoreCreated`. */
   static async open(database: SqliteDatabase, clock: Clock): Promise<SqliteEventStore> {
     await database.migrate(PART, SCHEMA);
     return new SqliteEventStore(database, clock);
   }
 
   async append(stream: string, expectedRevision: number, events: readonly NewEvent[]): Promise<Appended> {
-    if (events.length === 0) throw new RangeError('Nothing to append.');
+    if (events.length === 0) throw new RangeError('An append needs at least one event.');
     this.refuseIfClosed();
     try {
       const results = await this.database.write(appendSteps(stream, expectedRevision, events));
@@ -123,30 +123,30 @@ export class SqliteEventStore extends EventStore {
 
   async *subscribe({ after, batchSize, signal }: SubscriptionOptions): AsyncGenerator<EventBatch> {
     const ended = AbortSignal.any([signal, this.ending.signal]);
-    const bell = new Bell(this.database, ended);
+    const commits = new CommitSignal(this.database, ended);
     try {
-      let place = rowIdOf(after);
-      let announced = false;
+      let position = rowIdOf(after);
+      let reportedCaughtUp = false;
       while (!ended.aborted) {
-        bell.reset();
-        const rows = this.readOrUndefined(place, batchSize + 1);
+        commits.reset();
+        const rows = this.readOrUndefined(position, batchSize + 1);
         if (!rows) {
           await pause(RETRY_MS, ended);
           continue;
         }
         const caughtUp = rows.length <= batchSize;
-        if (rows.length > 0 || !announced) {
+        if (rows.length > 0 || !reportedCaughtUp) {
           const events = rows.slice(0, batchSize).map(storedEvent);
           yield { events, caughtUp };
-          place = rows[events.length - 1]?.position ?? place;
-          announced = caughtUp;
+          position = rows[events.length - 1]?.position ?? position;
+          reportedCaughtUp = caughtUp;
         }
-        if (caughtUp) await bell.rung();
-        // A long stretch is read synchronously, batch by batch: others get their turn in between.
+        if (caughtUp) await commits.signalled();
+        // Batches are read synchronously: yield to the event loop between them.
         else await setImmediate();
       }
     } finally {
-      bell.remove();
+      commits.remove();
     }
   }
 
@@ -156,7 +156,7 @@ export class SqliteEventStore extends EventStore {
     return last ? positionOf(last.position) : START;
   }
 
-  /** Asked afresh each time, as another process may put a backup back. */
+  /** Not cached, because another process may restore a backup. */
   async identity(): Promise<string> {
     this.refuseIfClosed();
     for (;;) {
@@ -174,13 +174,13 @@ export class SqliteEventStore extends EventStore {
     }
   }
 
-  /** Ends subscriptions. The database stays open: others use it too. */
+  /** Ends subscriptions. Does not close the database, which is shared. */
   async close(): Promise<void> {
     this.ending.abort();
   }
 
   private refuseIfClosed(): void {
-    if (this.ending.signal.aborted) throw new EngineUnavailable('event store');
+    if (this.ending.signal.aborted) throw new EngineUnavailable(ENGINE, { cause: new Error(CLOSED) });
   }
 
   private readOrUndefined(after: number, limit: number): EventRow[] | undefined {
@@ -192,7 +192,7 @@ export class SqliteEventStore extends EventStore {
     }
   }
 
-  /** Where these very events were appended by an earlier call, whose answer may have been lost. */
+  /** Returns the result if these events were appended by an earlier call, whose reply may have been lost. */
   private appendedBefore(stream: string, expected: number, events: readonly NewEvent[]): Appended | undefined {
     let position = 0;
     for (const [index, { eventId }] of events.entries()) {
@@ -222,7 +222,8 @@ export const positionOf = (rowId: number): Position => String(rowId).padStart(PO
 
 const rowIdOf = (position: Position): number => {
   if (position === START) return 0;
-  if (!/^\d{20}$/.test(position)) throw new RangeError('Not a position of this store.');
+  if (!/^\d{20}$/.test(position))
+    throw new RangeError('The position is not one of this store: it must have 20 digits.');
   return Number(position);
 };
 
@@ -244,9 +245,9 @@ const pause = async (delayMs: number, ended: AbortSignal): Promise<void> => {
   }
 };
 
-/** Rings at every commit. One that rings between `reset` and `rung` is not missed. */
-class Bell {
-  private rang = false;
+/** Wakes a subscription after every commit. A commit between `reset` and `signalled` is not missed. */
+class CommitSignal {
+  private isSignalled = false;
   private wake: (() => void) | undefined;
   private readonly unwatch: () => void;
 
@@ -254,26 +255,26 @@ class Bell {
     database: SqliteDatabase,
     private readonly ended: AbortSignal,
   ) {
-    this.unwatch = database.watch(this.ring);
-    ended.addEventListener('abort', this.ring);
+    this.unwatch = database.watch(this.signal);
+    ended.addEventListener('abort', this.signal);
   }
 
-  private readonly ring = (): void => {
-    this.rang = true;
+  private readonly signal = (): void => {
+    this.isSignalled = true;
     this.wake?.();
   };
 
   reset(): void {
-    this.rang = false;
+    this.isSignalled = false;
   }
 
-  rung(): Promise<void> {
-    if (this.rang || this.ended.aborted) return Promise.resolve();
+  signalled(): Promise<void> {
+    if (this.isSignalled || this.ended.aborted) return Promise.resolve();
     return new Promise((resolve) => (this.wake = resolve));
   }
 
   remove(): void {
     this.unwatch();
-    this.ended.removeEventListener('abort', this.ring);
+    this.ended.removeEventListener('abort', this.signal);
   }
 }

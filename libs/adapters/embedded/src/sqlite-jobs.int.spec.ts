@@ -18,7 +18,7 @@ const storeOn = async <C extends Clock>(
   const crash = async (): Promise<void> => {
     for (const { database, jobs } of open) {
       await database.close();
-      // Lets go of its timers; what runs never ends, so neither does this.
+      // Cancels timers. Not awaited, because the running handler never ends.
       void jobs.close();
     }
     open = [];
@@ -58,7 +58,7 @@ describe('SqliteJobs', () => {
   });
   afterEach(() => store.remove());
 
-  it('keeps a hundred thousand out of its memory', async () => {
+  it('does not keep a hundred thousand waiting jobs in memory', async () => {
     const far = Array.from({ length: 100_000 }, (_, index) => ({
       id: `far-${index}`,
       queue: 'notices',
@@ -103,7 +103,7 @@ describe('SqliteJobs', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('says that the store is away', async () => {
+  it('throws EngineUnavailable if the store cannot be read', async () => {
     await store.crash();
     const job = { id: 'a', queue: 'notices', data: {}, runAt: store.clock.now() };
     await expect(jobs.schedule([job])).rejects.toThrow(EngineUnavailable);
@@ -111,7 +111,7 @@ describe('SqliteJobs', () => {
     await expect(jobs.dead('notices')).rejects.toThrow(EngineUnavailable);
   });
 
-  it('refuses a job whose instant is none', async () => {
+  it('refuses a job whose runAt is not an instant', async () => {
     const job = { id: 'a', queue: 'notices', data: {}, runAt: 'soon' };
     await expect(jobs.schedule([job])).rejects.toMatchObject({ code: 'invalid_request', details: { field: 'runAt' } });
   });

@@ -15,7 +15,7 @@ import type { Step } from './sqlite-statement';
 
 const SCHEMA = [
   [
-    // A dead job is one without a due time.
+    // A dead job has no due time.
     `CREATE TABLE jobs (
        queue TEXT NOT NULL, id TEXT NOT NULL, data TEXT NOT NULL, run_at TEXT NOT NULL,
        due_ms INTEGER, tries INTEGER NOT NULL DEFAULT 0, cause TEXT, failed_at TEXT,
@@ -26,14 +26,14 @@ const SCHEMA = [
   ],
 ];
 
-/** The longest sleep, so that a wall clock that was set or a machine that was suspended is noticed. */
+/** Maximum sleep, so that a changed clock or a resumed machine is noticed. */
 const SLEEP_MS_MAX = 600_000;
-/** Wait before the store is asked again after it was away. */
+/** Pause before a failed read or write of the store is retried. */
 const RETRY_MS = 1_000;
-/** Jobs a write. */
+/** Jobs per insert statement. */
 const JOBS_PER_STEP = 500;
 
-/** Where failures are told; the same shape as a logger's method. */
+/** Reports a failure; has the shape of a logger's method. */
 export type ReportFailure = (facts: { err: unknown; queue?: string; job?: string }, message: string) => void;
 
 export interface SqliteJobsOptions {
@@ -54,19 +54,20 @@ interface Queue {
   readonly name: string;
   readonly options: JobOptions;
   readonly handler: (run: JobRun) => Promise<void>;
-  /** Ids whose handler runs, or whose end is being stored. */
+  /** Jobs whose handler is running or whose result is being stored, by id. */
   readonly running: Map<string, Promise<void>>;
-  /** Takes back the wake-up that is set. */
-  sleeping: () => void;
+  /** Cancels the scheduled wake-up. */
+  cancelWakeUp: () => void;
 }
 
 /**
- * Jobs in the embedded store, for one process a folder. What waits lies in the file, in order of its due time, and is
- * read when it falls due; what runs is known by this process alone, so what ran when it died is due when it is back.
+ * Jobs in the embedded store, for one process per folder. Waiting jobs are stored in the order of their due times and read
+ * when they are due. Only this process knows which jobs are running, so jobs that ran when it died are due again after a
+ * restart.
  */
 export class SqliteJobs extends Jobs {
   private readonly queues = new Map<string, Queue>();
-  /** Ids that are being taken back; they must not begin meanwhile. */
+  /** Number of running cancellations by job; such a job must not start. */
   private readonly cancelling = new Map<string, number>();
   private readonly closing = new AbortController();
 
@@ -74,13 +75,13 @@ export class SqliteJobs extends Jobs {
     super();
   }
 
-  /** Makes its tables where they are missing. The database stays the caller's to close, after these jobs. */
+  /** Creates missing tables. The caller closes the database, after the jobs. */
   static async open(options: SqliteJobsOptions): Promise<SqliteJobs> {
     await options.database.migrate('jobs', SCHEMA);
     return new SqliteJobs(options);
   }
 
-  // ── What there is to do ────────────────────────────────────────────────────────────────────────────────────────
+  // ── Scheduling ────────────────────────────────────────────────────────────────────────────────────────
 
   async schedule(jobs: readonly Job[]): Promise<void> {
     const steps: Step[] = [];
@@ -139,7 +140,7 @@ export class SqliteJobs extends Jobs {
   }
 
   async counts(queue: string): Promise<JobCounts> {
-    // A job that has just been done may still be in hand when its row is gone.
+    // The row of a finished job may be deleted before the job leaves `running`.
     const running = [...(this.queues.get(queue)?.running.keys() ?? [])];
     const row = this.options.database
       .prepare<{ waiting: number; dead: number }>(
@@ -151,26 +152,26 @@ export class SqliteJobs extends Jobs {
     return { ...row, running: running.length };
   }
 
-  // ── Doing it ───────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Processing ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   async process(name: string, options: JobOptions, handler: (run: JobRun) => Promise<void>): Promise<void> {
-    if (this.queues.has(name)) throw new Error(`The queue ${name} has a handler already.`);
-    this.queues.set(name, { name, options, handler, running: new Map(), sleeping: () => undefined });
+    if (this.queues.has(name)) throw new Error(`The queue ${name} already has a handler.`);
+    this.queues.set(name, { name, options, handler, running: new Map(), cancelWakeUp: () => undefined });
     this.wake(name);
   }
 
-  /** Begins what is due, as far as the queue's concurrency allows, and sleeps until the next is. */
+  /** Starts due jobs up to the queue's concurrency and schedules a wake-up for the next one. */
   private wake(name: string): void {
     const queue = this.queues.get(name);
     if (!queue || this.closing.signal.aborted) return;
-    queue.sleeping();
+    queue.cancelWakeUp();
     const { clock } = this.options;
     try {
       const free = queue.options.concurrency - queue.running.size;
       if (free <= 0) return;
       const isFree = ({ id }: JobRow): boolean => !queue.running.has(id) && !this.cancelling.has(keyOf(name, id));
-      // As many more as run already, so that all that may begin are among them, and the one after them. What is being
-      // taken back may stand in their way; `cancel` wakes the queue again.
+      // Running jobs are among the rows, so that many more are read, plus one for the next wake-up. Jobs being cancelled
+      // may take up places too; `cancel` wakes the queue again.
       const rows = this.next(name, free + queue.running.size + 1).filter(isFree);
       const due = rows.filter((row) => row.due_ms <= clock.nowMs()).slice(0, free);
       for (const row of due) queue.running.set(row.id, this.run(queue, row));
@@ -178,14 +179,14 @@ export class SqliteJobs extends Jobs {
       if (!next || queue.running.size >= queue.options.concurrency) return;
       this.sleep(queue, next.due_ms - clock.nowMs());
     } catch (error) {
-      this.options.report({ err: error, queue: name }, 'Jobs cannot be read.');
+      this.options.report({ err: error, queue: name }, 'Reading due jobs failed; retrying.');
       this.sleep(queue, RETRY_MS);
     }
   }
 
   private sleep(queue: Queue, delayMs: number): void {
     const ms = Math.min(Math.max(delayMs, 0), SLEEP_MS_MAX);
-    queue.sleeping = this.options.clock.schedule(ms, () => this.wake(queue.name));
+    queue.cancelWakeUp = this.options.clock.schedule(ms, () => this.wake(queue.name));
   }
 
   private next(queue: string, limit: number): JobRow[] {
@@ -201,7 +202,7 @@ export class SqliteJobs extends Jobs {
     const attempt = row.tries + 1;
     let end: Step = { kind: 'run', sql: 'DELETE FROM jobs WHERE queue = ? AND id = ?', params: [name, row.id] };
     try {
-      // Not before the caller has noted that it runs.
+      // The caller must add the job to `running` before the handler starts.
       await Promise.resolve();
       const job: Job = { id: row.id, queue: name, data: JSON.parse(row.data) as Job['data'], runAt: row.run_at };
       await handler({ job, attempt, last: attempt >= options.attempts });
@@ -230,14 +231,14 @@ export class SqliteJobs extends Jobs {
     };
   }
 
-  /** Stores how a job ended, as soon as the store can; a job is not begun again before. */
+  /** Stores the result of a job, retrying until it succeeds. The job cannot start again before that. */
   private async store(step: Step, of: { queue: string; job: string }): Promise<void> {
     for (;;)
       try {
         await this.options.database.write([step]);
         return;
       } catch (error) {
-        this.options.report({ err: error, ...of }, 'The end of a job cannot be stored.');
+        this.options.report({ err: error, ...of }, 'Storing the result of a job failed; retrying.');
         if (this.closing.signal.aborted) return;
         await this.options.clock.sleep(RETRY_MS, this.closing.signal);
       }
@@ -245,7 +246,7 @@ export class SqliteJobs extends Jobs {
 
   async close(): Promise<void> {
     this.closing.abort();
-    for (const queue of this.queues.values()) queue.sleeping();
+    for (const queue of this.queues.values()) queue.cancelWakeUp();
     const running = [...this.queues.values()].flatMap((queue) => [...queue.running.values()]);
     await Promise.all(running);
   }
@@ -255,6 +256,6 @@ const keyOf = (queue: string, id: string): string => JSON.stringify([queue, id])
 
 const dueMsOf = (runAt: string): number => {
   const dueMs = Date.parse(runAt);
-  if (Number.isNaN(dueMs)) throw invalid('runAt', 'Must be an instant.');
+  if (Number.isNaN(dueMs)) throw invalid('runAt', 'Must be an instant (ISO 8601).');
   return dueMs;
 };

@@ -2,6 +2,7 @@ import { type CommandReply, sealedValueSchema } from '@rekey/contracts';
 import type { Instant } from '@rekey/domain';
 import { EngineUnavailable, type Outcome, Outcomes, type SealedValue } from '@rekey/ports';
 import type { SqliteDatabase } from './sqlite-database';
+import { CLOSED, ENGINE } from './sqlite-errors';
 import type { Row, Statement } from './sqlite-statement';
 
 const PART = 'outcomes';
@@ -27,7 +28,7 @@ const SCHEMA = [
 
 const SELECT = `SELECT command_id, fingerprint, caller, recorded_at, reply, value_event_id FROM outcomes WHERE command_id = ?`;
 
-/** First outcomes in the store's file, beside its events. */
+/** Outcomes of commands in the store's file, beside its events. */
 export class SqliteOutcomes extends Outcomes {
   private closed = false;
   private readonly byId: Statement<Row>;
@@ -41,7 +42,7 @@ export class SqliteOutcomes extends Outcomes {
     );
   }
 
-  /** The outcomes of an opened file, which the caller closes after them. */
+  /** Creates missing tables. The caller closes the database, after the outcomes. */
   static async open(database: SqliteDatabase): Promise<SqliteOutcomes> {
     await database.migrate(PART, SCHEMA);
     return new SqliteOutcomes(database);
@@ -56,7 +57,8 @@ export class SqliteOutcomes extends Outcomes {
   async record(outcome: Outcome): Promise<Outcome> {
     this.refuseIfClosed();
     const { commandId, fingerprint, caller, recordedAt, reply, valueEventId = null } = outcome;
-    if (typeof reply.result?.sealedSecret === 'string') throw new TypeError('An outcome never holds a value.');
+    if (typeof reply.result?.sealedSecret === 'string')
+      throw new TypeError('An outcome must not contain a secret value.');
     const [, stored] = await this.database.write([
       {
         kind: 'run',
@@ -71,8 +73,9 @@ export class SqliteOutcomes extends Outcomes {
 
   async seal({ eventId, sealedSecret, expiresAt }: SealedValue): Promise<void> {
     this.refuseIfClosed();
-    // Whatever is no JWE could be a value in clear.
-    if (!sealedValueSchema.safeParse(sealedSecret).success) throw new TypeError('Only a sealed value is kept.');
+    // Anything other than a JWE could be a secret value in plain text.
+    if (!sealedValueSchema.safeParse(sealedSecret).success)
+      throw new TypeError('Only a sealed value (JWE) can be stored.');
     await this.database.write([
       {
         kind: 'run',
@@ -96,13 +99,13 @@ export class SqliteOutcomes extends Outcomes {
     ]);
   }
 
-  /** The database stays open: others use it too. */
+  /** Does not close the database, which is shared. */
   async close(): Promise<void> {
     this.closed = true;
   }
 
   private refuseIfClosed(): void {
-    if (this.closed) throw new EngineUnavailable('outcome store');
+    if (this.closed) throw new EngineUnavailable(ENGINE, { cause: new Error(CLOSED) });
   }
 }
 

@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { EngineUnavailable } from '@rekey/ports';
 import type { SqlValue } from './sqlite-statement';
 import { STORE_FILE } from './store-file';
-import { errorOf, type Failure } from './sqlite-errors';
+import { CLOSED, ENGINE, errorOf, type Failure } from './sqlite-errors';
 
 const BUSY_TIMEOUT_MS = 5_000;
 
@@ -13,36 +13,36 @@ interface Answer {
   readonly failure?: Failure;
 }
 
-interface Asked {
+interface PendingQuery {
   readonly resolve: (values: unknown[]) => void;
   readonly reject: (error: Error) => void;
 }
 
 /**
- * Asks the store of a folder from a thread of its own, one question after the other. A question sees what was committed
- * before it was asked. The thread begins with the first question and does not keep the process alive.
+ * Runs queries on the store of a folder in a worker thread, one after another. A query sees everything committed before
+ * it was sent. The thread starts with the first query and does not keep the process alive.
  */
 export class SqliteQueryThread {
-  private readonly asked = new Map<number, Asked>();
+  private readonly pending = new Map<number, PendingQuery>();
   private lastId = 0;
   private worker: Worker | undefined;
   private closed = false;
 
   constructor(private readonly folder: string) {}
 
-  /** The first column of the rows. Throws `EngineUnavailable` where the store is away. */
+  /** Returns the first column of the rows. Throws `EngineUnavailable` if the store cannot be read. */
   column(sql: string, params: readonly SqlValue[]): Promise<unknown[]> {
-    if (this.closed) return Promise.reject(new EngineUnavailable('embedded store'));
+    if (this.closed) return Promise.reject(new EngineUnavailable(ENGINE, { cause: new Error(CLOSED) }));
     this.worker ??= this.start();
     const worker = this.worker;
     return new Promise((resolve, reject) => {
       const id = ++this.lastId;
-      this.asked.set(id, { resolve, reject });
+      this.pending.set(id, { resolve, reject });
       worker.postMessage({ id, sql, params });
     });
   }
 
-  /** Answers what is asked, then ends. */
+  /** Finishes pending queries and ends the thread. */
   async close(): Promise<void> {
     this.closed = true;
     const worker = this.worker;
@@ -59,21 +59,23 @@ export class SqliteQueryThread {
     });
     worker.unref();
     worker.on('message', ({ id, values = [], failure }: Answer) => {
-      if (id === undefined) return this.abandon(failure && errorOf(failure));
-      const asked = this.asked.get(id);
-      this.asked.delete(id);
-      if (failure) asked?.reject(errorOf(failure));
-      else asked?.resolve(values);
+      if (id === undefined) return this.failPending(failure && errorOf(failure));
+      const query = this.pending.get(id);
+      this.pending.delete(id);
+      if (failure) query?.reject(errorOf(failure));
+      else query?.resolve(values);
     });
-    worker.on('error', (error) => this.abandon(error));
-    worker.on('exit', () => this.abandon(new Error('The asking thread has ended.')));
+    worker.on('error', (error) => this.failPending(error));
+    worker.on('exit', () =>
+      this.failPending(new Error('The query thread ended unexpectedly; the next query starts a new one.')),
+    );
     return worker;
   }
 
-  /** A thread that died is replaced by the next question. */
-  private abandon(cause?: Error): void {
+  /** The next query starts a new thread. */
+  private failPending(cause?: Error): void {
     this.worker = undefined;
-    for (const { reject } of this.asked.values()) reject(new EngineUnavailable('embedded store', { cause }));
-    this.asked.clear();
+    for (const { reject } of this.pending.values()) reject(new EngineUnavailable(ENGINE, { cause }));
+    this.pending.clear();
   }
 }

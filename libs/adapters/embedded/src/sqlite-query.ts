@@ -2,18 +2,18 @@ import { invalid } from '@rekey/domain';
 import type { Filter, Query } from '@rekey/ports';
 import type { SqlValue } from './sqlite-statement';
 
-/** A piece of SQL with what is bound to its question marks, in order. Values never become a part of the text. */
+/** SQL text with the values for its question marks, in order. Values never become part of the text. */
 export interface Sql {
   readonly text: string;
   readonly params: readonly SqlValue[];
 }
 
-/** Quoted column of a declared field; throws `invalid_request` for any other. */
+/** Returns the quoted column of a declared field. Throws `invalid_request` for any other field. */
 export type ColumnOf = (field: string) => string;
 
 type Scalar = string | number | boolean | null;
 
-/** Longer ones would not fit into a pattern of SQLite (50,000 bytes), of which each character takes up to 10. */
+/** A GLOB pattern of SQLite is limited to 50,000 bytes, and each character takes up to 10 of them. */
 const CONTAINS_LENGTH_MAX = 1_000;
 
 /** JSON's booleans are 1 and 0 in SQLite. */
@@ -21,7 +21,7 @@ const bound = (value: Scalar): SqlValue => (typeof value === 'boolean' ? Number(
 
 const COMPARISONS = { eq: 'IS', ne: 'IS NOT', lt: '<', lte: '<=', gt: '>', gte: '>=' } as const;
 
-/** A condition as SQL. */
+/** Returns a filter as an SQL condition. */
 export const conditionOf = (filter: Filter, column: ColumnOf): Sql => {
   if ('and' in filter) return joined(filter.and, 'AND', 'TRUE', column);
   if ('or' in filter) return joined(filter.or, 'OR', 'FALSE', column);
@@ -29,8 +29,8 @@ export const conditionOf = (filter: Filter, column: ColumnOf): Sql => {
   if (filter.op === 'in') return oneOf(name, filter.value);
   if (filter.op === 'contains') {
     if (filter.value.length > CONTAINS_LENGTH_MAX)
-      throw invalid(filter.field, `At most ${CONTAINS_LENGTH_MAX} characters can be searched for.`);
-    return { text: `(typeof(${name}) = 'text' AND ${name} GLOB ?)`, params: [blindPattern(filter.value)] };
+      throw invalid(filter.field, `Must be at most ${CONTAINS_LENGTH_MAX} characters long.`);
+    return { text: `(typeof(${name}) = 'text' AND ${name} GLOB ?)`, params: [caseInsensitivePattern(filter.value)] };
   }
   return { text: `${name} ${COMPARISONS[filter.op]} ?`, params: [bound(filter.value)] };
 };
@@ -51,10 +51,10 @@ const oneOf = (name: string, values: readonly Scalar[]): Sql => {
 };
 
 /**
- * A GLOB pattern for texts that hold another one, blind to case in any script (SQLite's LIKE knows ASCII only): each
- * character that has two cases becomes a class of both.
+ * Returns a GLOB pattern that finds a text ignoring case in any script, which SQLite's LIKE does for ASCII only. Each
+ * character with two cases becomes a class of both.
  */
-const blindPattern = (text: string): string => {
+const caseInsensitivePattern = (text: string): string => {
   const part = (character: string): string => {
     const lower = character.toLowerCase();
     const upper = character.toUpperCase();
@@ -65,11 +65,11 @@ const blindPattern = (text: string): string => {
 };
 
 /**
- * A page of documents as SQL with the one column `document`. Behind a cursor, the rows are those of one or two ranges
- * of the index (missing values are a range of their own), so that a late page costs no more than an early one.
+ * Returns the SQL for a page of documents, with the single column `document`. After a cursor, the rows are one or two
+ * ranges of the index (missing values are a separate range), so a late page costs no more than an early one.
  */
 export const pageSql = (table: string, { filter, sort, after, limit }: Query, column: ColumnOf): Sql => {
-  if (!Number.isSafeInteger(limit) || limit < 0) throw invalid('limit', 'Must be a whole number.');
+  if (!Number.isSafeInteger(limit) || limit < 0) throw invalid('limit', 'Must be a non-negative integer.');
   const by = column(sort?.field ?? '_id');
   const way = sort?.descending ? 'DESC' : 'ASC';
   const ranges = after ? rangesAfter(by, sort?.descending ?? false, after) : [{ text: 'TRUE', params: [] }];
@@ -91,14 +91,14 @@ export const pageSql = (table: string, { filter, sort, after, limit }: Query, co
   };
 };
 
-/** The ranges of (value, id) behind a cursor, in their order. NULL sorts before every value. */
+/** Returns the ranges of (value, id) after a cursor, in order. NULL sorts before every value. */
 const rangesAfter = (by: string, descending: boolean, after: { value: Scalar; id: string }): Sql[] => {
   const beyond = descending ? '<' : '>';
   if (by === 'id') return [{ text: `id ${beyond} ?`, params: [after.id] }];
   const missing = `${by} IS NULL`;
   if (after.value === null) {
     const rest = { text: `(${missing} AND id ${beyond} ?)`, params: [after.id] };
-    // Minus infinity instead of IS NOT NULL, which the planner does not take for a range of the index.
+    // Minus infinity, because the planner does not use IS NOT NULL as a range of the index.
     return descending ? [rest] : [rest, { text: `${by} >= -9e999`, params: [] }];
   }
   const rest = { text: `(${by}, id) ${beyond} (?, ?)`, params: [bound(after.value), after.id] };

@@ -65,14 +65,14 @@ describe('SqliteReadModels', () => {
     await under.remove();
   });
 
-  /** Changes the file behind the adapter's back, in one transaction, as another process would. */
+  /** Changes the file in one transaction, as another process would. */
   const meddle = (...statements: string[]): void => {
     stranger.exec(['BEGIN IMMEDIATE', ...statements, 'COMMIT'].join(';'));
   };
   const gone = { documents: [null, null], checkpoint: null };
   const read = () => models.read(COLLECTION, ['a', 'b']);
 
-  it('sees at once that somebody emptied, dropped or put back a collection, and goes on afterwards', async () => {
+  it('notices at once that a collection was emptied, dropped or restored by someone else, and recovers', async () => {
     await models.put(COLLECTION, [document('a', 1), document('b', 1)]);
     await models.advance(COLLECTION, 'projector', at(0), at(1));
     meddle(`CREATE TABLE copy AS SELECT id, position, document FROM ${TABLE}`);
@@ -107,7 +107,7 @@ describe('SqliteReadModels', () => {
     }
   });
 
-  it('shows at once whatever it has told to be there, also where it looks once a turn, and a commit falls into one', async () => {
+  it('returns everything it has reported, even if it checks for changes once per turn and a commit falls into one', async () => {
     const database = await SqliteDatabase.open(under.folder);
     const alone = await SqliteReadModels.open(database, { alone: true });
     try {
@@ -136,7 +136,7 @@ describe('SqliteReadModels', () => {
     }
   });
 
-  it('never mixes two states in one read, whatever is done to the collection meanwhile', async () => {
+  it('never mixes two states in one read while the collection is changed, dropped or restored', async () => {
     await models.put(COLLECTION, [document('a', 1), document('b', 1)]);
     await models.advance(COLLECTION, 'projector', at(0), at(1));
     meddle(`CREATE TABLE copy AS SELECT id, position, document FROM ${TABLE}`);
@@ -196,7 +196,7 @@ describe('SqliteReadModels', () => {
     expect(seen.gone).toBeGreaterThan(0);
   });
 
-  it('answers reads while a search takes its time', async () => {
+  it('answers reads by id during a slow search', async () => {
     for (let from = 0; from < 20_000; from += 5_000)
       await models.put(
         COLLECTION,
@@ -218,7 +218,7 @@ describe('SqliteReadModels', () => {
     expect(reads).toBeGreaterThan(5);
   });
 
-  it('says of a document that cannot be read that the store is away', async () => {
+  it('throws EngineUnavailable for a damaged document', async () => {
     await models.dropBuild(COLLECTION);
     await models.createBuild(build, []);
     await models.put(COLLECTION, [document('a', 1)]);
@@ -227,7 +227,7 @@ describe('SqliteReadModels', () => {
     await expect(models.find(COLLECTION, { limit: 5 })).rejects.toThrow(EngineUnavailable);
   });
 
-  it('says that the store is away once it is closed', async () => {
+  it('throws EngineUnavailable after it is closed', async () => {
     const waiting = expect(models.reached(COLLECTION, at(9), 20_000)).rejects.toThrow(EngineUnavailable);
     await under.restart();
     await waiting;
@@ -257,7 +257,7 @@ describe('SqliteReadModels', () => {
     },
   );
 
-  describe('a build that is made of what has happened before', () => {
+  describe('a build of existing events', () => {
     const LATE = 'secrets.v1.late';
     const late: Build = { ...build, collection: LATE, view: 'secrets', target: at(2) };
     const indexes = [
@@ -276,7 +276,7 @@ describe('SqliteReadModels', () => {
 
     beforeEach(() => models.createBuild(late, indexes));
 
-    it('has its indexes when it has come to its target, not before', async () => {
+    it('has its indexes once it has reached its target, not before', async () => {
       await models.put(LATE, [document('a', 1), document('b', 2)]);
       expect(await models.advance(LATE, 'projector', at(0), at(1))).toBe(true);
       expect(made()).toEqual([]);
@@ -286,7 +286,7 @@ describe('SqliteReadModels', () => {
       expect(await models.advance(LATE, 'projector', at(2), at(3))).toBe(true);
     });
 
-    it('answers questions before that, and makes what they can use', async () => {
+    it('answers queries before that, and creates the indexes that they can use', async () => {
       await models.put(LATE, [document('b', 1), document('a', 2)]);
       const sorted = await models.find(LATE, { sort: { field: 'name' }, limit: 5 });
       expect(sorted.map(({ _id }) => _id)).toEqual(['a', 'b']);
@@ -298,7 +298,7 @@ describe('SqliteReadModels', () => {
       });
     });
 
-    it('makes the rest of them where the process ended in between', async () => {
+    it('creates the remaining indexes after a restart', async () => {
       await models.find(LATE, { filter: { field: 'size', op: 'eq', value: 1 }, limit: 5 });
       await under.restart();
       models = await under.open();
@@ -308,13 +308,13 @@ describe('SqliteReadModels', () => {
       expect(made()).toEqual(['name', 'place', 'size']);
     });
 
-    it('has them at once where nothing has happened before', async () => {
+    it('has its indexes at once if there are no events yet', async () => {
       await models.dropBuild(LATE);
       await models.createBuild({ ...late, target: START }, indexes);
       expect(made()).toEqual(['name', 'place', 'size']);
     });
 
-    it('may be gone when it is asked, or when it comes to its target', async () => {
+    it('may be dropped before a query or before it reaches its target', async () => {
       meddle(`DROP TABLE "view:${LATE}"`);
       await expect(models.find(LATE, { sort: { field: 'name' }, limit: 5 })).rejects.toThrow(EngineUnavailable);
       expect(await models.advance(LATE, 'projector', at(0), at(2))).toBe(false);

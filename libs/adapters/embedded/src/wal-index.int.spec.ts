@@ -25,7 +25,7 @@ describe('the state of a file in WAL mode', () => {
     rmSync(folder, { recursive: true });
   });
 
-  it('stays while nothing is committed, however much is read or begun', () => {
+  it('stays the same while nothing is committed, despite reads and open transactions', () => {
     const state = index.current();
     read();
     expect(index.current()).toBe(state);
@@ -36,7 +36,7 @@ describe('the state of a file in WAL mode', () => {
     expect(index.current()).toBe(state);
   });
 
-  it('changes with every commit that a reader sees, through checkpoints and restarts of the log', () => {
+  it('changes with every commit that a reader sees, also across checkpoints and restarts of the WAL', () => {
     const insert = writer.prepare('INSERT INTO numbers VALUES (1)');
     let state = index.current();
     let count = read();
@@ -51,7 +51,7 @@ describe('the state of a file in WAL mode', () => {
     }
   });
 
-  it('never stays where it cannot be read', () => {
+  it('is new on every call if the file cannot be read', () => {
     const missing = new WalIndex(path.join(folder, 'missing.db'));
     expect(missing.current()).not.toBe(missing.current());
   });
@@ -73,7 +73,7 @@ describe('the state within a turn of the event loop', () => {
     questions = 0;
   });
 
-  it('is looked up once a turn', async () => {
+  it('is read once per turn', async () => {
     const turn = new TurnState(index);
     expect([turn.current(), turn.current(), turn.current()]).toEqual([1, 1, 1]);
     expect(questions).toBe(1);
@@ -83,7 +83,7 @@ describe('the state within a turn of the event loop', () => {
     expect(questions).toBe(2);
   });
 
-  it('is looked up again after a commit of this process', () => {
+  it('is read again after a commit of this process', () => {
     const turn = new TurnState(index);
     expect(turn.current()).toBe(1);
     state = 2;

@@ -1,12 +1,12 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 
-/** Two copies of the header of the WAL-index (https://sqlite.org/walformat.html §2.1), 48 bytes each. */
+/** Both copies of the WAL-index header (https://sqlite.org/walformat.html §2.1), 48 bytes each. */
 const HEADER_WORDS = 24;
 
 /**
- * Numbers the states of a SQLite file in WAL mode. Every commit, of whatever process, changes the header of the
- * WAL-index, which lies in shared memory that is also a file; a commit is visible to readers from the moment that the
- * header says so. Reading it costs a quarter of `PRAGMA data_version`.
+ * Numbers the states of a SQLite file in WAL mode. Every commit by any process changes the header of the WAL-index, which
+ * is in shared memory backed by a file. A commit becomes visible to readers when the header changes. Reading the header
+ * costs a quarter of `PRAGMA data_version`.
  */
 export class WalIndex {
   private readonly seen = new Uint32Array(HEADER_WORDS);
@@ -15,16 +15,16 @@ export class WalIndex {
   private descriptor: number | undefined;
   private state = 0;
 
-  /** `file`: the database's own path. */
+  /** `file`: path of the database file. */
   constructor(private readonly file: string) {}
 
-  /** The number of the state that a read would see now: the same as before where nothing was committed between. */
+  /** Returns the number of the state that a read would see now; unchanged if there was no commit since the last call. */
   current(): number {
     try {
       this.descriptor ??= openSync(`${this.file}-shm`, 'r');
       readSync(this.descriptor, this.bytes, 0, this.bytes.length, 0);
     } catch {
-      // Where the file cannot be read, every state counts as a new one.
+      // If the file cannot be read, assume a new state.
       return ++this.state;
     }
     const { found, seen } = this;
@@ -43,15 +43,15 @@ export class WalIndex {
 }
 
 /**
- * The same for a process that alone acknowledges what is written to the file: within one turn of the event loop the
- * number is looked up once, unless a commit was told of between. So what was acknowledged, or seen by anybody, is always
- * seen; what else another process does to the file, from the next turn on.
+ * State numbers for the only process that acknowledges writes to the file. Reads the header once per turn of the event loop
+ * and again after a commit became known. So acknowledged or already visible commits are always seen; other changes by
+ * another process from the next turn on.
  */
 export class TurnState {
   private known: number | undefined;
   constructor(private readonly index: Pick<WalIndex, 'current'>) {}
 
-  /** To be called before anybody learns of a commit, by this process's own word or by a look at the file. */
+  /** Must be called before a caller learns of a commit, from this process or from reading the file. */
   readonly forget = (): void => {
     this.known = undefined;
   };

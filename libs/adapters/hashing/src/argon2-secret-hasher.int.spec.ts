@@ -22,7 +22,7 @@ describe('Argon2SecretHasher', () => {
     expect(await hasher.hash('value', 'imported')).toContain('$m=19456,t=2,p=1$');
   });
 
-  it('verifies what other parameters made, so that changing them keeps the verifiers of before', async () => {
+  it('verifies verifiers made with other parameters, so the parameters can be changed', async () => {
     const stronger = new Argon2SecretHasher({
       ...options,
       generated: { memoryKiB: 2048, iterations: 2, parallelism: 2 },
@@ -30,7 +30,7 @@ describe('Argon2SecretHasher', () => {
     expect(await hasher.verify(await stronger.hash('value', 'generated'), 'value')).toBe(true);
   });
 
-  it('takes at most a millisecond for a value of ours', async () => {
+  it('verifies a generated value within a millisecond', async () => {
     const verifier = await hasher.hash('value', 'generated');
     const timesMs: number[] = [];
     for (let round = 0; round < 60; round++) {
@@ -38,11 +38,11 @@ describe('Argon2SecretHasher', () => {
       await hasher.verify(verifier, 'value');
       timesMs.push(performance.now() - startMs);
     }
-    // The fastest of many, because others use this machine too.
+    // The fastest of many rounds, because the machine may be busy.
     expect(Math.min(...timesMs)).toBeLessThan(1);
   });
 
-  it('verifies nothing without the pepper, or with another', async () => {
+  it('rejects every value without the pepper, or with another', async () => {
     const peppered = new Argon2SecretHasher({ ...options, pepper });
     const other = new Argon2SecretHasher({ ...options, pepper: randomBytes(32) });
     const verifier = await peppered.hash('value', 'generated');
@@ -51,13 +51,13 @@ describe('Argon2SecretHasher', () => {
     expect(await other.verify(verifier, 'value')).toBe(false);
   });
 
-  it('gives other lookup ids under another index key', () => {
+  it('returns other lookup ids with another index key', () => {
     const other = new Argon2SecretHasher({ ...options, indexKey: randomBytes(32) });
     expect(other.importedLookupId('shop', 'app', 'value')).not.toBe(hasher.importedLookupId('shop', 'app', 'value'));
   });
 
-  it('computes the lookup id that its description says', () => {
-    // HMAC-SHA-256 under 32 zero bytes over 00000004 'shop' 00000003 'app' 00000005 'value', computed apart with openssl.
+  it('computes the documented lookup id', () => {
+    // HMAC-SHA-256 under 32 zero bytes over 00000004 'shop' 00000003 'app' 00000005 'value', computed with openssl.
     const known = new Argon2SecretHasher({ ...options, indexKey: Buffer.alloc(32) });
     expect(known.importedLookupId('shop', 'app', 'value')).toBe('L1JOQVfNm1');
   });
@@ -71,7 +71,7 @@ describe('Argon2SecretHasher', () => {
     ['hashing.generated.iterations', { generated: { memoryKiB: 1024, iterations: 0, parallelism: 1 } }],
     ['hashing.pepper', { pepper: Buffer.alloc(15) }],
     ['indexKey', { indexKey: Buffer.alloc(31) }],
-  ])('refuses options out of bounds, naming %s', (field, wrong) => {
+  ])('refuses options that are out of bounds, naming %s', (field, wrong) => {
     expect(() => new Argon2SecretHasher({ ...options, ...wrong })).toThrow(
       expect.objectContaining({ code: 'invalid_request', details: { field } }),
     );

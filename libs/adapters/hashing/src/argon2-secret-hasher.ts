@@ -3,7 +3,7 @@ import { invalid, LOOKUP_BYTES, lookupIdFrom } from '@rekey/domain';
 import { SecretHasher, type ValueOrigin } from '@rekey/ports';
 import { argon2id, hash, verify } from 'argon2';
 
-/** What one computation of Argon2id costs (RFC 9106 §3.1). */
+/** Cost parameters of Argon2id (RFC 9106 §3.1). */
 export interface Argon2Parameters {
   readonly memoryKiB: number;
   readonly iterations: number;
@@ -13,19 +13,19 @@ export interface Argon2Parameters {
 export interface HashingOptions {
   readonly generated: Argon2Parameters;
   readonly imported: Argon2Parameters;
-  /** Argon2's secret input (RFC 9106 §3.1, K). With another pepper, or none, no verifier made with this one fits. */
+  /** Argon2's secret input K (RFC 9106 §3.1). A verifier can only be checked with the pepper that it was made with. */
   readonly pepper?: Buffer;
-  /** Key of the lookup ids of imported values, at least 32 bytes. With another key none of them is found. */
+  /** HMAC key of the lookup ids of imported values, at least 32 bytes. With another key, no imported value is found. */
   readonly indexKey: Buffer;
 }
 
 /**
- * For values of ours: 256 random bits gain nothing from stretching, so one pass over 1 MiB, measured at 0.2 to 0.5 ms
- * on one core, of which the check may take 1 ms.
+ * For generated values: 256 random bits gain nothing from key stretching. One pass over 1 MiB takes 0.2 to 0.5 ms on one
+ * core; the check allows 1 ms.
  */
 export const GENERATED_PARAMETERS: Argon2Parameters = { memoryKiB: 1024, iterations: 1, parallelism: 1 };
 
-/** For callers' own values: the minimum of OWASP's Password Storage Cheat Sheet for Argon2id; also the least allowed. */
+/** For imported values: OWASP's minimum for Argon2id (Password Storage Cheat Sheet), which is also the least allowed. */
 export const IMPORTED_PARAMETERS: Argon2Parameters = { memoryKiB: 19 * 1024, iterations: 2, parallelism: 1 };
 
 const INDEX_KEY_BYTES_MIN = 32;
@@ -33,19 +33,19 @@ const PEPPER_BYTES_MIN = 16;
 const MEMORY_KIB_MAX = 4 * 1024 * 1024;
 const ITERATIONS_MAX = 1_000;
 const PARALLELISM_MAX = 255;
-/** RFC 9106 §3.1: at least eight blocks of 1 KiB a lane. */
+/** RFC 9106 §3.1: at least eight blocks of 1 KiB per lane. */
 const memoryKiBMin = (parallelism: number): number => 8 * parallelism;
 
 /** The PHC string of an Argon2id v1.3 verifier: salt of at least 8 bytes, output of at least 12. */
 const PHC = /^\$argon2id\$v=19\$m=(\d{1,8}),t=(\d{1,4}),p=(\d{1,3})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,86}$/;
 
-/** Argon2id by the `argon2` package, randomness and HMAC by Node. */
+/** Hashes with Argon2id from the `argon2` package; random bytes and HMAC are Node's. */
 export class Argon2SecretHasher extends SecretHasher {
-  /** Throws `invalid_request` with the field where an option is out of its bounds. */
+  /** Throws `invalid_request` with the field if an option is out of bounds. */
   constructor(private readonly options: HashingOptions) {
     super();
-    refuseOutOfBounds('generated', options.generated);
-    refuseOutOfBounds('imported', options.imported);
+    throwIfOutOfBounds('generated', options.generated);
+    throwIfOutOfBounds('imported', options.imported);
     for (const name of ['memoryKiB', 'iterations'] as const)
       if (options.imported[name] < IMPORTED_PARAMETERS[name])
         throw invalid(`hashing.imported.${name}`, `Must be at least ${IMPORTED_PARAMETERS[name]}.`);
@@ -71,7 +71,7 @@ export class Argon2SecretHasher extends SecretHasher {
   }
 
   async verify(verifier: string, value: string): Promise<boolean> {
-    // Judged here, so that what the package throws is a failure to compute and never passes for a wrong value.
+    // Malformed verifiers are refused here, so that an error of the package is a real failure and not a wrong value.
     return isVerifier(verifier) && (await verify(verifier, value, this.secret()));
   }
 
@@ -98,10 +98,9 @@ const isVerifier = (text: string): boolean => {
   return outOfBounds({ memoryKiB, iterations, parallelism }) === undefined;
 };
 
-const refuseOutOfBounds = (origin: ValueOrigin, parameters: Argon2Parameters): void => {
+const throwIfOutOfBounds = (origin: ValueOrigin, parameters: Argon2Parameters): void => {
   const wrong = outOfBounds(parameters);
-  if (wrong)
-    throw invalid(`hashing.${origin}.${wrong.name}`, `Must be a whole number from ${wrong.min} to ${wrong.max}.`);
+  if (wrong) throw invalid(`hashing.${origin}.${wrong.name}`, `Must be an integer from ${wrong.min} to ${wrong.max}.`);
 };
 
 const outOfBounds = (

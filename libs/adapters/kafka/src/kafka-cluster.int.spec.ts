@@ -11,7 +11,7 @@ jest.setTimeout(300_000);
 const GROUPS = '__consumer_offsets';
 
 describeOn(['kafka'], () => {
-  if (!NativeEngine.isToBeHad('kafka')) {
+  if (!NativeEngine.isAvailable('kafka')) {
     it.skip('not run: clusters are started by deploy/native/kafka, which needs Java and Maven', () => undefined);
     return;
   }

@@ -86,7 +86,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     await deleteTopics(direct, topics);
   });
 
-  if (!NativeEngine.isToBeHad('kafka')) {
+  if (!NativeEngine.isAvailable('kafka')) {
     it.skip('not run: brokers to stop and kill are started by deploy/native/kafka, which needs Java and Maven', () =>
       undefined);
     return;

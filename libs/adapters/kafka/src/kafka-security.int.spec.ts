@@ -30,7 +30,7 @@ interface Matcher {
 const EVENT = { ...exampleEvent(), stream: 'application-1', revision: 0, position: '1'.padStart(20, '0') };
 
 describeOn(['kafka'], () => {
-  if (!NativeEngine.isToBeHad('kafka')) {
+  if (!NativeEngine.isAvailable('kafka')) {
     it.skip('not run: a broker with TLS is started by deploy/native/kafka, which needs Java and Maven', () =>
       undefined);
     return;

@@ -306,7 +306,7 @@ describeOn(['mongodb'], ({ mongodb: uri }) => {
   });
 
   // The emulator may not be installed when a server is given by its URL.
-  if (NativeEngine.isToBeHad('mongodb'))
+  if (NativeEngine.isAvailable('mongodb'))
     it('finds every document that the emulator acknowledged before it was killed', async () => {
       const emulator = ownEngine('mongodb');
       const acknowledged: ViewDocument[] = [];

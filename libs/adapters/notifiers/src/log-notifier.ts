@@ -2,7 +2,7 @@ import { type Clock, type ExpiryNotice, Notifier } from '@rekey/ports';
 import type { Logger } from 'pino';
 import { noticeText } from './notice-text';
 
-/** Tells whoever reads the log. */
+/** Writes notices to the log. */
 export class LogNotifier extends Notifier {
   readonly channel = 'log';
 
@@ -13,7 +13,7 @@ export class LogNotifier extends Notifier {
     super();
   }
 
-  /** One line at level `warn`; it names no contact. The log itself is the one recipient. */
+  /** Logs one line at level `warn`, without the contacts. The log counts as one recipient. */
   async send(notice: ExpiryNotice): Promise<{ readonly recipients: number }> {
     const { contacts: _contacts, ...facts } = notice;
     this.log.warn({ notice: facts }, noticeText(notice, this.clock.nowMs()).subject);

@@ -6,7 +6,7 @@ const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
-/** A notice in words. Never holds a value. */
+/** Text of a notice. Never contains a secret value. */
 export interface NoticeText {
   /** One line, for a subject or a log message. */
   readonly subject: string;
@@ -52,10 +52,10 @@ export const noticeText = (notice: ExpiryNotice, nowMs: number): NoticeText => {
   };
 };
 
-/** Names come from people: a line break in one must not make a second header or log line. */
+/** Removes line breaks from user-supplied names, which could inject a header or a log line. */
 const oneLine = (text: string): string => text.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ');
 
-/** A length of time in its two largest units, the smaller one rounded: "5 days", "1 day and 3 hours", "45 seconds". */
+/** Formats a duration in its two largest units, the smaller one rounded: "5 days", "1 day and 3 hours", "45 seconds". */
 const span = (lengthMs: number): string => {
   if (lengthMs >= DAY_MS - HOUR_MS / 2) return inUnits(lengthMs, DAY_MS, 'day', HOUR_MS, 'hour');
   if (lengthMs >= HOUR_MS - MINUTE_MS / 2) return inUnits(lengthMs, HOUR_MS, 'hour', MINUTE_MS, 'minute');

@@ -63,7 +63,7 @@ notifierConformance('UiNotifier', () => new UiNotifier());
 notifierConformance('WebhookNotifier', () => webhook('/200'));
 
 describe('LogNotifier', () => {
-  it('writes one line with the facts and the words, and no contact', async () => {
+  it('logs one line with the fields and the text, without contacts', async () => {
     const lines: string[] = [];
     const notifier = new LogNotifier(pino({ base: null }, { write: (line) => void lines.push(line) }), clock);
     await notifier.send(exampleNotice());
@@ -85,7 +85,7 @@ describe('UiNotifier', () => {
 });
 
 describe('WebhookNotifier', () => {
-  it('posts the notice, its words, its id and a signature over time and body', async () => {
+  it('posts the notice and its text, with its id and a signature over timestamp and body', async () => {
     expect(await webhook('/204').send(exampleNotice())).toEqual({ recipients: 1 });
     expect(received).toHaveLength(1);
     const { method, headers, body } = received[0] as Received;
@@ -102,29 +102,29 @@ describe('WebhookNotifier', () => {
     expect(text.subject).toContain('expires in 5 days, at 2027-01-01T00:00:00.000Z');
   });
 
-  it.each([200, 201, 202, 204, 299])('takes status %d for delivered', async (status) => {
+  it.each([200, 201, 202, 204, 299])('treats status %d as delivered', async (status) => {
     expect(await webhook(`/${status}`).send(exampleNotice())).toEqual({ recipients: 1 });
   });
 
-  it.each([400, 401, 404, 410, 429, 500, 503])('fails on status %d, saying so', async (status) => {
+  it.each([400, 401, 404, 410, 429, 500, 503])('fails with an error that names status %d', async (status) => {
     await expect(webhook(`/${status}`).send(exampleNotice())).rejects.toMatchObject({
       code: 'unavailable',
       message: `The webhook answered with status ${status}.`,
     });
   });
 
-  it.each([301, 302, 303, 307, 308])('does not follow a redirect by status %d', async (status) => {
+  it.each([301, 302, 303, 307, 308])('does not follow a redirect with status %d', async (status) => {
     await expect(webhook(`/${status}`).send(exampleNotice())).rejects.toThrow(`status ${status}`);
     expect(received.map(({ path }) => path)).toEqual([`/${status}`]);
   });
 
-  it('gives up in time', async () => {
+  it('gives up after its time limit', async () => {
     await expect(webhook('/silent', 50).send(exampleNotice())).rejects.toThrow(
       'The webhook did not answer within 50 ms.',
     );
   });
 
-  it('says of a broken connection what kind it was, never where to', async () => {
+  it('names the kind of connection failure, but never the URL', async () => {
     const port = await freePort();
     const url = `http://127.0.0.1:${port}/path?token=url-token`;
     for (const notifier of [

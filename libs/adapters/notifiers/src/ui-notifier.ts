@@ -1,8 +1,8 @@
 import { type ExpiryNotice, Notifier } from '@rekey/ports';
 
 /**
- * The inbox of the console. There is nothing to hand over: the inbox is a view made of the `ExpiryNoticeSent` events,
- * so the record of this notice is its delivery.
+ * The inbox of the console. Sends nothing: the inbox is a view of the `ExpiryNoticeSent` events, so recording the notice
+ * delivers it.
  */
 export class UiNotifier extends Notifier {
   readonly channel = 'ui';

@@ -5,11 +5,11 @@ import { type Clock, type ExpiryNotice, Notifier } from '@rekey/ports';
 import { noticeText } from './notice-text';
 
 export interface WebhookOptions {
-  /** `http:` or `https:`; may itself be a secret, so it is in no message. */
+  /** `http:` or `https:`. May contain a credential, so no message quotes it. */
   readonly url: string;
   /** Key of the signature, at least 16 bytes. */
   readonly secret: Buffer;
-  /** For the whole exchange; default 10 s. */
+  /** Time limit of the whole request. Default 10,000. */
   readonly timeoutMs?: number;
 }
 
@@ -17,16 +17,16 @@ const TIMEOUT_MS = 10_000;
 const SECRET_BYTES_MIN = 16;
 
 /**
- * Posts a notice as JSON: the notice's own fields, and `text` for people. Headers: `Idempotency-Key`, the message id,
- * the same at every try; `Rekey-Timestamp`, seconds since 1970 UTC; `Rekey-Signature`, HMAC-SHA-256 in hexadecimal
- * over the timestamp, a full stop and the body, which a receiver compares before it reads the body, refusing
- * timestamps that are too old.
+ * Posts a notice as JSON with the fields of the notice and a readable `text`. Headers: `Idempotency-Key`, the message id,
+ * the same for every attempt; `Rekey-Timestamp`, seconds since 1970 UTC; `Rekey-Signature`, HMAC-SHA-256 in hex over the
+ * timestamp, a full stop and the body. Receivers must verify the signature before they parse the body, and refuse old
+ * timestamps.
  */
 export class WebhookNotifier extends Notifier {
   readonly channel = 'webhook';
   private readonly url: URL;
 
-  /** Throws `invalid_request` with the field where an option is wrong. */
+  /** Throws `invalid_request` with the field if an option is invalid. */
   constructor(
     private readonly options: WebhookOptions,
     private readonly clock: Clock,
@@ -40,7 +40,7 @@ export class WebhookNotifier extends Notifier {
     this.url = url;
   }
 
-  /** Throws `unavailable` unless the receiver answers 2xx in time. Redirects are not followed. */
+  /** Throws `unavailable` unless the receiver answers 2xx in time. Does not follow redirects. */
   async send(notice: ExpiryNotice): Promise<{ readonly recipients: number }> {
     const status = await this.post(notice);
     if (status < 200 || status > 299)
@@ -68,7 +68,7 @@ export class WebhookNotifier extends Notifier {
       await response.body?.cancel();
       return response.status;
     } catch (error) {
-      // What fetch throws may name the address; only what kind of failure it was goes on.
+      // The error of fetch may quote the URL: keep only the kind of failure.
       throw new RekeyError('unavailable', failure(error, timeoutMs), { channel: this.channel });
     }
   }
