@@ -90,12 +90,12 @@ describeOn(['kafka'], () => {
     const config = configOf(withPassword('scram-sha-512', 'another-password'));
     const connection = kafkaConnectionOf(config, log, 'topics');
     await expect(ensureTopics({ connection, topics: kafkaTopicsOf(config) })).rejects.toMatchObject({
-      message: 'The brokers do not let this user in.',
+      message: 'The brokers refused to authenticate this user.',
     });
     const ready = await fetch(`${await start(config)}/health/ready`);
     expect([ready.status, await ready.text()]).toEqual([
       503,
-      expect.stringContaining('The brokers do not let this user in.'),
+      expect.stringContaining('The brokers refused to authenticate this user.'),
     ]);
     expect(lines.join()).not.toContain('another-password');
   });

@@ -44,7 +44,8 @@ export interface JobCounts {
 
 /**
  * Schedules jobs and runs them at least once. Jobs survive a restart, but the engine may lose them with its data: the
- * source of truth is the view `expiry-schedule`, from which the watcher schedules missing jobs again. Methods throw `EngineUnavailable` if the engine is unavailable.
+ * source of truth is the view `expiry-schedule`, from which the watcher schedules missing jobs again. Methods throw
+ * `EngineUnavailable` if the engine is unavailable.
  */
 export abstract class Jobs {
   /** Adds jobs. Leaves a job unchanged whose id is waiting, running or dead in its queue. */

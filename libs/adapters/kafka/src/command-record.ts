@@ -2,7 +2,7 @@ import { COMMANDS, type CommandEnvelope, type CommandType } from '@rekey/contrac
 import type { CommandRecord } from '@rekey/ports';
 import type { IHeaders, KafkaMessage } from 'kafkajs';
 
-/** Headers of a command, as Nest's Kafka transport and Spring's `ReplyingKafkaTemplate` name them. */
+/** Headers of a command, named as in Nest's Kafka transport and Spring's `ReplyingKafkaTemplate`. */
 export const HEADERS = {
   correlationId: 'kafka_correlationId',
   replyTopic: 'kafka_replyTopic',
@@ -14,35 +14,35 @@ export const HEADERS = {
 export const TRACE_HEADER = 'traceparent';
 
 /**
- * Nest's mark of a reply that is an error to throw. Written out, so that a sender can be had without Nest; a test holds
- * it to Nest's own.
+ * Nest's header of a reply that is an error to throw. Repeated here so that a sender does not depend on Nest. A test
+ * compares it with Nest's constant.
  */
 export const NEST_ERROR = 'kafka_nest-err';
 
-/** Where a reply goes. */
+/** Address of a reply. */
 export interface ReplyAddress {
   readonly topic: string;
-  /** Absent: by the correlation id. */
+  /** If absent, the correlation id chooses the partition. */
   readonly partition?: number;
 }
 
-/** A record with a command in it; whether its data fit is not known yet. */
+/** A record with a command, whose data are not validated yet. */
 export interface ReadCommand {
   readonly command: CommandEnvelope;
-  /** Application or domain that the data name; undefined where they name none. */
+  /** Id of the application or domain in the data, if any. */
   readonly target: string | undefined;
   readonly record: CommandRecord;
   readonly authorization: string | undefined;
   readonly reply: ReplyAddress | undefined;
-  /** Sender's name for its request, as text; undefined where it has none that can be written down. */
+  /** Correlation id of the sender as text, if it is printable. */
   readonly correlationId: string | undefined;
   readonly traceparent: string | undefined;
 }
 
-/** Why a record is no command; the words stand in a header of the dead letter, and in a metric. */
+/** Why a record is not a command. Used in a header of the dead letter and as the label of a metric. */
 export type Unreadable = 'unparsable' | 'unknown_command' | 'repeated_header' | 'malformed_reply_partition';
 
-/** Reads a record of the topic of commands. */
+/** Parses a record of the command topic. */
 export const readCommand = ({ key, value, headers = {} }: KafkaMessage): ReadCommand | Unreadable => {
   const named = Object.values(HEADERS).map((name) => headers[name]);
   if (named.some((header) => Array.isArray(header))) return 'repeated_header';
@@ -53,7 +53,7 @@ export const readCommand = ({ key, value, headers = {} }: KafkaMessage): ReadCom
   if (value === null || !isObject(parsed) || typeof parsed['id'] !== 'string') return 'unparsable';
   if (typeof parsed['type'] !== 'string' || !isCommandType(parsed['type'])) return 'unknown_command';
   return {
-    // Whoever handles it holds it against the schema first.
+    // The command handler validates it.
     command: parsed as unknown as CommandEnvelope,
     target: targetOf(parsed['data']),
     record: { value, key: key ?? undefined, replyTopic, replyPartition, correlationId },
@@ -64,7 +64,7 @@ export const readCommand = ({ key, value, headers = {} }: KafkaMessage): ReadCom
   };
 };
 
-/** What the key of a command's record must be. */
+/** Returns the required key of a command's record: the application id or else the domain id of its data. */
 export const targetOf = (data: unknown): string | undefined => {
   if (!isObject(data)) return undefined;
   const target = data['applicationId'] ?? data['domainId'];
@@ -87,7 +87,7 @@ const parse = (value: Buffer): unknown => {
   }
 };
 
-/** Decimal digits, as Nest writes them, or four bytes, most significant first, as Spring does. */
+/** Parses decimal digits, as Nest writes them, or four big-endian bytes, as Spring does. */
 const partitionOf = (bytes: Buffer): number | undefined => {
   const text = bytes.toString('latin1');
   if (/^\d{1,9}$/.test(text)) return Number(text);
@@ -97,7 +97,7 @@ const partitionOf = (bytes: Buffer): number | undefined => {
 
 const UUID_BYTES = 16;
 
-/** One line of text; or a UUID, which Spring sends as its bytes. */
+/** Returns printable text, or a UUID from its bytes, as Spring sends it. */
 const textOf = (bytes: Buffer): string | undefined => {
   const text = bytes.toString('utf8');
   if (/^[^\p{Cc}\p{Cs}\ufffd]{1,128}$/u.test(text)) return text;

@@ -1,7 +1,7 @@
 import { Kafka, logLevel, type ISocketFactory, type KafkaConfig, type LogEntry, type SASLOptions } from 'kafkajs';
 import type { ConnectionOptions } from 'node:tls';
 
-/** Where log lines go; a pino logger is one. Facts never hold what is in a record. */
+/** A pino logger, or an object with its methods. It never gets the contents of records. */
 export interface KafkaLog {
   debug(facts: object, message: string): void;
   info(facts: object, message: string): void;
@@ -9,18 +9,18 @@ export interface KafkaLog {
   error(facts: object, message: string): void;
 }
 
-/** How to reach the brokers. */
+/** How to connect to the brokers. */
 export interface KafkaConnection {
-  /** `host:port`; any of them tells of the others. */
+  /** `host:port` of some brokers; the client finds the others through them. */
   readonly brokers: readonly string[];
-  /** TLS with the authorities of the system, or by options of Node (`ca`, `cert`, `key`, `servername`). */
+  /** TLS: `true` for the system's certificate authorities, or options of Node (`ca`, `cert`, `key`, `servername`). */
   readonly ssl?: boolean | ConnectionOptions;
   readonly sasl?: KafkaSasl;
-  /** How connections are made, for proxies; default: as Node makes them. */
+  /** Creates sockets, for proxies. Default: Node's. */
   readonly socketFactory?: ISocketFactory;
-  /** Names this process in the brokers' logs; default `rekey`. */
+  /** Name of this process in the brokers' logs. Default `rekey`. */
   readonly clientId?: string;
-  /** How long a broker may take to answer; default 10,000. */
+  /** Timeout of a request, in milliseconds. Default 10,000. */
   readonly requestTimeoutMs?: number;
   readonly log: KafkaLog;
 }
@@ -33,14 +33,14 @@ export interface KafkaSasl {
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
-/** Of what kafkajs tries again by itself; consumers so go on within a second of a broker's return. */
+/** Backoff of kafkajs's own retries. With it, consumers continue within a second of a broker's return. */
 const RETRY = { initialRetryTime: 100, maxRetryTime: 1_000 };
-/** How often: consumers for ever, more or less; producers for 20 s; questions are asked again by who asks. */
+/** Number of kafkajs's own retries: practically unlimited for consumers, about 20 s for producers. Callers retry admin requests. */
 export const RETRIES = { consumer: 100, producer: 20, admin: 1 } as const;
 
 /**
- * kafkajs's settings for a connection. From the signal on it begins no more connections: by itself it goes on trying for
- * minutes after it was told to disconnect, and keeps the process alive.
+ * Returns kafkajs's settings for a connection. Once the signal is aborted, no new connections are made: by itself kafkajs
+ * keeps retrying for minutes after `disconnect`, which keeps the process alive.
  */
 export const clientOptions = (
   connection: KafkaConnection,
@@ -49,7 +49,7 @@ export const clientOptions = (
 ): KafkaConfig => {
   const { brokers, ssl, sasl, clientId, requestTimeoutMs, socketFactory, log } = connection;
   return {
-    // It asks for the list when all that it knows are away, and gives up for good where that is empty.
+    // kafkajs asks for this list when all known brokers are unavailable, and stops retrying when it is empty.
     brokers: () => (signal?.aborted ? [] : [...brokers]),
     clientId: clientId ?? 'rekey',
     connectionTimeout: CONNECT_TIMEOUT_MS,
@@ -66,7 +66,7 @@ export const clientOptions = (
 export const kafkaClient = (connection: KafkaConnection, use: keyof typeof RETRIES, signal?: AbortSignal): Kafka =>
   new Kafka(clientOptions(connection, use, signal));
 
-/** Quick to join, to leave and to be replaced; waiting for a record costs no latency, as one is enough to answer. */
+/** Short timeouts, so that consumers join, leave and are replaced quickly. A fetch returns with the first record. */
 export const CONSUMER_OPTIONS = {
   maxWaitTimeInMs: 250,
   heartbeatInterval: 250,
@@ -77,17 +77,17 @@ export const CONSUMER_OPTIONS = {
   allowAutoTopicCreation: false,
   retry: {
     ...RETRY,
-    // Said again, for a consumer has 5 where it is told nothing of its own.
+    // A consumer does not inherit the client's retries: its own default is 5.
     retries: RETRIES.consumer,
-    // Who made it makes another one: a restart of its own can come after it was told to stop.
+    // The owner creates a new consumer instead: kafkajs may restart this one after it was stopped.
     restartOnFailure: () => Promise.resolve(false),
   },
 };
 
-/** Of a broker that is away, or lets nobody in, these say several times a second that it is so. */
+/** Namespaces that log several times a second while a broker is unavailable or refuses authentication. */
 const NOISY = /^(Connection|BrokerPool|SaslAuthenticator-.*)$/;
 
-/** What the client says is about brokers and groups; that it lost one is no error of ours, for it goes on by itself. */
+/** Logs kafkajs's messages, errors as warnings: it recovers from a lost broker or group by itself. */
 const logTo =
   (log: KafkaLog) =>
   ({ level, namespace, log: { message, groupId, broker, error } }: LogEntry): void => {

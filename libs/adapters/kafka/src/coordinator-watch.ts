@@ -1,27 +1,27 @@
 import { KafkaJSProtocolError, type Consumer } from 'kafkajs';
 
-/** Heartbeats come twice a second at least, and the group waits three times as long for one. */
+/** Heartbeats come at least twice a second, and the group waits three times as long as this for one. */
 const SILENT_MS = 2_000;
 
 /**
- * Makes a consumer look for the coordinator of its group anew. By itself it asks the one that it knows until that very
- * broker is back, though another has taken over: it commits nothing meanwhile, and waits a second between two fetches.
+ * Makes a consumer look up the coordinator of its group again. By itself, kafkajs keeps asking a coordinator that is down
+ * even after another broker has taken over. Meanwhile it commits nothing and waits a second between fetches.
  */
 export class CoordinatorWatch {
-  private heardMs = performance.now();
+  private lastHeardMs = performance.now();
 
   constructor(consumer: Consumer) {
-    const heard = (): void => void (this.heardMs = performance.now());
+    const heard = (): void => void (this.lastHeardMs = performance.now());
     consumer.on(consumer.events.GROUP_JOIN, heard);
     consumer.on(consumer.events.HEARTBEAT, heard);
   }
 
-  /** For the consumer's handler of batches, before it takes one. Throws what the consumer joins again for. */
+  /** Call it in the batch handler before a batch is processed. Throws an error that makes kafkajs rejoin the group. */
   check(): void {
-    if (performance.now() - this.heardMs < SILENT_MS) return;
-    throw new KafkaJSProtocolError(Object.assign(new Error('The coordinator is silent'), MOVED));
+    if (performance.now() - this.lastHeardMs < SILENT_MS) return;
+    throw new KafkaJSProtocolError(Object.assign(new Error('The coordinator does not answer.'), MOVED));
   }
 }
 
-/** As a broker says that is no longer the coordinator. */
+/** The answer of a broker that is no longer the coordinator. */
 const MOVED = { type: 'NOT_COORDINATOR_FOR_GROUP', code: 16, retriable: true };

@@ -2,7 +2,7 @@ import type { Consumer } from 'kafkajs';
 import { EventEmitter } from 'node:events';
 import { CoordinatorWatch } from './coordinator-watch';
 
-describe('the watch of a group', () => {
+describe('CoordinatorWatch', () => {
   const emitter = new EventEmitter();
   const consumer = Object.assign(emitter, {
     events: { GROUP_JOIN: 'joined', HEARTBEAT: 'beat' },
@@ -12,7 +12,7 @@ describe('the watch of a group', () => {
   afterEach(() => jest.useRealTimers());
 
   it.each(['joined', 'beat'])(
-    'says that the coordinator has moved when it was silent, until it is heard (%s)',
+    'throws NOT_COORDINATOR_FOR_GROUP when the coordinator is silent, until the next %s',
     (heard) => {
       const watch = new CoordinatorWatch(consumer);
       jest.advanceTimersByTime(1_900);

@@ -2,31 +2,31 @@ import type { Clock } from '@rekey/ports';
 import { KafkaJSError, KafkaJSSASLAuthenticationError } from 'kafkajs';
 import { setTimeout } from 'node:timers/promises';
 
-/** There is no such topic, or no such partition of it; nothing was sent. */
+/** The topic or the partition does not exist. Nothing was sent. */
 export class TopicMissing extends Error {
   constructor(readonly topic: string) {
-    super(`There is no topic ${topic}, or not this partition of it.`);
+    super(`The topic ${topic} or the requested partition does not exist.`);
     this.name = 'TopicMissing';
   }
 }
 
-/** Nothing was sent, for no broker could be asked where to. */
+/** No broker could be reached. Nothing was sent. */
 export class NotSent extends Error {
   constructor(cause: unknown) {
-    super('Nothing was sent: no broker answers.', { cause });
+    super('No broker answers. Nothing was sent.', { cause });
     this.name = 'NotSent';
   }
 }
 
-/** The client says that all was stored, and has no answer of some partitions; nobody knows of these. */
+/** kafkajs reported success without an answer for some partitions. Whether these stored their records is unknown. */
 export class NotAllStored extends Error {
   constructor(readonly topic: string) {
-    super(`Not all partitions of ${topic} have answered.`);
+    super(`Not all partitions of ${topic} have acknowledged.`);
     this.name = 'NotAllStored';
   }
 }
 
-/** The brokers do not take what this process is known by, or it does not take them; time alone does not change that. */
+/** Authentication or TLS failed. Retrying does not help until the configuration changes. */
 export class AuthFailure extends Error {
   constructor(cause: unknown) {
     super(publicCause(cause), { cause });
@@ -34,7 +34,7 @@ export class AuthFailure extends Error {
   }
 }
 
-/** It took longer than anybody waits. */
+/** No broker answered before the timeout. */
 export class TimedOut extends Error {
   constructor() {
     super('No broker answered in time.');
@@ -42,7 +42,7 @@ export class TimedOut extends Error {
   }
 }
 
-/** Waits for work, for some time; throws `TimedOut`. */
+/** Waits for work. Throws `TimedOut` after the timeout. */
 export const withTimeout = async (work: Promise<void>, clock: Clock, timeoutMs: number): Promise<void> => {
   let cancel = (): void => undefined;
   const late = new Promise<never>((_, reject) => {
@@ -51,16 +51,16 @@ export const withTimeout = async (work: Promise<void>, clock: Clock, timeoutMs: 
   await Promise.race([work, late]).finally(() => cancel());
 };
 
-const AGAIN_MS = 250;
+const RETRY_MS = 250;
 
-/** Waits before something is tried again; the process lives on meanwhile, unlike with a clock's timers. */
+/** Waits before a retry. Unlike the timers of a `Clock`, this keeps the process alive. */
 export const waitBeforeRetry = async (signal: AbortSignal): Promise<void> => {
-  await setTimeout(AGAIN_MS, undefined, { signal }).catch(() => undefined);
+  await setTimeout(RETRY_MS, undefined, { signal }).catch(() => undefined);
 };
 
 const typeOf = (error: unknown): unknown => (error as { type?: unknown } | undefined)?.type;
 
-/** The failure that a client gave up over, or the failure itself. */
+/** Returns the root cause of an error. */
 const origin = (error: unknown): unknown =>
   (error instanceof KafkaJSError || error instanceof NotSent) && error.cause instanceof Error
     ? origin(error.cause)
@@ -69,33 +69,33 @@ const origin = (error: unknown): unknown =>
 export const isMissingTopic = (error: unknown): boolean =>
   ['UNKNOWN_TOPIC_OR_PARTITION', 'INVALID_TOPIC_EXCEPTION'].includes(String(typeOf(origin(error))));
 
-/** Whether a broker refuses what was to be stored as too large: it never will be taken. */
+/** Whether a broker refused records as too large. Retrying does not help. */
 export const isTooLarge = (error: unknown): boolean =>
   ['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE'].includes(String(typeOf(origin(error))));
 
 const TLS_CODE = /^(ERR_(SSL|TLS)_\w+|(CERT|DEPTH_ZERO|INVALID|SELF_SIGNED|UNABLE_TO)_\w+)$/;
 
-/** What Node calls a handshake that failed, or a certificate that cannot be trusted. */
+/** Returns Node's error code of a failed handshake or an untrusted certificate. */
 const tlsCode = (error: unknown): string | undefined => {
   const code = (error as { code?: unknown } | undefined)?.code;
   return typeof code === 'string' && TLS_CODE.test(code) ? code : undefined;
 };
 
-/** Whether a failure is about users, passwords and certificates: it comes again each time. */
+/** Whether authentication or TLS failed. Retrying does not help. */
 export const isAuthFailure = (error: unknown): boolean => {
   const root = origin(error);
   const isSasl = root instanceof KafkaJSSASLAuthenticationError || typeOf(root) === 'UNSUPPORTED_SASL_MECHANISM';
   return isSasl || tlsCode(root) !== undefined;
 };
 
-/** What may be told of a failure: no address, nothing of a record. */
+/** Returns the public text of a failure, without addresses or contents of records. */
 export const publicCause = (error: unknown): string => {
   const root = origin(error);
   if (root instanceof TopicMissing || root instanceof NotAllStored || root instanceof TimedOut) return root.message;
   const type = typeOf(root);
-  if (typeof type === 'string' && /^[A-Z_]+$/.test(type)) return `The broker says ${type}.`;
-  if (root instanceof KafkaJSSASLAuthenticationError) return 'The brokers do not let this user in.';
+  if (typeof type === 'string' && /^[A-Z_]+$/.test(type)) return `The broker answered ${type}.`;
+  if (root instanceof KafkaJSSASLAuthenticationError) return 'The brokers refused to authenticate this user.';
   const tls = tlsCode(root);
-  if (tls !== undefined) return `TLS with the brokers fails: ${tls}.`;
+  if (tls !== undefined) return `TLS with the brokers failed: ${tls}.`;
   return 'No broker answers.';
 };

@@ -20,17 +20,17 @@ export interface KafkaCommandBusOptions {
   readonly connection: KafkaConnection;
   readonly topics: KafkaTopics;
   readonly clock: Clock;
-  /** For a process that sends commands. */
+  /** Needed to send commands. */
   readonly sign?: SignCommand;
-  /** For a process that handles them. */
+  /** Needed to handle commands. */
   readonly verify?: VerifyCommand;
-  /** `kafka.replyTopics`: patterns of topics that replies may go to, `*` for any characters. Default: the own one. */
+  /** `kafka.replyTopics`: patterns of allowed reply topics; `*` matches any characters. Default: Rekey's own. */
   readonly replyTopics?: readonly string[];
-  /** A command that has waited longer goes to the dead letters. Default: a day. */
+  /** A command that has waited longer becomes a dead letter. Default: a day. */
   readonly maxCommandAgeMs?: number;
-  /** How many commands are handled at the same time; default 64. */
+  /** Commands handled concurrently. Default 64. */
   readonly concurrency?: number;
-  /** Names this process among all senders; default: a random one. */
+  /** Unique name of this process. Default: a random one. */
   readonly instance?: string;
   readonly observer?: KafkaObserver;
 }
@@ -39,8 +39,8 @@ const MAX_COMMAND_AGE_MS = 24 * 3_600_000;
 const CONCURRENCY = 64;
 
 /**
- * Commands and replies over Kafka. Nothing here waits for a broker to start: what cannot be done yet is said by
- * `status`, and done as soon as it can be.
+ * Commands and replies over Kafka. Starting never waits for a broker: `status` says what is not ready yet, and retries run
+ * in the background.
  */
 export class KafkaCommandBus extends CommandBus {
   private readonly directory: TopicDirectory;
@@ -67,16 +67,16 @@ export class KafkaCommandBus extends CommandBus {
   }
 
   async send(request: CommandRequest, timeoutMs: number): Promise<CommandReply> {
-    if (this.closed) throw new RekeyError('unavailable', 'Commands are not taken now.');
-    if (!this.sender) throw new Error('This bus has no key to sign commands with.');
+    if (this.closed) throw new RekeyError('unavailable', 'The command bus is closed.');
+    if (!this.sender) throw new Error('This bus needs `sign` to send commands.');
     return this.sender.send(request, timeoutMs);
   }
 
   async serve(handler: CommandHandler): Promise<void> {
     const { connection, topics, clock, verify, observer = {} } = this.options;
-    if (this.server) throw new Error('The bus has a handler.');
+    if (this.server) throw new Error('The bus already has a handler.');
     if (this.closed) throw new Error('The bus is closed.');
-    if (!verify) throw new Error('This bus knows no senders of commands.');
+    if (!verify) throw new Error('This bus needs `verify` to handle commands.');
     const processor = new CommandProcessor({
       topics,
       handler,
@@ -96,7 +96,7 @@ export class KafkaCommandBus extends CommandBus {
     this.server = new CommandServer({ connection, topics, directory: this.directory, intake, observer });
   }
 
-  /** Whether commands can be sent and handled now, as far as this process does; public text. */
+  /** Returns whether this process can send and handle commands now. The cause is public text. */
   async status(): Promise<{ readonly ready: boolean; readonly cause?: string }> {
     const { topics } = this.options;
     const own = [...(this.sender ? [topics.reply] : []), ...(this.server ? [topics.dead] : [])];
@@ -120,7 +120,7 @@ export class KafkaCommandBus extends CommandBus {
   }
 }
 
-/** Never to a topic of Rekey's own that is read by others than senders. */
+/** Returns the check of reply topics. Replies never go to Rekey's own topics that are not for replies. */
 const replyRule = (topics: KafkaTopics, patterns: readonly string[]): ((topic: string) => boolean) => {
   const own = new Set([topics.commands, topics.dead, topics.events, topics.notifications]);
   const expressions = patterns.map((pattern) => {

@@ -38,7 +38,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
 
   it('services wait for their topics; where one is killed nothing is lost, another takes over, and each ends by itself when it is told to', async () => {
     const services = [service('one'), service('two')];
-    const wait = (): boolean => services.every(({ process }) => process.output.includes('There is no topic'));
+    const wait = (): boolean => services.every(({ process }) => process.output.includes('does not exist'));
     await until('both wait for their topics', wait, PATIENT_MS);
     await createTopics(connection, 4, topics);
     const bus = openBus(connection, topics);

@@ -97,37 +97,37 @@ describeOn(['kafka'], () => {
     await tail.close();
   });
 
-  const NOT_LET_IN = 'The brokers do not let this user in.';
+  const UNAUTHENTICATED = 'The brokers refused to authenticate this user.';
   const wrong = randomBytes(12).toString('base64url');
 
   it.each<[string, () => KafkaConnection, string | RegExp]>([
-    ['another password (SCRAM)', () => withPassword('scram-sha-512', { password: wrong }), NOT_LET_IN],
-    ['another password (PLAIN)', () => withPassword('plain', { password: wrong }), NOT_LET_IN],
+    ['another password (SCRAM)', () => withPassword('scram-sha-512', { password: wrong }), UNAUTHENTICATED],
+    ['another password (PLAIN)', () => withPassword('plain', { password: wrong }), UNAUTHENTICATED],
     [
       'a mechanism that brokers lack',
       () => withPassword('scram-sha-256'),
-      'The broker says UNSUPPORTED_SASL_MECHANISM.',
+      'The broker answered UNSUPPORTED_SASL_MECHANISM.',
     ],
     [
       'the authorities of the system alone',
       () => withPassword('plain', { ssl: true }),
-      'TLS with the brokers fails: UNABLE_TO_VERIFY_LEAF_SIGNATURE.',
+      'TLS with the brokers failed: UNABLE_TO_VERIFY_LEAF_SIGNATURE.',
     ],
     [
       'another authority',
       () => withPassword('plain', { ssl: { ca: readFileSync(new Authority(kafka.folder, 'another').cert) } }),
-      'TLS with the brokers fails: UNABLE_TO_VERIFY_LEAF_SIGNATURE.',
+      'TLS with the brokers failed: UNABLE_TO_VERIFY_LEAF_SIGNATURE.',
     ],
     [
       'another name than the broker has',
       () => withPassword('plain', { brokers: [kafka.sasl.replace('localhost', '127.0.0.1')] }),
-      'TLS with the brokers fails: ERR_TLS_CERT_ALTNAME_INVALID.',
+      'TLS with the brokers failed: ERR_TLS_CERT_ALTNAME_INVALID.',
     ],
-    ['no certificate', () => withCertificate({}), /TLS with the brokers fails: ERR_SSL_\w+\./],
+    ['no certificate', () => withCertificate({}), /TLS with the brokers failed: ERR_SSL_\w+\./],
     [
       'a certificate of another authority',
       () => withCertificate(certified(new Authority(kafka.folder, 'foreign').issue('client'))),
-      /TLS with the brokers fails: ERR_SSL_\w+\./,
+      /TLS with the brokers failed: ERR_SSL_\w+\./,
     ],
   ])('is told by who comes with %s, soon, and without its password', async (_, connect, cause) => {
     const connection = connect();

@@ -1,18 +1,18 @@
 import type { ErrorCode } from '@rekey/contracts';
 import type { Unreadable } from './command-record';
 
-/** Why a record is among the dead letters. */
+/** Why a record became a dead letter. */
 export type DeadReason = Unreadable | 'too_old' | 'reply_topic_not_allowed';
 
-/** Told of what somebody should count; all optional. */
+/** Callbacks for metrics. */
 export interface KafkaObserver {
   readonly deadLettered?: (reason: DeadReason) => void;
-  /** A command was answered, and the answer could not be stored where its sender wants it. */
+  /** The reply to a command could not be sent. */
   readonly replyUndeliverable?: () => void;
-  /** A command was looked at and refused without an outcome. */
+  /** A command was rejected without an outcome. */
   readonly commandRefused?: (code: ErrorCode) => void;
-  /** A store is away, and a command waits for it. */
+  /** A command waits because a store is unavailable. */
   readonly commandWaits?: () => void;
-  /** A consumer had ended for good, and another takes its place. */
+  /** A consumer crashed and is replaced. */
   readonly consumerRestarted?: (consumer: 'commands' | 'replies') => void;
 }

@@ -2,20 +2,20 @@ import { KeyedQueue } from '@rekey/ports';
 import type { EachBatchPayload, KafkaMessage } from 'kafkajs';
 import type { KafkaLog } from '../connection';
 
-/** Handles one record; false where the signal came before it was done. Never throws. */
+/** Handles one record. Returns false if the signal was aborted first. Never throws. */
 export type HandleRecord = (message: KafkaMessage, partition: number, signal: AbortSignal) => Promise<boolean>;
 
-/** Records of a partition that may wait or be in hand; with more, no more are fetched. */
-const TAKEN_MAX = 512;
-const COMMIT_AGAIN_MS = 250;
+/** Unfinished records of a partition above which fetching pauses. */
+const UNFINISHED_MAX = 512;
+const COMMIT_RETRY_MS = 250;
 
 /**
- * Takes records from the consumer's loop and gives it free at once, so that a record that waits holds up neither the
- * consumer's heartbeats nor other partitions. Records of one key are handled in order, those of others side by side; the
- * offset that is committed is that of the first record that is not done.
+ * Takes records from the consumer's loop and returns at once, so that a waiting record delays neither heartbeats nor other
+ * partitions. Records with the same key are handled in order, others concurrently. Commits the offset of the first
+ * unfinished record of a partition.
  */
 export class CommandIntake {
-  /** Across assignments: what is in hand when the group is balanced anew may come again at once. */
+  /** Kept across rebalances: a record being handled may arrive again at once, and its key must stay in order. */
   private readonly queue: KeyedQueue;
   private readonly partitions = new Map<number, PartitionRecords>();
   private closed = false;
@@ -28,9 +28,9 @@ export class CommandIntake {
     this.queue = new KeyedQueue(concurrency);
   }
 
-  /** The group was balanced anew: all that is not committed comes again, here or elsewhere. */
+  /** Drops all records after a rebalance: those not committed arrive again, here or in another process. */
   reset(): void {
-    for (const taken of this.partitions.values()) taken.giveUp();
+    for (const taken of this.partitions.values()) taken.revoke();
     this.partitions.clear();
   }
 
@@ -47,10 +47,10 @@ export class CommandIntake {
         if (!records.signal.aborted && (await this.handle(message, partition, records.signal))) done();
       });
     }
-    records.took(payload);
+    records.fetched(payload);
   }
 
-  /** Finishes and commits what is in hand; what waits is left for another. */
+  /** Finishes and commits the records being handled. Waiting ones are left to another process. */
   async close(): Promise<void> {
     this.closed = true;
     for (const taken of this.partitions.values()) taken.stop();
@@ -59,15 +59,15 @@ export class CommandIntake {
   }
 }
 
-/** Records of one partition, in order, from the first that is not done. */
+/** Records of one partition in order, from the first unfinished one. */
 class PartitionRecords {
   private readonly ending = new AbortController();
   private readonly records: { readonly offset: string; done: boolean }[] = [];
   private payload: EachBatchPayload | undefined;
   private end = '';
-  /** What the group holds; at first, where it began to read. */
-  private stored = '';
-  private given = false;
+  /** Committed offset. At first, the offset of the first record. */
+  private committed = '';
+  private revoked = false;
   private resume: (() => void) | undefined;
   private isCommitting = false;
   private committing: Promise<void> | undefined;
@@ -78,43 +78,43 @@ class PartitionRecords {
     return this.ending.signal;
   }
 
-  /** Answers what to call when the record is done. */
+  /** Adds a record. Returns a function to call when it is finished. */
   add(offset: string): () => void {
-    if (this.stored === '') this.stored = offset;
+    if (this.committed === '') this.committed = offset;
     const record = { offset, done: false };
     this.records.push(record);
     return () => {
       record.done = true;
       while (this.records[0]?.done) this.records.shift();
-      if (this.records.length <= TAKEN_MAX / 2) this.goOn();
+      if (this.records.length <= UNFINISHED_MAX / 2) this.resumeFetching();
       this.commitSoon();
     };
   }
 
-  took(payload: EachBatchPayload): void {
+  fetched(payload: EachBatchPayload): void {
     this.payload = payload;
     this.end = (BigInt(payload.batch.lastOffset()) + 1n).toString();
-    if (this.records.length > TAKEN_MAX) this.resume ??= payload.pause();
+    if (this.records.length > UNFINISHED_MAX) this.resume ??= payload.pause();
   }
 
-  /** Resolves when all that is done is committed, or cannot be. */
+  /** Resolves when the pending commit has succeeded or failed. */
   async flushed(): Promise<void> {
     await this.committing;
   }
 
-  /** Nothing more is begun; what is in hand may still be done. */
+  /** Starts no more records. Those being handled may finish. */
   stop(): void {
     this.ending.abort();
   }
 
-  /** Another may have the partition by now: nothing more is committed. */
-  giveUp(): void {
-    this.given = true;
-    this.goOn();
+  /** Commits nothing more: another process may have the partition by now. */
+  revoke(): void {
+    this.revoked = true;
+    this.resumeFetching();
     this.stop();
   }
 
-  private goOn(): void {
+  private resumeFetching(): void {
     this.resume?.();
     this.resume = undefined;
   }
@@ -125,19 +125,19 @@ class PartitionRecords {
     this.committing = this.commit();
   }
 
-  /** One request at a time, each for all that is done by then. */
+  /** Sends one request at a time, each for everything finished by then. */
   private async commit(): Promise<void> {
-    while (!this.given && this.payload) {
+    while (!this.revoked && this.payload) {
       const offset = this.records[0]?.offset ?? this.end;
-      if (offset === this.stored) break;
+      if (offset === this.committed) break;
       const { topic, partition } = this.payload.batch;
       try {
         await this.payload.commitOffsetsIfNecessary({ topics: [{ topic, partitions: [{ partition, offset }] }] });
-        this.stored = offset;
+        this.committed = offset;
       } catch (error) {
         this.log.debug({ partition, offset, err: error }, 'an offset could not be committed');
         if (this.signal.aborted) break;
-        await new Promise((resolve) => setTimeout(resolve, COMMIT_AGAIN_MS));
+        await new Promise((resolve) => setTimeout(resolve, COMMIT_RETRY_MS));
       }
     }
     this.isCommitting = false;

@@ -12,7 +12,7 @@ const settle = async (): Promise<void> => {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();
 };
 
-/** An intake whose records stay in hand until the test finishes them. */
+/** An intake whose records are in progress until the test finishes them. */
 class Bench {
   readonly inHand: InHand[] = [];
   readonly commits: string[] = [];
@@ -61,8 +61,8 @@ class Bench {
   }
 }
 
-describe('records that are taken', () => {
-  it('are handled in order by key, side by side otherwise, and up to the limit', async () => {
+describe('CommandIntake', () => {
+  it('handles records in order by key and others concurrently, up to the limit', async () => {
     const bench = new Bench(3);
     bench.take([
       [0, 'a'],
@@ -78,7 +78,7 @@ describe('records that are taken', () => {
     expect(bench.offsets).toEqual(['0', '2', '3', '4', '1']);
   });
 
-  it('are committed up to the first that is not done, and to the end of what was fetched', async () => {
+  it('commits up to the first unfinished record, and to the end of the batch when all are finished', async () => {
     const bench = new Bench();
     bench.take(
       [
@@ -95,7 +95,7 @@ describe('records that are taken', () => {
     expect(bench.commits).toEqual(['8']);
   });
 
-  it('are not committed where one was given up', async () => {
+  it('does not commit a record that was given up', async () => {
     const bench = new Bench();
     bench.take([
       [0, 'a'],
@@ -106,7 +106,7 @@ describe('records that are taken', () => {
     expect(bench.commits).toEqual([]);
   });
 
-  it('are committed later where that failed', async () => {
+  it('retries a failed commit', async () => {
     const bench = new Bench();
     bench.failing = 1;
     bench.take([[0, 'a']]);
@@ -116,7 +116,7 @@ describe('records that are taken', () => {
     expect(bench.commits).toEqual(['1']);
   });
 
-  it('belong to another when the group is balanced anew: none is begun or committed, and keys stay in order', async () => {
+  it('starts and commits nothing of the old assignment after a rebalance, and keeps keys in order', async () => {
     const bench = new Bench();
     bench.take([
       [0, 'a'],
@@ -139,7 +139,7 @@ describe('records that are taken', () => {
     expect(bench.commits).toEqual(['1', '2']);
   });
 
-  it('are as many as fit; then no more are fetched until half of them are done', async () => {
+  it('pauses fetching above the limit until half of the records are finished', async () => {
     const bench = new Bench(1_000);
     bench.take(Array.from({ length: 600 }, (_, offset) => [offset, null]));
     expect(bench.paused).toBe(true);
@@ -149,14 +149,14 @@ describe('records that are taken', () => {
     expect(bench.paused).toBe(false);
   });
 
-  it('are fetched again after the group was balanced anew, if they were held back', () => {
+  it('resumes fetching after a rebalance', () => {
     const bench = new Bench();
     bench.take(Array.from({ length: 600 }, (_, offset) => [offset, null]));
     bench.intake.reset();
     expect(bench.paused).toBe(false);
   });
 
-  it('are finished and committed at the end where they are in hand; the others are left', async () => {
+  it('finishes and commits records in progress on close and leaves the others', async () => {
     const bench = new Bench(1);
     bench.take([
       [0, 'a'],

@@ -14,7 +14,7 @@ export interface CommandProcessorOptions {
   readonly topics: KafkaTopics;
   readonly handler: CommandHandler;
   readonly verify: VerifyCommand;
-  /** Whether replies may go to a topic. */
+  /** Whether a topic is allowed for replies. */
   readonly allowsReplyTo: (topic: string) => boolean;
   readonly maxCommandAgeMs: number;
   readonly producer: OrderedProducer;
@@ -23,7 +23,7 @@ export interface CommandProcessorOptions {
   readonly observer: KafkaObserver;
 }
 
-/** What becomes of a command: its reply, and the error where it has no outcome. */
+/** Reply to a command, with the error if it has no outcome. */
 interface Answer {
   readonly reply: CommandReply;
   readonly error?: PublicError;
@@ -31,19 +31,19 @@ interface Answer {
 
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 2_000;
-/** By then nobody waits for the reply any more. */
+/** No sender waits longer for a reply. */
 const REPLY_TIMEOUT_MS = 30_000;
 
-/** The dead letters cannot be reached. */
+/** The dead-letter topic is unavailable. */
 class DeadLettersUnavailable extends Error {}
 
-/** Handles records with commands, each until there is nothing left to do about it. */
+/** Handles the records of the command topic: verifies, executes and answers commands, or writes a dead letter. */
 export class CommandProcessor {
   constructor(private readonly options: CommandProcessorOptions) {}
 
   /**
-   * Handles one record: true when it is done with and need not come again, false where the signal came first. Where a
-   * store is away, it tries again and again: the record is neither answered nor given up until it is too old.
+   * Handles one record. Returns true when it is finished, false if the signal was aborted first. While a store is
+   * unavailable, it retries without a reply until the record is too old.
    */
   async handle(message: KafkaMessage, partition: number, signal: AbortSignal): Promise<boolean> {
     const { clock, log, observer } = this.options;
@@ -53,7 +53,7 @@ export class CommandProcessor {
         return true;
       } catch (error) {
         const place = { partition, offset: message.offset };
-        if (attempt === 1) log.warn({ ...place, err: error }, 'a command waits for what is away');
+        if (attempt === 1) log.warn({ ...place, err: error }, 'a command waits for an unavailable engine');
         observer.commandWaits?.();
         await clock.sleep(backoffMs(attempt, FIRST_WAIT_MS, LONGEST_WAIT_MS), signal);
       }
@@ -72,7 +72,7 @@ export class CommandProcessor {
     await this.reply(read, answer);
   }
 
-  /** Throws where a store is away. */
+  /** Throws if a store is unavailable. */
   private async answer(read: ReadCommand, timestampMs: number): Promise<Answer> {
     const { handler, verify, log, observer } = this.options;
     const { command, record, target } = read;
@@ -97,7 +97,7 @@ export class CommandProcessor {
     }
   }
 
-  /** Its outcome is stored, so a reply that cannot be delivered holds up nobody: its sender may ask again. */
+  /** Drops a reply that cannot be sent: the outcome is stored, and the sender can retry the command. */
   private async reply({ reply: address, record, command }: ReadCommand, { reply, error }: Answer): Promise<void> {
     if (!address) return;
     const { producer, clock, log, observer } = this.options;
@@ -107,21 +107,21 @@ export class CommandProcessor {
       value: JSON.stringify(reply),
       headers: {
         ...(correlationId && { [HEADERS.correlationId]: Buffer.from(correlationId) }),
-        // For Nest's clients: this is the only reply, and whether it is an error to throw.
+        // For Nest's clients: the only reply to this request, and whether to throw it as an error.
         [KafkaHeaders.NEST_IS_DISPOSED]: Buffer.alloc(1),
         ...(error && { [KafkaHeaders.NEST_ERR]: JSON.stringify(error) }),
       },
       ...(address.partition !== undefined && { partition: address.partition }),
     };
     try {
-      await withTimeout(producer.post(address.topic, message).done, clock, REPLY_TIMEOUT_MS);
+      await withTimeout(producer.send(address.topic, message).done, clock, REPLY_TIMEOUT_MS);
     } catch (failure) {
       observer.replyUndeliverable?.();
-      log.warn({ topic: address.topic, type: command.type, cause: publicCause(failure) }, 'a reply is undeliverable');
+      log.warn({ topic: address.topic, type: command.type, cause: publicCause(failure) }, 'a reply could not be sent');
     }
   }
 
-  /** Puts a record among the dead letters, without its credential, and without a value that may hold a plain secret. */
+  /** Writes a dead letter without the record's credential and without a value that may contain a plaintext secret. */
   private async deadLetter(message: KafkaMessage, partition: number, reason: DeadReason): Promise<void> {
     const { topics, producer, log, observer } = this.options;
     const { key, value, offset, timestamp } = message;
@@ -133,19 +133,19 @@ export class CommandProcessor {
       if (header && isSafeToKeep(header)) headers[name] = header;
     }
     try {
-      await producer.post(topics.dead, { ...kept, headers }).done;
+      await producer.send(topics.dead, { ...kept, headers }).done;
     } catch (failure) {
       if (!isTooLarge(failure)) throw new DeadLettersUnavailable(publicCause(failure));
-      await producer.post(topics.dead, { key: null, value: null, headers: { 'rekey-reason': reason, ...place } }).done;
+      await producer.send(topics.dead, { key: null, value: null, headers: { 'rekey-reason': reason, ...place } }).done;
     }
     observer.deadLettered?.(reason);
-    log.warn({ reason, partition, offset }, 'a record went to the dead letters');
+    log.warn({ reason, partition, offset }, 'a record became a dead letter');
   }
 }
 
 const LOG_APPEND_TIME = 1;
 
-/** When the broker took a record; undefined where the topic keeps the time that its sender states. */
+/** Returns when the broker appended a record, or undefined if the topic keeps the sender's timestamps. */
 const appendedAtMs = (message: KafkaMessage): number | undefined => {
   const { batchContext } = message as { batchContext?: { timestampType?: number } };
   return batchContext?.timestampType === LOG_APPEND_TIME ? Number(message.timestamp) : undefined;
@@ -158,6 +158,10 @@ const isUnavailable = (error: unknown): boolean =>
   (error instanceof RekeyError && (error.code === 'unavailable' || error.code === 'timeout'));
 
 const wrongKey = (): RekeyError =>
-  new RekeyError('invalid_request', 'The key of the record must be the application or the domain that data names.', {
-    field: 'key',
-  });
+  new RekeyError(
+    'invalid_request',
+    'The key of the record must be the applicationId, or else the domainId, of its data.',
+    {
+      field: 'key',
+    },
+  );

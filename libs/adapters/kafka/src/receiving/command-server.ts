@@ -8,13 +8,13 @@ import type { KafkaObserver } from '../observer';
 import type { KafkaTopics, TopicDirectory } from '../topics/topics';
 
 interface Listeners {
-  /** The group was balanced anew. */
+  /** The group was rebalanced. */
   readonly joined: () => void;
-  /** The consumer has ended. */
+  /** The consumer has crashed. */
   readonly ended: () => void;
 }
 
-/** Nest's Kafka transport, whose loop gives records away instead of handling them one by one. */
+/** Nest's Kafka transport with a loop that hands records to the intake instead of handling them one by one. */
 class KafkaServer extends ServerKafka {
   constructor(
     connection: KafkaConnection,
@@ -30,7 +30,7 @@ class KafkaServer extends ServerKafka {
     });
   }
 
-  /** Without a producer, for replies have their own; so a topic that is missing takes none of them with it. */
+  /** Starts no producer: replies have their own, one per topic, so that a missing topic affects no other. */
   override async start(callback: () => void): Promise<void> {
     const consumer = (this.client as unknown as { consumer: (options: unknown) => Consumer }).consumer({
       ...this.options.consumer,
@@ -47,7 +47,7 @@ class KafkaServer extends ServerKafka {
     const consumer = bound;
     consumer.on(consumer.events.GROUP_JOIN, () => this.listeners.joined());
     consumer.on(consumer.events.CRASH, () => this.listeners.ended());
-    // From the beginning: what was sent before the group joined for the first time is not lost.
+    // From the beginning, so that commands sent before the group first joined are not lost.
     await consumer.subscribe({ topics: [this.topics.commands], fromBeginning: true });
     const watch = new CoordinatorWatch(consumer);
     await consumer.run({
@@ -59,7 +59,7 @@ class KafkaServer extends ServerKafka {
     });
   }
 
-  /** As `listen`, for those who wait. Throws where the topic is missing. */
+  /** Same as `listen`, as a promise. Throws if the topic does not exist. */
   begin(): Promise<void> {
     return new Promise((resolve, reject) => {
       void this.listen((error) => (error === undefined ? resolve() : reject(error)));
@@ -75,19 +75,19 @@ export interface CommandServerOptions {
   readonly observer: KafkaObserver;
 }
 
-/** Keeps a consumer of commands at work: waits for brokers and topics, and replaces a consumer that has ended. */
+/** Keeps a consumer of commands running: waits for brokers and topics, and replaces a crashed consumer. */
 export class CommandServer {
   private readonly closing = new AbortController();
   private readonly work: Promise<void>;
   private cause = '';
-  /** Whether it has joined the group. */
+  /** Whether the consumer has joined the group. */
   joined = false;
 
   constructor(private readonly options: CommandServerOptions) {
     this.work = this.keepServing();
   }
 
-  /** Finishes and commits what is in hand, then leaves the group. */
+  /** Finishes and commits the commands in progress, then leaves the group. */
   async close(): Promise<void> {
     await this.options.intake.close();
     this.closing.abort();
@@ -101,7 +101,7 @@ export class CommandServer {
         await this.serve();
       } catch (error) {
         const cause = publicCause(error);
-        // Once, however often it is tried.
+        // Warn once per cause, not on every retry.
         connection.log[cause === this.cause ? 'debug' : 'warn']({ cause }, 'commands cannot be consumed; trying again');
         this.cause = cause;
       }
@@ -111,10 +111,10 @@ export class CommandServer {
     }
   }
 
-  /** Until the consumer ends, or this is closed. */
+  /** Resolves when the consumer crashes or this server is closed. */
   private async serve(): Promise<void> {
     const { connection, topics, directory, intake, observer } = this.options;
-    // Asked of the directory, which gives up soon: a consumer goes on trying long after it was told to stop.
+    // Checked with the directory, which fails fast. A consumer would keep retrying long after it was stopped.
     if ((await directory.partitionsOf(topics.commands)) === 0) throw new TopicMissing(topics.commands);
     if (this.closing.signal.aborted) return;
     let ended = (): void => undefined;

@@ -1,12 +1,12 @@
 import { SECRET_PATTERN } from '@rekey/domain';
 
-/** Names under which somebody may send a value that is not sealed. */
+/** Field names under which a plaintext value may be sent. */
 const NAMES = String.raw`[\w-]*pass(?:word|phrase)|(?:client|plain)?[_-]?(?:secret|value)|secret[_-]?(?:value|text)|plain[_-]?text`;
 const NAMED = new RegExp(String.raw`(?<![\w-])(?:${NAMES})["']?\s*[:=]`, 'i');
 
 /**
- * Whether a record may be kept outside its topic: text, in which no field has a name of plain values, and nothing looks
- * like a secret of ours. Of anything else nobody knows what is in it.
+ * Whether bytes may be copied to the dead letters: UTF-8 text without a field named like a plaintext value and without
+ * anything that looks like a secret of Rekey. Other bytes may contain anything, so they are not copied.
  */
 export const isSafeToKeep = (value: Buffer): boolean => {
   let text: string;

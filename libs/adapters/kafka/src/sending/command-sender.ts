@@ -22,7 +22,7 @@ interface Pending {
   readonly reject: (error: RekeyError) => void;
 }
 
-/** Sends commands and matches replies to them. */
+/** Sends commands and matches replies to them by correlation id. */
 export class CommandSender {
   /** By correlation id. */
   private readonly pending = new Map<string, Pending>();
@@ -33,10 +33,10 @@ export class CommandSender {
   /** See `CommandBus.send`. */
   send(request: CommandRequest, reader: ReplyReader, timeoutMs: number): Promise<CommandReply> {
     const correlationId = randomUUID();
-    let posting: PendingSend | undefined;
+    let sending: PendingSend | undefined;
     return new Promise<CommandReply>((resolve, reject) => {
       const cancel = this.options.clock.schedule(timeoutMs, () => {
-        const notSent = posting === undefined || posting.withdraw();
+        const notSent = sending === undefined || sending.withdraw();
         pending.reject(notSent ? late() : unknown());
       });
       const ending = new AbortController();
@@ -51,17 +51,17 @@ export class CommandSender {
         reject: (error) => (settle(), reject(error)),
       };
       this.pending.set(correlationId, pending);
-      this.post(request, correlationId, reader, ending.signal)
-        .then((posted) => {
-          posting = posted;
-          return posted?.done;
+      this.start(request, correlationId, reader, ending.signal)
+        .then((started) => {
+          sending = started;
+          return started?.done;
         })
         .catch((error: unknown) => pending.reject(failureOf(error)));
     });
   }
 
-  /** A reply that nobody waits for is another process's, or late, or told again. */
-  take({ value, headers = {} }: KafkaMessage): void {
+  /** Resolves the pending command of a reply. Ignores late or repeated replies and those to other processes. */
+  onReply({ value, headers = {} }: KafkaMessage): void {
     const pending = this.pending.get(bytesOf(headers[HEADERS.correlationId])?.toString('latin1') ?? '');
     if (!pending || value === null) return;
     try {
@@ -74,13 +74,13 @@ export class CommandSender {
     }
   }
 
-  /** Resolves when nobody waits for a reply any more. */
+  /** Resolves when no command waits for a reply. */
   async idle(): Promise<void> {
     if (this.pending.size > 0) await new Promise<void>((resolve) => this.idleListeners.push(resolve));
   }
 
-  /** Nothing is posted for a sender who has been told by then that it was not. */
-  private async post(
+  /** Signs and sends a command, unless its time is up by then: its sender was told that it was not sent. */
+  private async start(
     request: CommandRequest,
     correlationId: string,
     reader: ReplyReader,
@@ -101,7 +101,7 @@ export class CommandSender {
     } satisfies CommandRecord;
     const authorization = await sign(request, record);
     if (signal.aborted) return undefined;
-    return producer.post(topics.commands, {
+    return producer.send(topics.commands, {
       key: record.key,
       value: record.value,
       headers: {
@@ -122,10 +122,11 @@ const failureOf = (error: unknown): RekeyError => {
   if (error instanceof RekeyError) return error;
   if (error instanceof TopicMissing || error instanceof NotSent)
     return new RekeyError('unavailable', publicCause(error));
-  if (isTooLarge(error)) return new RekeyError('payload_too_large', 'The command is larger than the broker takes.');
+  if (isTooLarge(error))
+    return new RekeyError('payload_too_large', 'The command is larger than the Kafka brokers accept.');
   return new RekeyError('timeout', unknown().message, {}, { cause: error });
 };
 
-const late = (): RekeyError => new RekeyError('unavailable', 'The command was not taken in time. Send it again.');
+const late = (): RekeyError => new RekeyError('unavailable', 'The command was not sent in time. Send it again.');
 const unknown = (): RekeyError =>
-  new RekeyError('timeout', 'The outcome is unknown. Send the command again under the same id.');
+  new RekeyError('timeout', 'The outcome is unknown. Send the command again with the same id.');

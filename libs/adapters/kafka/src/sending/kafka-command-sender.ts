@@ -13,20 +13,20 @@ export interface KafkaCommandSenderOptions {
   readonly topics: KafkaTopics;
   readonly clock: Clock;
   readonly sign: SignCommand;
-  /** Names this process among all senders; default: a random one. */
+  /** Unique name of this process. Default: a random one. */
   readonly instance?: string;
   readonly observer?: KafkaObserver;
 }
 
-/** Of a bus, where a sender is a part of one. */
+/** What a sender shares with the bus that it belongs to. */
 interface Shared {
   readonly directory: TopicDirectory;
   readonly producer: OrderedProducer;
 }
 
 /**
- * The sending side of `KafkaCommandBus`, which can also stand alone: without all that handling commands needs. Nothing
- * here waits for a broker to start; `status` says what cannot be done yet.
+ * The sending side of `KafkaCommandBus`. Usable on its own, without Nest. Starting never waits for a broker: `status` says
+ * what is not ready yet.
  */
 export class KafkaCommandSender {
   private readonly directory: TopicDirectory;
@@ -51,7 +51,7 @@ export class KafkaCommandSender {
       directory: this.directory,
       instance: options.instance ?? randomUUID(),
       observer: options.observer ?? {},
-      onReply: (message) => sender.take(message),
+      onReply: (message) => sender.onReply(message),
     });
   }
 
@@ -61,23 +61,23 @@ export class KafkaCommandSender {
 
   /** See `CommandBus.send`. */
   async send(request: CommandRequest, timeoutMs: number): Promise<CommandReply> {
-    if (this.closed) throw new RekeyError('unavailable', 'Commands are not taken now.');
+    if (this.closed) throw new RekeyError('unavailable', 'The command sender is closed.');
     return this.sender.send(request, this.reader, timeoutMs);
   }
 
-  /** Whether commands can be sent now, and their replies read; public text. */
+  /** Returns whether commands can be sent and replies read now. The cause is public text. */
   async status(): Promise<{ readonly ready: boolean; readonly cause?: string }> {
     const { commands, reply } = this.options.topics;
     const there = await this.directory.status([commands, reply]);
     return there.ready && !this.joined ? { ready: false, cause: 'replies are not read yet' } : there;
   }
 
-  /** Whether replies are read. */
+  /** Whether replies are being read. */
   get joined(): boolean {
     return this.reader.joined;
   }
 
-  /** Takes nothing new; resolves when all that was sent has its reply, or its time is up. */
+  /** Rejects new commands and resolves when every sent one has its reply or has timed out. */
   close(): Promise<void> {
     this.closed = true;
     this.ended ??= this.end();
@@ -87,7 +87,7 @@ export class KafkaCommandSender {
   private async end(): Promise<void> {
     await this.sender.idle();
     await this.reader.close();
-    // What is the bus's is closed by the bus.
+    // The bus closes what it shares.
     if (this.shared) return;
     await this.producer.close();
     await this.directory.close();

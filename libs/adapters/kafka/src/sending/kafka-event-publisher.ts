@@ -9,15 +9,15 @@ import { TopicDirectory, type KafkaTopics } from '../topics/topics';
 export interface KafkaEventPublisherOptions {
   readonly connection: KafkaConnection;
   readonly topics: Pick<KafkaTopics, 'events'>;
-  /** `source` of the events: a URI reference that names this installation. */
+  /** `source` of the CloudEvents: a URI reference that identifies this installation. */
   readonly source: string;
 }
 
 const REQUEST_BYTES_MAX = 512 * 1024;
 
 /**
- * Publishes events as CloudEvents 1.0 in JSON (Kafka protocol binding §3.3, structured mode), verifiers removed. The key
- * is the stream, so that its events stay in order. At least once: a receiver drops by `id` what it knows.
+ * Publishes events as CloudEvents 1.0 in JSON (Kafka protocol binding §3.3, structured mode) without verifiers. The key is
+ * the stream, so that its events stay in order. Delivery is at least once: receivers deduplicate by `id`.
  */
 export class KafkaEventPublisher extends EventPublisher {
   private readonly directory: TopicDirectory;
@@ -29,7 +29,7 @@ export class KafkaEventPublisher extends EventPublisher {
     this.producer = new OrderedProducer(options.connection, this.directory);
   }
 
-  /** Throws `unavailable` where the topic is missing, or no broker takes them all. */
+  /** Throws `unavailable` if the topic does not exist or not all events are acknowledged. */
   async publish(events: readonly StoredEvent[]): Promise<void> {
     const messages = events.map((event) => this.messageOf(event));
     let bytes = 0;
@@ -37,14 +37,14 @@ export class KafkaEventPublisher extends EventPublisher {
     for (const [index, message] of messages.entries()) {
       bytes += sizeOf([message]);
       if (bytes <= REQUEST_BYTES_MAX || index === from) continue;
-      await this.hand(messages.slice(from, index));
+      await this.sendInOrder(messages.slice(from, index));
       from = index;
       bytes = sizeOf([message]);
     }
-    if (from < messages.length) await this.hand(messages.slice(from));
+    if (from < messages.length) await this.sendInOrder(messages.slice(from));
   }
 
-  /** Whether its topic is there; public text. */
+  /** Returns whether the topic exists. The cause is public text. */
   status(): Promise<{ readonly ready: boolean; readonly cause?: string }> {
     return this.directory.status([this.options.topics.events]);
   }
@@ -54,16 +54,16 @@ export class KafkaEventPublisher extends EventPublisher {
     await this.directory.close();
   }
 
-  /** One request after the other, so that of two events of a stream the later is never stored alone. */
-  private async hand(messages: readonly Message[]): Promise<void> {
+  /** Sends one request at a time, so that a later event of a stream is never stored without an earlier one. */
+  private async sendInOrder(messages: readonly Message[]): Promise<void> {
     try {
-      await this.producer.post(this.options.topics.events, ...messages).done;
+      await this.producer.send(this.options.topics.events, ...messages).done;
     } catch (error) {
       if (!isTooLarge(error) || messages.length === 1)
         throw new RekeyError('unavailable', `Events could not be published. ${publicCause(error)}`);
       const half = Math.ceil(messages.length / 2);
-      await this.hand(messages.slice(0, half));
-      await this.hand(messages.slice(half));
+      await this.sendInOrder(messages.slice(0, half));
+      await this.sendInOrder(messages.slice(half));
     }
   }
 

@@ -7,18 +7,18 @@ import { TopicDirectory } from '../topics/topics';
 
 export interface KafkaNotifierOptions {
   readonly connection: KafkaConnection;
-  /** `notifiers.kafka.topic`; by itself that of `topicsOf`. */
+  /** `notifiers.kafka.topic`. */
   readonly topic: string;
   readonly clock: Clock;
-  /** Default 10 s. */
+  /** In milliseconds. Default 10,000. */
   readonly timeoutMs?: number;
 }
 
 const TIMEOUT_MS = 10_000;
 
 /**
- * Puts notices into a topic as JSON, keyed by application. A notice that is sent again has the same `messageId`, also in
- * the header `message-id`, by which a receiver drops it.
+ * Sends notices to a topic as JSON, keyed by application. A repeated notice has the same `messageId`, also in the header
+ * `message-id`, by which receivers deduplicate.
  */
 export class KafkaNotifier extends Notifier {
   readonly channel = 'kafka';
@@ -31,24 +31,24 @@ export class KafkaNotifier extends Notifier {
     this.producer = new OrderedProducer(options.connection, this.directory);
   }
 
-  /** Throws `unavailable` where the topic is missing, or no broker takes it in time. */
+  /** Throws `unavailable` if the topic does not exist or the notice is not acknowledged in time. */
   async send(notice: ExpiryNotice): Promise<{ readonly recipients: number }> {
     const { topic, clock, timeoutMs = TIMEOUT_MS } = this.options;
-    const posting = this.producer.post(topic, {
+    const sending = this.producer.send(topic, {
       key: notice.applicationId,
       value: JSON.stringify(notice),
       headers: { 'message-id': notice.messageId, 'content-type': 'application/json' },
     });
     try {
-      await withTimeout(posting.done, clock, timeoutMs);
+      await withTimeout(sending.done, clock, timeoutMs);
     } catch (error) {
-      posting.withdraw();
+      sending.withdraw();
       throw new RekeyError('unavailable', publicCause(error), { channel: this.channel });
     }
     return { recipients: 1 };
   }
 
-  /** Whether its topic is there; public text. */
+  /** Returns whether the topic exists. The cause is public text. */
   status(): Promise<{ readonly ready: boolean; readonly cause?: string }> {
     return this.directory.status([this.options.topic]);
   }

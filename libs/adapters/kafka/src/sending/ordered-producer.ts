@@ -3,11 +3,11 @@ import { kafkaClient, type KafkaConnection } from '../connection';
 import { NotAllStored, NotSent, TopicMissing, isMissingTopic, isTooLarge } from '../failures';
 import { type TopicDirectory } from '../topics/topics';
 
-/** A message on its way to a topic. */
+/** Messages that are being sent. */
 export interface PendingSend {
-  /** Resolves when the topic has it. `TopicMissing`, `NotSent` and what is too large: it has not; else nobody knows. */
+  /** Resolves when all are stored. After `TopicMissing`, `NotSent` or a size error none is; after others it is unknown. */
   readonly done: Promise<void>;
-  /** Takes it back; false: too late, it may be sent by now. */
+  /** Cancels sending. Returns false if it is too late: the messages may have been sent. */
   readonly withdraw: () => boolean;
 }
 
@@ -20,18 +20,18 @@ interface Entry {
 
 const BATCH_MESSAGES_MAX = 500;
 const BATCH_BYTES_MAX = 512 * 1024;
-const LANES_MAX = 64;
+const TOPICS_MAX = 64;
 const CLOSE_TIMEOUT_MS = 5_000;
 
 /**
- * Sends messages, acknowledged by all replicas in sync. To one topic, one request is outstanding at a time, with all that
- * came meanwhile: so messages of one key arrive in the order of sending, also where the client sends a request again.
- * (The client's idempotent producer is not used: it loses acknowledged messages when responses are lost.)
- * Each topic has a producer of its own, so that one that is missing or slow is in nobody's way.
+ * Sends messages with acknowledgement by all in-sync replicas. Each topic has one request outstanding at a time, and the
+ * next one takes everything that has arrived meanwhile. So messages with the same key stay in order even when kafkajs
+ * retries a request. (Its idempotent producer is not used: it loses acknowledged messages when responses are lost.)
+ * Each topic has its own producer, so that a missing or slow topic does not delay the others.
  */
 export class OrderedProducer {
   private readonly client: Kafka;
-  private readonly lanes = new Map<string, Lane>();
+  private readonly topics = new Map<string, TopicProducer>();
   private closed = false;
   private readonly closing = new AbortController();
 
@@ -42,43 +42,44 @@ export class OrderedProducer {
     this.client = kafkaClient(connection, 'producer', this.closing.signal);
   }
 
-  /** Messages sent together are stored or fail together, and in this order. */
-  post(topic: string, ...messages: readonly Message[]): PendingSend {
+  /** Queues messages, which are sent in one request, in this order. */
+  send(topic: string, ...messages: readonly Message[]): PendingSend {
     if (this.closed) return { done: Promise.reject(new Error('The producer is closed.')), withdraw: () => true };
-    let lane = this.lanes.get(topic);
-    if (!lane) {
-      this.forgetIdle();
-      lane = new Lane(topic, this.client, this.directory);
-      this.lanes.set(topic, lane);
+    let producer = this.topics.get(topic);
+    if (!producer) {
+      this.evictIdle();
+      producer = new TopicProducer(topic, this.client, this.directory);
+      this.topics.set(topic, producer);
     }
-    return lane.post(messages);
+    return producer.send(messages);
   }
 
-  /** Sends what was posted, as far as brokers answer in time; nothing more can be posted. */
+  /** Sends what is queued, as far as brokers answer in time. Nothing more can be queued. */
   async close(): Promise<void> {
     this.closed = true;
     const giveUp = setTimeout(() => this.closing.abort(), CLOSE_TIMEOUT_MS);
-    await Promise.all([...this.lanes.values()].map((lane) => lane.close()));
+    await Promise.all([...this.topics.values()].map((producer) => producer.close()));
     clearTimeout(giveUp);
     this.closing.abort();
   }
 
-  private forgetIdle(): void {
-    if (this.lanes.size < LANES_MAX) return;
-    for (const [topic, lane] of this.lanes)
-      if (lane.isIdle) {
-        this.lanes.delete(topic);
-        void lane.close();
+  private evictIdle(): void {
+    if (this.topics.size < TOPICS_MAX) return;
+    for (const [topic, producer] of this.topics)
+      if (producer.isIdle) {
+        this.topics.delete(topic);
+        void producer.close();
         return;
       }
   }
 }
 
-class Lane {
+/** Sends the messages of one topic. */
+class TopicProducer {
   private readonly waiting: Entry[] = [];
   private producer: Producer | undefined;
   private running: Promise<void> | undefined;
-  /** Partitions of the request in hand. */
+  /** Partitions of the current request that have not acknowledged. */
   private readonly chosen = new Set<number>();
 
   constructor(
@@ -91,7 +92,7 @@ class Lane {
     return this.running === undefined;
   }
 
-  post(messages: readonly Message[]): PendingSend {
+  send(messages: readonly Message[]): PendingSend {
     let withdraw = (): boolean => false;
     const done = new Promise<void>((resolve, reject) => {
       const entry: Entry = { messages, bytes: sizeOf(messages), resolve, reject };
@@ -114,9 +115,9 @@ class Lane {
   private async run(): Promise<void> {
     while (this.waiting.length > 0)
       try {
-        // Before any is taken out, so that until then all can be withdrawn.
+        // Connect before messages leave the queue: until then they can be withdrawn.
         await this.ready();
-        await this.send(this.nextBatch());
+        await this.sendBatch(this.nextBatch());
       } catch (error) {
         for (const { reject } of this.waiting.splice(0)) reject(error);
       }
@@ -141,7 +142,7 @@ class Lane {
     return (this.producer = producer);
   }
 
-  /** As other clients choose, and remembers what it chose. */
+  /** kafkajs's default partitioner, which records its choices. */
   private readonly partitioner: ICustomPartitioner = () => {
     const choose = Partitioners.DefaultPartitioner();
     return (message) => {
@@ -162,35 +163,35 @@ class Lane {
     return this.waiting.splice(0, fits < 0 ? this.waiting.length : fits);
   }
 
-  private async send(batch: readonly Entry[]): Promise<void> {
+  private async sendBatch(batch: readonly Entry[]): Promise<void> {
     if (batch.length === 0) return;
     const messages = batch.flatMap((entry) => entry.messages);
     try {
       await this.refuseUnknownPartitions(messages);
       try {
-        await this.hand(messages);
+        await this.request(messages);
       } catch (error) {
         if (!(error instanceof NotAllStored)) throw error;
-        await this.startAnew(error);
-        await this.hand(messages);
+        await this.discardProducer(error);
+        await this.request(messages);
       }
       for (const { resolve } of batch) resolve();
     } catch (error) {
-      const someAreAtFault = isTooLarge(error) || error instanceof TopicMissing;
-      if (batch.length > 1 && someAreAtFault) {
-        for (const entry of batch) await this.send([entry]);
+      const isFaultOfOne = isTooLarge(error) || error instanceof TopicMissing;
+      if (batch.length > 1 && isFaultOfOne) {
+        for (const entry of batch) await this.sendBatch([entry]);
         return;
       }
       for (const { reject } of batch) reject(error);
-      if (!someAreAtFault) await this.startAnew(error);
+      if (!isFaultOfOne) await this.discardProducer(error);
     }
   }
 
   /**
-   * The client sends nothing to partitions that it has not heard of yet, nor to those that changed over to a broker that
-   * has answered for others already, and says that all is well: so the answers are counted.
+   * Sends one request and checks that every partition has acknowledged. kafkajs reports success without sending anything
+   * to partitions that it does not know yet, or that moved to a broker that has already answered for others.
    */
-  private async hand(messages: Message[]): Promise<void> {
+  private async request(messages: Message[]): Promise<void> {
     const producer = await this.ready();
     this.chosen.clear();
     const answers = await producer.send({ topic: this.topic, acks: ALL_REPLICAS, messages });
@@ -201,11 +202,11 @@ class Lane {
   private async refuseUnknownPartitions(messages: readonly Message[]): Promise<void> {
     const highest = Math.max(-1, ...messages.map(({ partition = -1 }) => partition));
     if (highest < 0 || highest < (await this.directory.partitionsOf(this.topic))) return;
-    if (highest >= (await this.directory.partitionsOf(this.topic, { anew: true }))) throw new TopicMissing(this.topic);
+    if (highest >= (await this.directory.partitionsOf(this.topic, { fresh: true }))) throw new TopicMissing(this.topic);
   }
 
-  /** A producer that once saw a topic that is gone fails for good, so the next message gets another one. */
-  private async startAnew(error: unknown): Promise<void> {
+  /** Makes the next request use a new producer: one that has seen a topic disappear fails forever. */
+  private async discardProducer(error: unknown): Promise<void> {
     if (isMissingTopic(error)) this.directory.forget(this.topic);
     const { producer } = this;
     this.producer = undefined;

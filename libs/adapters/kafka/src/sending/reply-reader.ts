@@ -10,15 +10,15 @@ export interface ReplyReaderOptions {
   readonly connection: KafkaConnection;
   readonly topics: KafkaTopics;
   readonly directory: TopicDirectory;
-  /** Of this process alone. */
+  /** Unique name of this process. */
   readonly instance: string;
   readonly observer: KafkaObserver;
   readonly onReply: (message: KafkaMessage) => void;
 }
 
 /**
- * Reads one partition of the topic of replies, from where it ended when this process began, in a group of its own:
- * whoever else comes or goes, no reply to this process is missed. Others' replies in the partition pass by.
+ * Reads one partition of the reply topic, from its end when this process started, in its own consumer group: rebalances
+ * caused by other processes cannot make it miss a reply. Replies to others in the partition are ignored.
  */
 export class ReplyReader {
   private readonly closing = new AbortController();
@@ -33,7 +33,7 @@ export class ReplyReader {
     this.work = this.keepReading();
   }
 
-  /** The partition, as soon as every reply in it, from then on, will be read; undefined where the signal comes first. */
+  /** Resolves with the partition once every later reply in it will be read, or undefined if the signal is aborted first. */
   async partition(signal: AbortSignal): Promise<number | undefined> {
     if (!this.place)
       await new Promise<void>((resolve) => {
@@ -59,7 +59,7 @@ export class ReplyReader {
         await this.read();
       } catch (error) {
         const cause = publicCause(error);
-        // Once, however often it is tried.
+        // Warn once per cause, not on every retry.
         connection.log[cause === this.cause ? 'debug' : 'warn']({ cause }, 'replies cannot be read; trying again');
         this.cause = cause;
       }
@@ -69,7 +69,7 @@ export class ReplyReader {
     }
   }
 
-  /** Until the consumer ends, or this is closed. */
+  /** Resolves when the consumer crashes or this reader is closed. */
   private async read(): Promise<void> {
     const { connection, topics, instance, observer } = this.options;
     const place = (this.place ??= await this.begin());
@@ -80,9 +80,9 @@ export class ReplyReader {
     this.closing.signal.addEventListener('abort', ended, { once: true });
     const consumer = kafkaClient(connection, 'consumer', this.closing.signal).consumer({
       ...CONSUMER_OPTIONS,
-      // Another one each time: a group waits for a member that has gone without a word.
+      // A new group each time: the old one would first wait for its crashed member.
       groupId: `${topics.replyGroup}.${instance}.${++this.consumers}`,
-      partitionAssigners: [onlyPartition(place.partition)],
+      partitionAssigners: [assignOnly(place.partition)],
     });
     consumer.on(consumer.events.GROUP_JOIN, () => {
       this.joined = true;
@@ -127,8 +127,8 @@ export class ReplyReader {
   }
 }
 
-/** Gives the only member of a group one partition, and no other. */
-const onlyPartition =
+/** Assigns a single partition to the only member of a group. */
+const assignOnly =
   (partition: number): PartitionAssigner =>
   () => ({
     name: 'rekey-one-partition',

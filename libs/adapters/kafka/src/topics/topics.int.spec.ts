@@ -56,8 +56,8 @@ describeOn(['kafka'], ({ kafka: url }) => {
     await until('it is known', async () => (await admin.listTopics()).includes(topics.commands));
     const wrong = await ensureTopics({ connection, topics });
     expect(wrong).toEqual([
-      `${topics.commands} has compression.type=producer, and must have uncompressed.`,
-      `${topics.commands} has message.timestamp.type=CreateTime, and must have LogAppendTime.`,
+      `${topics.commands} has compression.type=producer. It must be uncompressed.`,
+      `${topics.commands} has message.timestamp.type=CreateTime. It must be LogAppendTime.`,
     ]);
     const { topics: found } = await admin.fetchTopicMetadata({ topics: [topics.commands] });
     expect(found[0]?.partitions).toHaveLength(1);

@@ -2,21 +2,21 @@ import { ConfigResourceTypes, type Admin, type ITopicConfig } from 'kafkajs';
 import { kafkaClient, type KafkaConnection } from '../connection';
 import { AuthFailure, publicCause, isMissingTopic, isAuthFailure } from '../failures';
 
-/** The names of all that Rekey has in Kafka. */
+/** Names of Rekey's topics and consumer groups. */
 export interface KafkaTopics {
   readonly commands: string;
-  /** Where Rekey's own senders read their replies. */
+  /** Replies to Rekey's own senders. */
   readonly reply: string;
   readonly dead: string;
   readonly events: string;
   readonly notifications: string;
-  /** Group of the command-services. */
+  /** Consumer group of the command services. */
   readonly commandGroup: string;
-  /** Begins the groups of senders, one for each process. */
+  /** Prefix of the consumer groups of senders, one per process. */
   readonly replyGroup: string;
 }
 
-/** Names with a prefix before each (`kafka.topicPrefix`), so that several installations can share brokers. */
+/** Returns the names with a prefix (`kafka.topicPrefix`), so that several installations can share brokers. */
 export const topicsOf = (prefix = ''): KafkaTopics => ({
   commands: `${prefix}rekey.commands`,
   reply: `${prefix}rekey.commands.reply`,
@@ -27,7 +27,7 @@ export const topicsOf = (prefix = ''): KafkaTopics => ({
   replyGroup: `${prefix}rekey.replies`,
 });
 
-/** `kafka.replyTopics` where the configuration says nothing. */
+/** Default of `kafka.replyTopics`. */
 export const defaultReplyTopics = (prefix = ''): string[] => [
   `${prefix}rekey.commands.reply`,
   `${prefix}rekey.replies.*`,
@@ -43,10 +43,10 @@ export interface TopicSettings {
 export interface EnsureTopicsOptions {
   readonly connection: KafkaConnection;
   readonly topics: KafkaTopics;
-  /** Copies of each topic; from 3 on, a record is acknowledged when two have it. Default: the broker's. */
+  /** Replicas of each topic. With 3 or more, two must acknowledge a record. Default: the brokers' setting. */
   readonly replicationFactor?: number;
   readonly settings?: Partial<Readonly<Record<TopicName, Partial<TopicSettings>>>>;
-  /** For all of it; default 30,000. */
+  /** Total timeout, in milliseconds. Default 30,000. */
   readonly timeoutMs?: number;
 }
 
@@ -54,7 +54,7 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const BROKER_DEFAULT = -1;
 
-/** Outcomes of commands must be kept longer than the commands. */
+/** Defaults. Outcomes of commands must be kept longer than the commands. */
 export const TOPIC_SETTINGS: Readonly<Record<TopicName, TopicSettings>> = {
   commands: { partitions: 12, retentionMs: 7 * DAY_MS },
   reply: { partitions: 12, retentionMs: HOUR_MS },
@@ -63,20 +63,20 @@ export const TOPIC_SETTINGS: Readonly<Record<TopicName, TopicSettings>> = {
   notifications: { partitions: 3, retentionMs: 7 * DAY_MS },
 };
 
-/** The client reads gzip only: so the broker unpacks records, whatever their senders compressed them with. */
-const UNPACKED = { 'compression.type': 'uncompressed' };
-/** What topics that Rekey reads must have; of commands also the broker's time, which no sender can set. */
-const NEEDED: Readonly<Partial<Record<TopicName, Readonly<Record<string, string>>>>> = {
-  commands: { 'message.timestamp.type': 'LogAppendTime', ...UNPACKED },
-  reply: UNPACKED,
+/** kafkajs only reads gzip, so the broker decompresses records, whatever codec their senders use. */
+const UNCOMPRESSED = { 'compression.type': 'uncompressed' };
+/** Required settings of the topics that Rekey reads. Commands need the broker's timestamps, which no sender can forge. */
+const REQUIRED: Readonly<Partial<Record<TopicName, Readonly<Record<string, string>>>>> = {
+  commands: { 'message.timestamp.type': 'LogAppendTime', ...UNCOMPRESSED },
+  reply: UNCOMPRESSED,
 };
 
 const TIMEOUT_MS = 30_000;
-const AGAIN_MS = 200;
+const RETRY_MS = 200;
 
 /**
- * Makes the topics that are missing; those that are there are left as they are. Answers what is wrong with those that Rekey
- * reads, for the log. Throws where it could not be done in time, and `AuthFailure` as soon as the brokers do not let it in.
+ * Creates missing topics and leaves existing ones unchanged. Returns what is wrong with the settings of the topics that
+ * Rekey reads, for the log. Throws on timeout, and `AuthFailure` at once if authentication or TLS fails.
  */
 export const ensureTopics = async (options: EnsureTopicsOptions): Promise<readonly string[]> => {
   const admin = kafkaClient(options.connection, 'admin').admin();
@@ -86,12 +86,12 @@ export const ensureTopics = async (options: EnsureTopicsOptions): Promise<readon
       try {
         await admin.connect();
         await createMissing(admin, options);
-        return await complaints(admin, options.topics);
+        return await wrongSettings(admin, options.topics);
       } catch (error) {
         if (isAuthFailure(error)) throw new AuthFailure(error);
-        // New topics have no leader for a moment, and a broker may be on its way up.
+        // New topics have no leader for a moment, and a broker may still be starting.
         if (Date.now() > deadline) throw error;
-        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
   } finally {
     await admin.disconnect();
@@ -102,15 +102,15 @@ const createMissing = async (
   admin: Admin,
   { topics, replicationFactor, settings }: EnsureTopicsOptions,
 ): Promise<void> => {
-  const there = new Set(await admin.listTopics());
-  const names = (Object.keys(TOPIC_SETTINGS) as TopicName[]).filter((name) => !there.has(topics[name]));
+  const existing = new Set(await admin.listTopics());
+  const names = (Object.keys(TOPIC_SETTINGS) as TopicName[]).filter((name) => !existing.has(topics[name]));
   if (names.length === 0) return;
   const wanted = names.map((name): ITopicConfig => {
     const { partitions, retentionMs } = { ...TOPIC_SETTINGS[name], ...settings?.[name] };
     const config = {
       'cleanup.policy': 'delete',
       'retention.ms': String(retentionMs),
-      ...NEEDED[name],
+      ...REQUIRED[name],
       ...((replicationFactor ?? 0) >= 3 && { 'min.insync.replicas': '2' }),
     };
     return {
@@ -123,8 +123,8 @@ const createMissing = async (
   await admin.createTopics({ topics: wanted, waitForLeaders: true });
 };
 
-const complaints = async (admin: Admin, topics: KafkaTopics): Promise<string[]> => {
-  const needs = Object.entries(NEEDED) as [TopicName, Readonly<Record<string, string>>][];
+const wrongSettings = async (admin: Admin, topics: KafkaTopics): Promise<string[]> => {
+  const needs = Object.entries(REQUIRED) as [TopicName, Readonly<Record<string, string>>][];
   const { resources } = await admin.describeConfigs({
     includeSynonyms: false,
     resources: needs.map(([name, needed]) => ({
@@ -138,17 +138,17 @@ const complaints = async (admin: Admin, topics: KafkaTopics): Promise<string[]> 
     return entries.flatMap(({ configName, configValue }) =>
       needed[configName] === configValue
         ? []
-        : [`${topics[name]} has ${configName}=${configValue}, and must have ${needed[configName]}.`],
+        : [`${topics[name]} has ${configName}=${configValue}. It must be ${needed[configName]}.`],
     );
   });
 };
 
-const KNOWN_FOR_MS = 30_000;
-/** However many ask about topics or partitions that are not there, the brokers are asked no more often. */
-const ANEW_MS = 2_000;
-const KNOWN_MAX = 1_000;
+const CACHED_FOR_MS = 30_000;
+/** Shortest interval of requests about missing topics or partitions, however many callers ask. */
+const REFRESH_MS = 2_000;
+const CACHED_MAX = 1_000;
 
-/** Knows which topics there are, asking the brokers now and then. */
+/** Caches which topics exist and how many partitions they have. */
 export class TopicDirectory {
   private readonly closing = new AbortController();
   private readonly admin: Admin;
@@ -159,10 +159,10 @@ export class TopicDirectory {
     this.admin = kafkaClient(connection, 'admin', this.closing.signal).admin();
   }
 
-  /** How many partitions a topic has; 0: there is none. `anew`: as of a moment ago at most. Throws where no broker says. */
-  async partitionsOf(topic: string, { anew = false } = {}): Promise<number> {
+  /** Returns the number of partitions, 0 for a missing topic. `fresh`: at most two seconds old. Throws if no broker answers. */
+  async partitionsOf(topic: string, { fresh = false } = {}): Promise<number> {
     const known = this.known.get(topic);
-    const oldestMs = Date.now() - (anew || known?.partitions === 0 ? ANEW_MS : KNOWN_FOR_MS);
+    const oldestMs = Date.now() - (fresh || known?.partitions === 0 ? REFRESH_MS : CACHED_FOR_MS);
     if (known && known.askedMs > oldestMs) return known.partitions;
     const before = this.asking.get(topic);
     if (before) return before;
@@ -171,24 +171,24 @@ export class TopicDirectory {
     return asked;
   }
 
-  /** Asks again the next time. */
+  /** Makes the next call ask the brokers. */
   forget(topic: string): void {
     this.known.delete(topic);
   }
 
-  /** The end of a partition: where the next record will be. */
+  /** Returns the end offset of a partition, where the next record will be. */
   async endOf(topic: string, partition: number): Promise<string | undefined> {
     await this.admin.connect();
     const offsets = await this.admin.fetchTopicOffsets(topic);
     return offsets.find((each) => each.partition === partition)?.high;
   }
 
-  /** Whether all of these topics are there; public text. */
+  /** Returns whether all of these topics exist. The cause is public text. */
   async status(topics: readonly string[]): Promise<{ readonly ready: boolean; readonly cause?: string }> {
     try {
       await this.admin.connect();
-      const there = new Set(await this.admin.listTopics());
-      const missing = topics.filter((topic) => !there.has(topic));
+      const existing = new Set(await this.admin.listTopics());
+      const missing = topics.filter((topic) => !existing.has(topic));
       return missing.length === 0 ? { ready: true } : { ready: false, cause: `missing topics: ${missing.join(', ')}` };
     } catch (error) {
       return { ready: false, cause: publicCause(error) };
@@ -202,7 +202,7 @@ export class TopicDirectory {
 
   private async ask(topic: string): Promise<number> {
     const partitions = await this.count(topic);
-    if (this.known.size >= KNOWN_MAX) this.known.clear();
+    if (this.known.size >= CACHED_MAX) this.known.clear();
     this.known.set(topic, { partitions, askedMs: Date.now() });
     return partitions;
   }
