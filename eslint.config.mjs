@@ -13,9 +13,9 @@ const product = ['libs', 'apps', 'bench', 'tools'].flatMap((folder) => [
   `${folder}/**/*.{mjs,cjs}`,
 ]);
 
-// ---- Who may import whom. The tags are those of each project.json.
+// ---- Module boundaries. The tags are in each project.json.
 
-/** Drivers of stores, brokers and hashes: the business of adapters and of the apps that compose them. */
+/** Drivers of stores, brokers and hashes. Only adapters and the apps that compose them may import these. */
 const drivers = ['@eventstore/*', 'argon2', 'bullmq', 'ioredis', 'kafkajs', 'libsql', 'mongodb', 'nodemailer'];
 
 const libs = ['domain', 'contracts', 'ports', 'platform', 'feature', 'feature-edge'];
@@ -63,12 +63,12 @@ const boundaries = (allowed) => [
   {
     depConstraints: arrows(allowed),
     banTransitiveDependencies: true,
-    // No lib here is loaded lazily for its size; an app may import the same lib either way.
+    // Libs are not loaded lazily to save size, so an app may import a lib statically and dynamically.
     checkDynamicDependenciesExceptions: ['.*'],
   },
 ];
 
-// ---- What only some places may touch.
+// ---- Restricted APIs.
 
 const environment = 'Only libs/platform and the config.ts of an app read the environment.';
 const noEnvironment = { object: 'process', property: 'env', message: environment };
@@ -201,7 +201,7 @@ export default tseslint.config(
   {
     files: ['libs/**/*.ts'],
     ignores: specs,
-    // What is logged goes through the redacting logger of libs/platform.
+    // Logging must go through the redacting logger of libs/platform.
     rules: { 'no-console': 'error' },
   },
   {
