@@ -9,7 +9,7 @@ import { StreamRemoved } from './failures';
 import { type AppendFault, FakeServer } from './fake-server.testing';
 import { OpenedStores } from './opened-stores.testing';
 
-/** For calls that are to get no answer, and for appends that are to be given up. */
+/** Limits for calls that get no answer, and for appends that fail as unavailable. */
 const SHORT = { callTimeoutMs: 300 };
 const IMPATIENT = { callTimeoutMs: 200, appendRetryMs: 600 };
 
@@ -35,10 +35,10 @@ const stored = (stream: string): string[] => {
   return events === undefined || events === 'deleted' ? [] : events.map(({ id }) => id);
 };
 
-// The numbers are those of docs/eventstoredb.md.
+// The numbers are those of the list in docs/eventstoredb.md.
 
-describe('1. appends that share nothing with those of other clients of the process', () => {
-  it('are made by calls of their own, which the client does only when it is given credentials', async () => {
+describe('1. appends that are independent of other clients of the process', () => {
+  it('use unary calls, which the client makes only if it is given credentials', async () => {
     await store.append(exampleStream(), NO_STREAM, exampleEvents(2));
     expect(server.calls).toMatchObject({ append: 1, batchAppend: 0 });
     const plain = EventStoreDBClient.connectionString(server.url);
@@ -48,7 +48,7 @@ describe('1. appends that share nothing with those of other clients of the proce
     await expect(shared).rejects.toThrow();
   });
 
-  it('go on while another client is closed, and while another one loses its server', async () => {
+  it('continue while another client is closed and another one loses its server', async () => {
     const other = await FakeServer.start();
     const elsewhere = open(other.url, IMPATIENT);
     const third = open();
@@ -63,8 +63,8 @@ describe('1. appends that share nothing with those of other clients of the proce
   });
 });
 
-describe('2. calls that end by our own time', () => {
-  it('sends an append again that got no answer', async () => {
+describe('2. calls with a time limit', () => {
+  it('retries an append that got no answer', async () => {
     const stream = exampleStream();
     const events = exampleEvents(2);
     server.faults.append.push({ kind: 'stall' });
@@ -73,7 +73,7 @@ describe('2. calls that end by our own time', () => {
     expect(stored(stream)).toEqual(ids(events));
   });
 
-  it('gives an append up when a stopped server has not answered for so long, and finds it done later', async () => {
+  it('gives up an append if a stopped server does not answer, and finds it stored later', async () => {
     const stream = exampleStream();
     const [first, second] = [exampleEvents(1), exampleEvents(1)];
     const impatient = open(server.url, IMPATIENT);
@@ -82,7 +82,7 @@ describe('2. calls that end by our own time', () => {
     server.network.freeze();
     const begun = performance.now();
     expect(await failureOf(impatient.append(stream, 0, second))).toBeInstanceOf(EngineUnavailable);
-    // The client itself would wait for its keepalive: 10 s, and 10 s more.
+    // The client alone would wait for two keepalive periods of 10 s.
     expect(performance.now() - begun).toBeLessThan(5_000);
     server.network.unfreeze();
     expect((await store.append(stream, 0, second)).revision).toBe(1);
@@ -90,7 +90,7 @@ describe('2. calls that end by our own time', () => {
   });
 });
 
-describe('4. appends with a server that comes and goes', () => {
+describe('4. appends to an unreliable server', () => {
   const codes = [
     status.CANCELLED,
     status.UNKNOWN,
@@ -110,7 +110,7 @@ describe('4. appends with a server that comes and goes', () => {
     ['an answer without a position', { kind: 'no position' }],
   ];
 
-  it.each(unknown)('settles an unknown outcome with the same event ids: %s', async (_, fault) => {
+  it.each(unknown)('resolves an unknown outcome by retrying with the same event ids: %s', async (_, fault) => {
     const stream = exampleStream();
     const [first, second] = [exampleEvents(2), exampleEvents(3)];
     await store.append(stream, NO_STREAM, first);
@@ -122,7 +122,7 @@ describe('4. appends with a server that comes and goes', () => {
     for (const sent of server.appends.slice(1)) expect(sent).toEqual(ids(second));
   });
 
-  it('settles it through several failures', async () => {
+  it('resolves it after several failures', async () => {
     const stream = exampleStream();
     const events = exampleEvents(1);
     server.faults.append.push(
@@ -136,7 +136,7 @@ describe('4. appends with a server that comes and goes', () => {
     expect(server.appends).toHaveLength(5);
   });
 
-  it('tells who won where the outcome was unknown and others were faster', async () => {
+  it('reports a wrong revision if another writer was faster after an unknown outcome', async () => {
     const stream = exampleStream();
     server.faults.append.push({ kind: 'fail', code: status.UNAVAILABLE });
     const late = store.append(stream, NO_STREAM, exampleEvents(1));
@@ -147,14 +147,14 @@ describe('4. appends with a server that comes and goes', () => {
     expect(await failureOf(late)).toMatchObject({ name: 'WrongRevision', expected: NO_STREAM, actual: 0 });
   });
 
-  it('gives up after a while as unavailable, with the cause', async () => {
+  it('fails as unavailable after its retry limit, with the cause', async () => {
     await server.network.shut();
     const error = await failureOf(open(server.url, IMPATIENT).append(exampleStream(), 3, exampleEvents(1)));
     expect(error).toBeInstanceOf(EngineUnavailable);
     expect((error as Error).cause).toMatchObject({ code: status.UNAVAILABLE });
   });
 
-  it('goes on at once when the server is back', async () => {
+  it('continues at once when the server is back', async () => {
     const stream = exampleStream();
     await store.append(stream, NO_STREAM, exampleEvents(1));
     await server.network.shut();
@@ -166,7 +166,7 @@ describe('4. appends with a server that comes and goes', () => {
     expect((await store.append(stream, 1, exampleEvents(1))).revision).toBe(2);
   });
 
-  it('is refused where the user may not write, without trying on', async () => {
+  it('fails without a retry if the user may not write', async () => {
     server.faults.append.push({
       kind: 'fail',
       code: status.PERMISSION_DENIED,
@@ -177,7 +177,7 @@ describe('4. appends with a server that comes and goes', () => {
     expect(server.appends).toHaveLength(1);
   });
 
-  it('turns to the leader of a cluster, and to the next one', async () => {
+  it('follows the leader of a cluster, also after a change', async () => {
     const second = await FakeServer.start({ log: server.log });
     [server.members, second.members] = [
       [server, second],
@@ -199,7 +199,7 @@ describe('5. a wrong revision', () => {
   it.each([
     [7n, 7],
     [undefined, NO_STREAM],
-  ])('is told with the actual one: %s', async (actual, told) => {
+  ])('is reported with the actual one: %s', async (actual, told) => {
     const stream = exampleStream();
     server.faults.append.push({ kind: 'wrong', actual });
     const error = await failureOf(store.append(stream, 2, exampleEvents(1)));
@@ -218,7 +218,7 @@ describe('6. the size of an append', () => {
     return { ...event, data: { text: 'x'.repeat(bytes - rest) } };
   };
 
-  it('is refused before anything is sent where it is more than the server takes, counted in bytes', async () => {
+  it('is checked in bytes before anything is sent', async () => {
     const half = LIMIT / 2;
     for (const events of [
       [ofSize(LIMIT + 1)],
@@ -232,11 +232,11 @@ describe('6. the size of an append', () => {
     expect(server.calls).toMatchObject({ append: 0, read: 0 });
   });
 
-  it('may be all that the server takes', async () => {
+  it('may be exactly the limit of the server', async () => {
     expect((await store.append(exampleStream(), NO_STREAM, [ofSize(LIMIT)])).revision).toBe(0);
   });
 
-  it('is refused where the server takes less than others do', async () => {
+  it('is refused if the server has a lower limit', async () => {
     const exception = { exception: 'maximum-append-size-exceeded', 'maximum-append-size': '1000' };
     server.faults.append.push({ kind: 'fail', code: status.INVALID_ARGUMENT, exception });
     const error = await failureOf(store.append(exampleStream(), NO_STREAM, exampleEvents(9)));
@@ -244,14 +244,14 @@ describe('6. the size of an append', () => {
     expect(server.appends).toHaveLength(1);
   });
 
-  it('is never nothing', async () => {
+  it('must not be zero events', async () => {
     await expect(store.append(exampleStream(), NO_STREAM, [])).rejects.toThrow(RangeError);
     expect(server.calls).toMatchObject({ append: 0, read: 0 });
   });
 });
 
-describe('7. a stream that was deleted behind our back', () => {
-  it('reads as none, and is not begun again at a revision that its hashes do not name', async () => {
+describe('7. a stream that was deleted in EventStoreDB', () => {
+  it('reads as empty if soft-deleted, and refuses appends', async () => {
     const stream = exampleStream();
     await store.append(stream, NO_STREAM, exampleEvents(3));
     server.log.softDelete(stream);
@@ -261,7 +261,7 @@ describe('7. a stream that was deleted behind our back', () => {
     expect(server.appends).toHaveLength(1);
   });
 
-  it('reads as none, and takes nothing, where it was tombstoned', async () => {
+  it('reads as empty if tombstoned, and refuses appends', async () => {
     const stream = exampleStream();
     await store.append(stream, NO_STREAM, exampleEvents(3));
     server.log.tombstone(stream);
@@ -270,7 +270,7 @@ describe('7. a stream that was deleted behind our back', () => {
       expect(await failureOf(store.append(stream, expected, exampleEvents(1)))).toBeInstanceOf(StreamRemoved);
   });
 
-  it('is told apart where it is deleted between the look and the append', async () => {
+  it('is detected if it is deleted between the check and the append', async () => {
     const stream = exampleStream();
     await store.append(stream, NO_STREAM, exampleEvents(3));
     server.faults.append.push({ kind: 'fail', code: status.UNAVAILABLE });
@@ -283,7 +283,7 @@ describe('7. a stream that was deleted behind our back', () => {
 });
 
 describe('closing', () => {
-  it('waits for an append that is under way', async () => {
+  it('waits for a running append', async () => {
     const stream = exampleStream();
     await store.append(stream, NO_STREAM, exampleEvents(1));
     server.network.freeze();
@@ -297,7 +297,7 @@ describe('closing', () => {
     await store.close();
   });
 
-  it('makes no further attempts for an append that waits for its server', async () => {
+  it('stops retrying an append whose server is unavailable', async () => {
     const patient = open(server.url, { appendRetryMs: 60_000 });
     await server.network.shut();
     const append = failureOf(patient.append(exampleStream(), 3, exampleEvents(1)));

@@ -36,15 +36,15 @@ const everyRead = (of = store): (() => Promise<unknown>)[] => [
   () => of.identity(),
 ];
 
-describe('2. reads that end by our own time', () => {
-  it('are given up where a stopped server does not answer, and work again when it goes on', async () => {
+describe('2. reads with a time limit', () => {
+  it('fail if a stopped server does not answer, and work again when it continues', async () => {
     const hasty = open(server.url, SHORT);
     await eventually(() => hasty.identity().then(Boolean, () => false));
     server.network.freeze();
     const begun = performance.now();
     const failures = await Promise.all(everyRead(hasty).map((read) => failureOf(read())));
     for (const error of failures) expect(error).toBeInstanceOf(EngineUnavailable);
-    // The client itself would wait for its keepalive: 10 s, and 10 s more.
+    // The client alone would wait for two keepalive periods of 10 s.
     expect(performance.now() - begun).toBeLessThan(5_000);
     server.network.unfreeze();
     for (const read of everyRead(hasty))
@@ -56,7 +56,7 @@ describe('2. reads that end by our own time', () => {
       );
   });
 
-  it('are given up where nothing comes any more, not where much comes', async () => {
+  it('fail if no further event arrives in time, not if the whole read takes long', async () => {
     const stream = exampleStream();
     for (let round = 0; round < 4; round++) await store.append(stream, round * 500 - 1, exampleEvents(500));
     const hasty = open(server.url, SHORT);
@@ -67,8 +67,8 @@ describe('2. reads that end by our own time', () => {
   });
 });
 
-describe('4. reads with a server that comes and goes', () => {
-  it('say that it is away at once, and work again at once when it is back', async () => {
+describe('4. reads from an unreliable server', () => {
+  it('fail at once as unavailable, and work again at once when the server is back', async () => {
     await store.head();
     await server.network.shut();
     for (const read of everyRead()) {
@@ -80,7 +80,7 @@ describe('4. reads with a server that comes and goes', () => {
     for (const read of everyRead()) await read();
   });
 
-  it('do not fail for a connection that broke while nobody used it', async () => {
+  it('do not fail because an idle connection broke', async () => {
     await store.append(exampleStream(), NO_STREAM, exampleEvents(1));
     const head = await store.head();
     for (let round = 0; round < 10; round++) {
@@ -89,14 +89,14 @@ describe('4. reads with a server that comes and goes', () => {
     }
   });
 
-  it.each([status.CANCELLED, status.UNAVAILABLE])('are made again once: code %s', async (code) => {
+  it.each([status.CANCELLED, status.UNAVAILABLE])('are retried once: code %s', async (code) => {
     server.faults.read.push({ kind: 'fail', code });
     expect(await store.readFeed({ limit: 1 })).toEqual([]);
     server.faults.read.push({ kind: 'fail', code }, { kind: 'fail', code });
     expect(await failureOf(store.readFeed({ limit: 1 }))).toBeInstanceOf(EngineUnavailable);
   });
 
-  it('say so where the user may not read', async () => {
+  it('fail as unavailable if the user may not read', async () => {
     server.faults.read.push({
       kind: 'fail',
       code: status.PERMISSION_DENIED,
@@ -107,9 +107,9 @@ describe('4. reads with a server that comes and goes', () => {
     expect((error as Error).cause).toMatchObject({ type: 'access-denied' });
   });
 
-  // Reacting to a failure, the client waits for a new connection where nobody waits for the client. Jest fails a test
-  // for a rejection that nobody hears, as Node ends a process.
-  it('do not end the process where a whole cluster goes away', async () => {
+  // After a failure, the client awaits a new connection in a promise that nothing handles. Jest fails a test on an
+  // unhandled rejection, as Node ends a process.
+  it('does not end the process when a whole cluster goes away', async () => {
     const cluster = `${server.url.replace('?', ',127.0.0.1:1?')}&maxDiscoverAttempts=2&discoveryInterval=20`;
     const ours = open(cluster);
     await ours.head();
@@ -117,10 +117,10 @@ describe('4. reads with a server that comes and goes', () => {
     const stalled = failureOf(ours.head());
     await eventually(() => server.faults.read.length === 1);
     server.network.turnAway();
-    // Cancelled by the server, so its second attempt looks for a member of the cluster: in vain, until it gives up.
+    // Cancelled by the server, so the retry looks for a cluster member until it gives up.
     const looking = failureOf(ours.head());
     await eventually(() => server.network.turnedAway > 0);
-    // Meanwhile the call on the old connection fails.
+    // Meanwhile, make the call on the old connection fail.
     server.network.cut();
     for (const failure of [stalled, looking]) expect(await failure).toBeInstanceOf(EngineUnavailable);
     await server.network.open();
@@ -129,7 +129,7 @@ describe('4. reads with a server that comes and goes', () => {
 });
 
 describe('7. streams that were deleted', () => {
-  it('leave nothing in the feed but their events', async () => {
+  it('leave only their events in the feed', async () => {
     const [soft, hard] = [exampleStream(), exampleStream('domain')];
     const events = [exampleEvents(2), exampleEvents(2)] as const;
     await store.append(soft, NO_STREAM, events[0]);
@@ -141,7 +141,7 @@ describe('7. streams that were deleted', () => {
     expect(await store.head()).toBe(position);
   });
 
-  it('name no store where the one with its name is among them', async () => {
+  it('do not yield a new identity if the system stream was deleted', async () => {
     await store.identity();
     server.log.tombstone(SYSTEM_STREAM);
     expect(await failureOf(store.identity())).toBeInstanceOf(StreamRemoved);
@@ -149,7 +149,7 @@ describe('7. streams that were deleted', () => {
 });
 
 describe('the feed among other events', () => {
-  it('is found behind and between any number of them', async () => {
+  it('is found after and between any number of them', async () => {
     const streams = [exampleStream(), exampleStream('domain'), exampleStream()];
     const appended: string[] = [];
     for (const stream of streams) {
@@ -169,7 +169,7 @@ describe('the feed among other events', () => {
     expect(await store.readFeed({ limit: 0 })).toEqual([]);
   });
 
-  it('has a head, which is looked for only in what is new', async () => {
+  it('has a head, which is searched only in new events', async () => {
     expect(await store.head()).toBe(START);
     const { position } = await store.append(exampleStream(), NO_STREAM, exampleEvents(1));
     server.log.noise(3_000);
@@ -183,7 +183,7 @@ describe('the feed among other events', () => {
     expect(await store.head()).toBe(next.position);
   });
 
-  it('has the head of an older copy where one was put back', async () => {
+  it('has the head of an older copy after a restore', async () => {
     const first = await store.append(exampleStream(), NO_STREAM, exampleEvents(1));
     const length = server.log.records.length;
     await store.append(exampleStream(), NO_STREAM, exampleEvents(1));
@@ -194,14 +194,14 @@ describe('the feed among other events', () => {
     expect(await store.head()).toBe(first.position);
   });
 
-  it('cannot be read from a place where nothing stands, nor from what is no place', async () => {
+  it('cannot be read from a position without an event, or from a malformed one', async () => {
     await store.append(exampleStream(), NO_STREAM, exampleEvents(1));
     const error = await failureOf(store.readFeed({ after: '7'.repeat(40), limit: 1 }));
     expect(error).toBeInstanceOf(EngineUnavailable);
     expect(await failureOf(store.readFeed({ after: '7', limit: 1 }))).toBeInstanceOf(RangeError);
   });
 
-  it('holds what others put there, which is no event of ours', async () => {
+  it('includes foreign events in its streams, which cannot be decoded', async () => {
     const stream = exampleStream();
     const data = Buffer.from([0, 255, 1]);
     server.log.append(stream, 'any', [
@@ -215,7 +215,7 @@ describe('the feed among other events', () => {
 });
 
 describe('the identity', () => {
-  it('is begun once, by an event with a chain of its own, whoever asks how often', async () => {
+  it('is created once, by a hash-chained event, for any number of concurrent callers', async () => {
     const clients = Array.from({ length: 8 }, () => open());
     const names = await Promise.all(clients.flatMap((each) => [each.identity(), each.identity()]));
     const [event, ...more] = await store.readStream(SYSTEM_STREAM);

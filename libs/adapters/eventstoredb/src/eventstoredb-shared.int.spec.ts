@@ -6,10 +6,10 @@ import type { EventStoreDbEventStore } from './eventstoredb-event-store';
 import { FakeServer } from './fake-server.testing';
 import { OpenedStores } from './opened-stores.testing';
 
-// A server that holds very many events of others: a read of the log would bring them all.
+// A server with very many events of other systems, all of which an unfiltered read of the log would return.
 
 const MANY = 10_000;
-/** What a look may cost, however many there are. */
+/** Maximum number of events read, however many there are. */
 const FEW = 400;
 
 let server: FakeServer;
@@ -31,7 +31,7 @@ afterEach(async () => {
   }
 });
 
-/** Appends events of the feed by another process; answers their ids and the place of the last one. */
+/** Appends events of the feed with another client. Returns their ids and the position of the last one. */
 const write = async (count: number): Promise<{ ids: string[]; position: Position }> => {
   const events = exampleEvents(count);
   const { position } = await open().append(exampleStream(), NO_STREAM, events);
@@ -41,7 +41,7 @@ const write = async (count: number): Promise<{ ids: string[]; position: Position
 const idsAfter = async (after: Position, limit = 100): Promise<string[]> =>
   (await store.readFeed({ after, limit })).map(({ eventId }) => eventId);
 
-/** How many events of the log a piece of work has brought by reads, and how many subscriptions it has begun. */
+/** Counts the events read from the log and the subscriptions started by some work. */
 const costOf = async (work: () => Promise<unknown>): Promise<{ events: number; subscriptions: number }> => {
   server.eventsRead = 0;
   const before = server.calls.subscribe;
@@ -49,8 +49,8 @@ const costOf = async (work: () => Promise<unknown>): Promise<{ events: number; s
   return { events: server.eventsRead, subscriptions: server.calls.subscribe - before };
 };
 
-describe('the feed behind very many events of others', () => {
-  it('is read at the cost of its own, and not searched for again where nothing was', async () => {
+describe('the feed after very many events of others', () => {
+  it('costs only its own events, and is not searched again in a range without any', async () => {
     server.log.noise(MANY);
     const { ids, position } = await write(30);
     server.log.noise(MANY);
@@ -66,7 +66,7 @@ describe('the feed behind very many events of others', () => {
     }
   });
 
-  it('is read at the cost of its own where it is thinly spread', async () => {
+  it('costs only its own events if they are sparse', async () => {
     const written: string[] = [];
     for (let round = 0; round < 60; round++) {
       server.log.noise(50);
@@ -77,7 +77,7 @@ describe('the feed behind very many events of others', () => {
     expect(cost.subscriptions).toBe(1);
   });
 
-  it('is read with what is between where that is not much', async () => {
+  it('is read unfiltered if few events are in between', async () => {
     const written: string[] = [];
     for (let round = 0; round < 60; round++) {
       server.log.noise(4);
@@ -87,7 +87,7 @@ describe('the feed behind very many events of others', () => {
     expect(cost.subscriptions).toBe(0);
   });
 
-  it('is searched for once where there is none at all', async () => {
+  it('is searched once if it is empty', async () => {
     server.log.noise(MANY);
     for (const subscriptions of [1, 0, 0]) {
       const cost = await costOf(async () => expect(await idsAfter(START)).toEqual([]));
@@ -96,7 +96,7 @@ describe('the feed behind very many events of others', () => {
     }
   });
 
-  it('holds what was appended before it was asked for, whoever has appended it', async () => {
+  it('includes everything appended before the call, by any client', async () => {
     server.log.noise(MANY);
     let { position: after } = await write(1);
     for (let round = 0; round < 12; round++) {
@@ -112,7 +112,7 @@ describe('the feed behind very many events of others', () => {
     }
   });
 
-  it.each([1, 7, 63, 64, 200, 201])('has pages of %s, none with an event too many or too few', async (limit) => {
+  it.each([1, 7, 63, 64, 200, 201])('has exact pages of %s events', async (limit) => {
     const written: string[] = [];
     for (const size of [1, 100, 40, 60]) {
       server.log.noise(600);
@@ -130,7 +130,7 @@ describe('the feed behind very many events of others', () => {
     expect(read).toEqual(written);
   });
 
-  it('is no more to be had from a place that is none when the end is known', async () => {
+  it('cannot be read from a position without an event even if the end is known', async () => {
     const { position } = await write(1);
     server.log.noise(MANY);
     expect(await idsAfter(position)).toEqual([]);
@@ -140,7 +140,7 @@ describe('the feed behind very many events of others', () => {
     expect(await failureOf(idsAfter('7'))).toBeInstanceOf(RangeError);
   });
 
-  it('is that of an older copy where one was put back', async () => {
+  it('is that of an older copy after a restore', async () => {
     const first = await write(1);
     const length = server.log.records.length;
     server.log.noise(500);
@@ -155,7 +155,7 @@ describe('the feed behind very many events of others', () => {
     expect(await idsAfter(first.position)).toEqual(ids);
   });
 
-  it('is asked of the leader', async () => {
+  it('is read from the leader', async () => {
     server.log.noise(MANY);
     const leader = await FakeServer.start({ log: server.log });
     server.leader = leader;
@@ -170,8 +170,8 @@ describe('the feed behind very many events of others', () => {
   });
 });
 
-describe('a search by the server', () => {
-  it('is given up where it says nothing for too long, however often it is asked, and ended', async () => {
+describe('a filtered search', () => {
+  it('is given up and cancelled if nothing arrives in time', async () => {
     server.log.noise(MANY);
     const hasty = open({ callTimeoutMs: 300 });
     server.faults.subscribe.push({ kind: 'stall' }, { kind: 'slow', everyMs: 5_000 });
@@ -181,7 +181,7 @@ describe('a search by the server', () => {
     expect(await hasty.readFeed({ limit: 1 })).toEqual([]);
   });
 
-  it('is waited for as long as it goes on', async () => {
+  it('may take long as long as it makes progress', async () => {
     server.log.noise(2 * MANY);
     const hasty = open({ callTimeoutMs: 400 });
     server.faults.subscribe.push({ kind: 'slow', everyMs: 150 });
@@ -190,7 +190,7 @@ describe('a search by the server', () => {
     expect(performance.now() - begun).toBeGreaterThan(600);
   });
 
-  it('goes on where it was dropped, as long as that leads further', async () => {
+  it('resumes after a drop as long as it makes progress', async () => {
     server.log.noise(MANY);
     const { ids } = await write(50);
     for (const after of [1, 20, 3]) server.faults.subscribe.push({ kind: 'drop', after });
@@ -200,13 +200,13 @@ describe('a search by the server', () => {
     expect(await failureOf(idsAfter(START))).toBeInstanceOf(EngineUnavailable);
   });
 
-  it.each([status.CANCELLED, status.UNAVAILABLE])('is begun again once: code %s', async (code) => {
+  it.each([status.CANCELLED, status.UNAVAILABLE])('is retried once: code %s', async (code) => {
     server.log.noise(MANY);
     server.faults.subscribe.push({ kind: 'fail', code });
     expect(await idsAfter(START)).toEqual([]);
   });
 
-  it('ends with its page, however much of the feed there is', async () => {
+  it('ends when its page is full', async () => {
     server.log.noise(MANY);
     const { ids } = await write(500);
     expect(await idsAfter(START, 10)).toEqual(ids.slice(0, 10));
@@ -215,7 +215,7 @@ describe('a search by the server', () => {
 });
 
 describe('the head before very many events of others', () => {
-  it('is found at the cost of its own, whether it is known what it was or not', async () => {
+  it('costs few events, whether an earlier head is known or not', async () => {
     const { position } = await write(20);
     server.log.noise(MANY);
     const first = await costOf(async () => expect(await store.head()).toBe(position));
@@ -230,7 +230,7 @@ describe('the head before very many events of others', () => {
     expect(third.events).toBeLessThan(FEW);
   });
 
-  it('is searched for once by all who ask at a time, and is no older than their question', async () => {
+  it('is searched once for concurrent callers, and is not older than their calls', async () => {
     await write(5);
     server.log.noise(MANY);
     const asked = Array.from({ length: 10 }, () => store.head());
@@ -249,7 +249,7 @@ describe('the head before very many events of others', () => {
     expect(new Set(heads)).toEqual(new Set([last]));
   });
 
-  it('is found backwards where the feed is long, or the server drops who comes from its start', async () => {
+  it('is found backwards if the feed is long, or if the search from the start is dropped', async () => {
     const { position } = await write(2_000);
     server.log.noise(1_000);
     server.faults.subscribe.push({ kind: 'stall' });
@@ -259,7 +259,7 @@ describe('the head before very many events of others', () => {
     expect(await open().head()).toBe(position);
   });
 
-  it('is told as away where both ways fail', async () => {
+  it('fails as unavailable if both searches fail', async () => {
     server.log.noise(MANY);
     // The two small pages are answered, and nothing behind them.
     for (let call = 0; call < 2; call++) server.faults.read.push({ kind: 'slow', everyMs: 0 });

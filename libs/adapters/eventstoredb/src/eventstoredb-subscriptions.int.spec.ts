@@ -75,7 +75,7 @@ class Consumer {
 }
 
 describe('3. a subscriber that is too slow for live events', () => {
-  it('is dropped, and goes on behind what it has processed, missing nothing', async () => {
+  it('is dropped, and resumes after the last processed event without a gap', async () => {
     const before = write([3]);
     const consumer = new Consumer(10);
     await eventually(() => consumer.isCaughtUp);
@@ -89,7 +89,7 @@ describe('3. a subscriber that is too slow for live events', () => {
     expect(server.calls.subscribe).toBe(2);
   });
 
-  it('goes through any number of drops', async () => {
+  it('survives any number of drops', async () => {
     const consumer = new Consumer(7);
     const written: string[] = [];
     for (let round = 1; round <= 8; round++) {
@@ -106,7 +106,7 @@ describe('3. a subscriber that is too slow for live events', () => {
     expect(consumer.ids).toEqual(written);
   });
 
-  it('is not caught up again before it has processed what it was dropped for', async () => {
+  it('is caught up again only after it has processed the events it was dropped for', async () => {
     const consumer = new Consumer(10);
     await eventually(() => consumer.isCaughtUp);
     consumer.isStuck = true;
@@ -123,7 +123,7 @@ describe('3. a subscriber that is too slow for live events', () => {
     }
   });
 
-  it('follows a server that turns it back to catching up instead', async () => {
+  it('follows a server that sends it back to catching up instead', async () => {
     await store.close();
     await server.stop();
     await start({ fallsBehind: true });
@@ -141,7 +141,7 @@ describe('3. a subscriber that is too slow for live events', () => {
     expect(last?.events.at(-1)?.eventId).toBe(written.at(-1));
   });
 
-  it('is given a batch only when it has processed the one before', async () => {
+  it('receives a batch only after it has processed the previous one', async () => {
     const written = write(Array.from({ length: 100 }, () => 50));
     const consumer = new Consumer(20);
     consumer.isStuck = true;
@@ -158,7 +158,7 @@ describe('3. a subscriber that is too slow for live events', () => {
   });
 });
 
-describe('the word that all has been seen', () => {
+describe('caughtUp', () => {
   it.each([
     [40, 3],
     [40, 40],
@@ -166,7 +166,7 @@ describe('the word that all has been seen', () => {
     [1, 1],
     [16, 16],
     [17, 16],
-  ])('comes with the last events and not before: of %s by %s', async (count, batchSize) => {
+  ])('comes with the last events and not before: %s in batches of %s', async (count, batchSize) => {
     const written = write([count]);
     const consumer = new Consumer(batchSize);
     consumer.isStuck = true;
@@ -182,7 +182,7 @@ describe('the word that all has been seen', () => {
     expect(consumer.batches.at(-1)).toBe(word);
   });
 
-  it('comes once where nothing is to be seen', async () => {
+  it('comes once if there are no events', async () => {
     server.log.noise(500);
     const consumer = new Consumer();
     await eventually(() => consumer.isCaughtUp);
@@ -198,7 +198,7 @@ describe('the word that all has been seen', () => {
   });
 });
 
-describe('4. a subscription to a server that comes and goes', () => {
+describe('4. a subscription to an unreliable server', () => {
   const faults: [string, Break][] = [
     ['UNAVAILABLE', { kind: 'fail', code: status.UNAVAILABLE }],
     ['UNKNOWN', { kind: 'fail', code: status.UNKNOWN }],
@@ -209,7 +209,7 @@ describe('4. a subscription to a server that comes and goes', () => {
     ['no permission', { kind: 'fail', code: status.PERMISSION_DENIED, exception: { exception: 'access-denied' } }],
   ];
 
-  it.each(faults)('begins again where it cannot begin: %s', async (_, fault) => {
+  it.each(faults)('retries if it cannot start: %s', async (_, fault) => {
     const written = write([5]);
     server.faults.subscribe.push(fault, fault);
     const consumer = new Consumer();
@@ -219,7 +219,7 @@ describe('4. a subscription to a server that comes and goes', () => {
     expect(server.calls.subscribe).toBe(3);
   });
 
-  it('goes on behind what was processed when its connection breaks, while it waits or while a batch is in hand', async () => {
+  it('resumes after the last processed event when its connection breaks, idle or during a batch', async () => {
     const written = write([30]);
     const consumer = new Consumer(4);
     for (let round = 0; round < 6; round++) {
@@ -237,7 +237,7 @@ describe('4. a subscription to a server that comes and goes', () => {
     expect(consumer.ids).toEqual(written);
   });
 
-  it('waits for a server that is gone, and brings what was appended behind its back', async () => {
+  it('waits for an unavailable server, and delivers what was appended meanwhile', async () => {
     const written = write([2]);
     const consumer = new Consumer();
     await eventually(() => consumer.isCaughtUp);
@@ -249,7 +249,7 @@ describe('4. a subscription to a server that comes and goes', () => {
     expect(consumer.ids).toEqual(written);
   });
 
-  it('ends at once by its signal, and when the store is closed, while the server is gone', async () => {
+  it('ends at once by its signal or when the store is closed, while the server is unavailable', async () => {
     await server.network.shut();
     const [consumer, other] = [new Consumer(), new Consumer()];
     await new Promise(setImmediate);
@@ -273,7 +273,7 @@ describe('the end of a subscription', () => {
     }
   };
 
-  it('is told to the server where a consumer breaks off, live or catching up', async () => {
+  it('is sent to the server when a consumer breaks, live or catching up', async () => {
     write([3]);
     await following((consumed) => consumed === 3);
     await eventually(() => server.calls.subscribe === 1 && server.subscriptions.active.size === 0);
@@ -282,7 +282,7 @@ describe('the end of a subscription', () => {
     await eventually(() => server.calls.subscribe === 2 && server.subscriptions.active.size === 0);
   });
 
-  it('is told to the server where a consumer fails', async () => {
+  it('is sent to the server when a consumer throws', async () => {
     write([3]);
     const failing = following(() => {
       throw new Error('of the consumer');
@@ -291,7 +291,7 @@ describe('the end of a subscription', () => {
     await eventually(() => server.subscriptions.active.size === 0);
   });
 
-  it('is told to the server where it ends by its signal, and where the store is closed', async () => {
+  it('is sent to the server on abort, and when the store is closed', async () => {
     const [consumer, other] = [new Consumer(), new Consumer()];
     await eventually(() => consumer.isCaughtUp && other.isCaughtUp);
     expect(server.subscriptions.active.size).toBe(2);
@@ -302,14 +302,14 @@ describe('the end of a subscription', () => {
     await eventually(() => server.subscriptions.active.size === 0);
   });
 
-  it('comes with an error where the place is none', async () => {
+  it('comes with an error if the position is malformed', async () => {
     const subscription = store.subscribe({ after: 'x', batchSize: 5, signal: new AbortController().signal });
     await expect(subscription[Symbol.asyncIterator]().next()).rejects.toThrow(RangeError);
   });
 });
 
 describe('7. streams that were deleted', () => {
-  it('bring their events, and nothing of the deletion', async () => {
+  it('deliver their events, and nothing about the deletion', async () => {
     const [soft, hard] = [exampleStream(), exampleStream('domain')];
     const written = [...write([2], soft), ...write([2], hard)];
     const consumer = new Consumer();
@@ -327,7 +327,7 @@ describe('7. streams that were deleted', () => {
   });
 });
 
-it('begins a stream again and again without a gap for the feed', async () => {
+it('delivers single appends to one stream without a gap', async () => {
   const consumer = new Consumer(3);
   const stream = exampleStream();
   for (let revision = NO_STREAM; revision < 20; revision++) await store.append(stream, revision, exampleEvents(1));

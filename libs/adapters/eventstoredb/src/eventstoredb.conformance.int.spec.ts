@@ -7,7 +7,7 @@ import { FakeServer } from './fake-server.testing';
 
 const clock = new SystemClock();
 
-/** Any number of clients of one server, whose streams begin with the same prefix there. */
+/** Opens any number of clients of one server with the same stream prefix. */
 const clientsOf = (connectionString: string, streamPrefix = '') => {
   const opened: EventStore[] = [];
   const another = async (): Promise<EventStore> => {
@@ -23,7 +23,7 @@ const clientsOf = (connectionString: string, streamPrefix = '') => {
   return { another, reopen, close };
 };
 
-eventStoreConformance('EventStoreDbEventStore on the scripted server', async () => {
+eventStoreConformance('EventStoreDbEventStore on the fake server', async () => {
   const server = await FakeServer.start();
   const clients = clientsOf(server.url);
   const store = await clients.another();
@@ -37,7 +37,7 @@ eventStoreConformance('EventStoreDbEventStore on the scripted server', async () 
   };
 });
 
-describe('where several systems share a server', () => {
+describe('several systems on one server', () => {
   let server: FakeServer;
   const others: ReturnType<typeof clientsOf>[] = [];
   beforeAll(async () => {
@@ -58,7 +58,7 @@ describe('where several systems share a server', () => {
     return { ...clients, store: await clients.another() };
   });
 
-  it('sees, follows and counts only what is its own', async () => {
+  it('reads and subscribes to its own events only', async () => {
     const stream = exampleStream();
     const [one, two, bare] = [await open('one.'), await open('one.two.'), await open('')];
     for (const store of [one, two, bare]) await store.append(stream, NO_STREAM, exampleEvents(2));
