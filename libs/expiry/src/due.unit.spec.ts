@@ -37,8 +37,8 @@ const EVER = at('9000-01-01T00:00Z');
 const listed = (due: readonly DueJob[]): string[] => due.map(({ id, runAt }) => `${id} ${runAt}`);
 const ids = (due: readonly DueJob[]): string[] => due.map(({ id }) => id);
 
-describe('what is due for a secret that nothing was told of', () => {
-  it('is its expiry, and each threshold at the first tick at or after it', () => {
+describe('dueJobs without notices on record', () => {
+  it('returns the expiry, and each threshold at its first tick', () => {
     expect(listed(dueJobs(secret, rules, secret.createdAt, EVER))).toEqual([
       'expire.a.s.1 2027-03-31T12:00:00.000Z',
       'notice.a.s.1.1.log 2027-03-31T05:00:00.000Z',
@@ -49,18 +49,18 @@ describe('what is due for a secret that nothing was told of', () => {
     ]);
   });
 
-  it('is only what lies up to the horizon', () => {
+  it('returns only jobs up to the horizon', () => {
     expect(dueJobs(secret, rules, secret.createdAt, at('2027-03-12T04:59:59.999Z'))).toEqual([]);
     expect(ids(dueJobs(secret, rules, secret.createdAt, at('2027-03-12T05:00Z')))).toEqual(['notice.a.s.1.20.log']);
   });
 
-  it('is a tick that stands exactly at the threshold', () => {
+  it('accepts a tick exactly at the threshold', () => {
     const value = { ...secret, expiresAt: at('2027-03-31T05:00Z') };
     const due = dueJobs(value, { ...rules, thresholds: [1] }, secret.createdAt, EVER);
     expect(listed(due)).toContain('notice.a.s.1.1.log 2027-03-30T05:00:00.000Z');
   });
 
-  it('is only the nearest of the thresholds that a short life begins within', () => {
+  it('returns only the nearest threshold of those that a short life starts within', () => {
     const value = { ...secret, createdAt: at('2027-03-24T12:00Z') };
     expect(listed(dueJobs(value, rules, value.createdAt, EVER))).toEqual([
       'expire.a.s.1 2027-03-31T12:00:00.000Z',
@@ -70,19 +70,19 @@ describe('what is due for a secret that nothing was told of', () => {
     ]);
   });
 
-  it('is only the nearest of the thresholds that are due by now', () => {
+  it('returns only the nearest threshold of those due by now', () => {
     const due = dueJobs(secret, rules, at('2027-03-28T00:00Z'), EVER);
     expect(ids(due)).toEqual(['expire.a.s.1', 'notice.a.s.1.1.log', 'notice.a.s.1.5.log']);
   });
 
-  it('is no notice whose first tick comes at or after the expiry', () => {
+  it('drops a notice whose first tick is at or after the expiry', () => {
     const value = { ...secret, createdAt: at('2027-03-31T05:00:00.001Z') };
     expect(ids(dueJobs(value, rules, value.createdAt, EVER))).toEqual(['expire.a.s.1']);
     const atTick = { ...secret, createdAt: at('2027-03-30T06:00Z'), expiresAt: at('2027-03-31T05:00Z') };
     expect(ids(dueJobs(atTick, rules, atTick.createdAt, EVER))).toEqual(['expire.a.s.1']);
   });
 
-  it('is a notice for each second-wise tick of a life of seconds, the nearest threshold only', () => {
+  it('returns only the nearest threshold for a life of seconds', () => {
     const value = { ...secret, createdAt: at('2027-03-31T11:59:55.500Z') };
     const everySecond = { ...rules, ticks: new Ticks('* * * * * *', 'UTC') };
     expect(listed(dueJobs(value, everySecond, value.createdAt, EVER))).toEqual([
@@ -91,7 +91,7 @@ describe('what is due for a secret that nothing was told of', () => {
     ]);
   });
 
-  it('is one notice for thresholds that share a tick, and one for each that does not', () => {
+  it('returns one notice for thresholds that share a tick', () => {
     const weekly = { ...rules, thresholds: [1, 2, 10], ticks: new Ticks('0 0 5 * * 1', 'UTC') };
     const value = { ...secret, expiresAt: at('2027-03-30T12:00Z') };
     expect(listed(dueJobs(value, weekly, secret.createdAt, EVER))).toEqual([
@@ -107,33 +107,36 @@ describe('what is due for a secret that nothing was told of', () => {
     ]);
   });
 
-  it('goes through every channel', () => {
+  it('returns a notice for each channel', () => {
     const due = dueJobs(secret, { ...rules, thresholds: [5], channels: ['log', 'ui'] }, secret.createdAt, EVER);
     expect(ids(due)).toEqual(['expire.a.s.1', 'notice.a.s.1.5.log', 'notice.a.s.1.5.ui']);
   });
 
-  it('is its expiry alone where no channel is on', () => {
+  it('returns only the expiry if no channel is enabled', () => {
     expect(ids(dueJobs(secret, { ...rules, channels: [] }, secret.createdAt, EVER))).toEqual(['expire.a.s.1']);
   });
 
-  it('is nothing where it never expires', () => {
+  it('returns nothing for a secret that never expires', () => {
     const { expiresAt: _expiresAt, ...never } = secret;
     expect(dueJobs(never, rules, secret.createdAt, EVER)).toEqual([]);
   });
 });
 
-describe('what was told', () => {
+describe('a notice on record', () => {
   const now = at('2027-03-28T00:00Z');
   const withNotices = (notices: ExpiryFacts['notices']) => ({ ...secret, notices });
 
-  it.each(['sent', 'failed', 'acknowledged'] as const)('settles its threshold and the greater ones: %s', (state) => {
-    expect(ids(dueJobs(withNotices({ '5.log': state }), rules, now, EVER))).toEqual([
-      'expire.a.s.1',
-      'notice.a.s.1.1.log',
-    ]);
-  });
+  it.each(['sent', 'failed', 'acknowledged'] as const)(
+    'settles its threshold and greater ones when it is %s',
+    (state) => {
+      expect(ids(dueJobs(withNotices({ '5.log': state }), rules, now, EVER))).toEqual([
+        'expire.a.s.1',
+        'notice.a.s.1.1.log',
+      ]);
+    },
+  );
 
-  it('settles them too where its threshold is not configured any more', () => {
+  it('settles greater thresholds even if its own is no longer configured', () => {
     const due = dueJobs(withNotices({ '3.log': 'sent' }), rules, now, EVER);
     expect(ids(due)).toEqual(['expire.a.s.1', 'notice.a.s.1.1.log']);
   });
@@ -143,12 +146,12 @@ describe('what was told', () => {
     expect(ids(dueJobs(withNotices({ '1.log': 'sent' }), both, now, now))).toEqual(['notice.a.s.1.5.ui']);
   });
 
-  it('settles nothing in a channel whose name only ends alike', () => {
+  it('settles nothing in a channel whose name has the same ending', () => {
     const both = { ...rules, channels: ['log', 'audit.log'] };
     expect(ids(dueJobs(withNotices({ '1.audit.log': 'sent' }), both, now, now))).toEqual(['notice.a.s.1.5.log']);
   });
 
-  it('and is asked for again is due at once, also where a nearer one was told', () => {
+  it('is due at once when it is retried, even if a nearer one was sent', () => {
     const due = dueJobs(withNotices({ '10.log': 'retried', '5.log': 'sent' }), rules, now, now);
     expect(listed(due)).toEqual([`notice.a.s.1.10.log ${now}`]);
   });
@@ -158,12 +161,12 @@ describe('the notice of the expiry', () => {
   const now = secret.expiresAt ?? '';
   const expired: ExpiryFacts = { ...secret, expiredVersion: 1 };
 
-  it('waits for its record', () => {
+  it('waits until the expiry is recorded', () => {
     expect(ids(dueJobs(secret, rules, now, EVER))).toEqual(['expire.a.s.1']);
     expect(listed(dueJobs(expired, rules, now, now))).toEqual([`notice.a.s.1.0.log ${now}`]);
   });
 
-  it('is all that is due from then on', () => {
+  it('is the only job after the expiry is recorded', () => {
     expect(ids(dueJobs({ ...expired, notices: { '5.log': 'retried' } }, rules, now, EVER))).toEqual([
       'notice.a.s.1.0.log',
     ]);
@@ -177,14 +180,14 @@ describe('the notice of the expiry', () => {
     ]);
   });
 
-  it('is no news after a month', () => {
+  it('is dropped after 30 days', () => {
     const late = plus(now, EXPIRED_NOTICE_DAYS * DAY_MS);
     expect(ids(dueJobs(expired, rules, plus(late, -1), EVER))).toEqual(['notice.a.s.1.0.log']);
     expect(dueJobs(expired, rules, late, EVER)).toEqual([]);
     expect(ids(dueJobs(secret, rules, late, EVER))).toEqual(['expire.a.s.1']);
   });
 
-  it('belongs to the value that expired, not to the one after it', () => {
+  it('belongs to the expired version, not to the next one', () => {
     const renewed: ExpiryFacts = { ...expired, version: 2, createdAt: now, expiresAt: at('2027-04-30T12:00Z') };
     expect(ids(dueJobs(renewed, rules, now, at('2027-04-26T00:00Z')))).not.toContain('notice.a.s.2.0.log');
     expect(ids(dueJobs(renewed, rules, at('2027-04-30T12:00Z'), EVER))).toEqual(['expire.a.s.2']);
@@ -194,22 +197,22 @@ describe('the notice of the expiry', () => {
 describe('a secret that is not active', () => {
   const now = at('2027-03-28T00:00Z');
 
-  it.each(['suspended', 'disabled'] as const)('has its expiry recorded and nobody told: %s', (state) => {
+  it.each(['suspended', 'disabled'] as const)('has its expiry recorded without notices when it is %s', (state) => {
     expect(ids(dueJobs({ ...secret, state }, rules, now, EVER))).toEqual(['expire.a.s.1']);
     expect(dueJobs({ ...secret, state, expiredVersion: 1 }, rules, secret.expiresAt ?? '', EVER)).toEqual([]);
   });
 
-  it.each(['revoked', 'deleted'] as const)('has nothing due: %s', (state) => {
+  it.each(['revoked', 'deleted'] as const)('has no jobs when it is %s', (state) => {
     expect(dueJobs({ ...secret, state }, rules, now, EVER)).toEqual([]);
   });
 
-  it('has nothing due while its document cannot be trusted', () => {
+  it('has no jobs while its document is broken', () => {
     expect(dueJobs({ ...secret, broken: true }, rules, now, EVER)).toEqual([]);
   });
 });
 
 describe('job ids', () => {
-  it('hold nothing that an engine forbids, and are all known beforehand', () => {
+  it('contain only characters that every engine accepts, and are all in possibleJobs', () => {
     const all = possibleJobs('a.s', 1, { ...rules, channels: ['log', 'ui'] });
     for (const job of all) expect(`${queueOf(job)} ${job.id}`).toMatch(/^[\w.-]+ [\w.-]+$/);
     const due = dueJobs(secret, rules, secret.createdAt, EVER);
@@ -217,7 +220,7 @@ describe('job ids', () => {
   });
 });
 
-describe('a watcher that looks now and then', () => {
+describe('a watcher that computes jobs at random times', () => {
   const life = fc.record({
     createdAt: fc.integer({ min: Date.UTC(2027, 0, 1), max: Date.UTC(2027, 11, 31) }),
     livesMs: fc.oneof(fc.integer({ min: 1, max: 3 * HOUR_MS }), fc.integer({ min: 1, max: 60 * DAY_MS })),
@@ -231,7 +234,7 @@ describe('a watcher that looks now and then', () => {
     }),
   });
 
-  it('tells each threshold at most once, none after the expiry, ever nearer ones, and of the expiry at the end', () => {
+  it('sends each threshold at most once, in decreasing order, none after the expiry, and the expiry last', () => {
     fc.assert(
       fc.property(life, ({ createdAt, livesMs, thresholds, cron, zone, waitsMs }) => {
         const made = new Date(createdAt).toISOString();
@@ -267,7 +270,7 @@ describe('a watcher that looks now and then', () => {
     );
   });
 
-  it('makes the same jobs ahead of time as it would do looking at every tick', () => {
+  it('schedules the same jobs ahead of time as at every tick', () => {
     fc.assert(
       fc.property(life, ({ createdAt, livesMs, thresholds, cron, zone }) => {
         const made = new Date(createdAt).toISOString();

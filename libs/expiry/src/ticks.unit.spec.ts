@@ -4,7 +4,7 @@ import { Ticks } from './ticks';
 
 const DAILY = '0 0 5 * * *';
 
-describe('a tick', () => {
+describe('Ticks.atOrAfter', () => {
   it.each([
     // expression, zone, asked for, first tick at or after it
     [DAILY, 'UTC', '2027-01-01T04:59:59.999Z', '2027-01-01T05:00:00.000Z'],
@@ -17,7 +17,7 @@ describe('a tick', () => {
     [DAILY, 'Asia/Kathmandu', '2027-01-01T05:00:00.000Z', '2027-01-01T23:15:00.000Z'],
     ['0 0 5 29 2 *', 'Europe/Berlin', '2025-01-01T00:00:00.000Z', '2028-02-29T04:00:00.000Z'],
     ['0 0 5 * * 1', 'UTC', '2027-01-01T00:00:00.000Z', '2027-01-04T05:00:00.000Z'],
-  ])('of %s in %s is at or after %s: %s', (expression, zone, from, tick) => {
+  ])('of %s in %s from %s is %s', (expression, zone, from, tick) => {
     expect(new Ticks(expression, zone).atOrAfter(from)).toBe(tick);
   });
 
@@ -32,7 +32,7 @@ describe('a tick', () => {
     ['0 0 5 * * *', '2027-03-27T12:00:00.000Z', '2027-03-28T03:00:00.000Z'],
     ['* * * * * *', '2027-03-28T00:59:59.500Z', '2027-03-28T01:00:00.000Z'],
     ['* * * * * *', '2027-03-28T01:20:00.000Z', '2027-03-28T01:20:00.000Z'],
-  ])('of %s where an hour is skipped, from %s: %s', (expression, from, tick) => {
+  ])('of %s when an hour is skipped, from %s, is %s', (expression, from, tick) => {
     expect(new Ticks(expression, 'Europe/Berlin').atOrAfter(from)).toBe(tick);
   });
 
@@ -46,17 +46,17 @@ describe('a tick', () => {
     ['* * * * * *', '2027-10-31T01:29:59.001Z', '2027-10-31T01:30:00.000Z'],
     ['0 */10 * * * *', '2027-10-31T00:59:00.000Z', '2027-10-31T01:00:00.000Z'],
     ['0 */10 * * * *', '2027-10-31T01:21:00.000Z', '2027-10-31T01:30:00.000Z'],
-  ])('of %s where an hour is repeated, from %s: %s', (expression, from, tick) => {
+  ])('of %s when an hour is repeated, from %s, is %s', (expression, from, tick) => {
     expect(new Ticks(expression, 'Europe/Berlin').atOrAfter(from)).toBe(tick);
   });
 
-  it('does not exist for a day that no calendar has', () => {
+  it('returns undefined for a date that does not exist', () => {
     const ticks = new Ticks('0 0 5 30 2 *', 'UTC');
     expect(ticks.atOrAfter('2027-01-01T00:00:00.000Z')).toBeUndefined();
     expect(ticks.atOrAfter('2028-01-01T00:00:00.000Z')).toBeUndefined();
   });
 
-  it('is refused with the name of the setting that is wrong', () => {
+  it('refuses an invalid setting and names its field', () => {
     expect(() => new Ticks('0 5 * * *', 'UTC')).toThrow(
       expect.objectContaining({ code: 'invalid_request', details: { field: 'notifications.cronExpression' } }),
     );
@@ -95,7 +95,7 @@ describe('ticks', () => {
     .map(([at, by]) => new Date(Date.parse(`${at}:00.000Z`) + by).toISOString());
   const asked = fc.tuple(fc.constantFrom(...zones), fc.constantFrom(...expressions), fc.oneof(instants, nearChanges));
 
-  it('never lie before the instant that was asked for, and are their own first tick', () => {
+  it('are never before the given instant, and are their own first tick', () => {
     fc.assert(
       fc.property(asked, ([zone, expression, from]) => {
         const tick = new Ticks(expression, zone).atOrAfter(from) ?? '';
@@ -105,7 +105,7 @@ describe('ticks', () => {
     );
   });
 
-  it('are the same whatever was asked before', () => {
+  it('do not depend on earlier calls', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...zones),
@@ -119,7 +119,7 @@ describe('ticks', () => {
     );
   });
 
-  it('leave none out: no minute between the question and the answer reads as one', () => {
+  it('are complete: no minute between the instant and its tick matches', () => {
     fc.assert(
       fc.property(fc.constantFrom(...zones), nearChanges, (zone, from) => {
         const tick = new Ticks('0 30 2 * * *', zone).atOrAfter(from) ?? '';

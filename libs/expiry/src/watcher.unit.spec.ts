@@ -18,12 +18,12 @@ afterEach(() => world.stop());
 const addSecret = (expiresAt: Instant, more: object = {}) =>
   world.onSecret('AddSecret', { description: 'first', expiresAt, ...more });
 
-/** Notices of a channel as `<threshold> <instant>`. */
+/** Sent notices of a channel as `<threshold> <instant>`. */
 const told = (channel: 'log' | 'ui' = 'log'): string[] =>
   world[channel].sent.map(({ threshold, at: when }) => `${threshold} ${when}`);
 
 describe('a watched secret', () => {
-  it('of a few seconds is expired at its instant, and all channels are told', async () => {
+  it('with a life of seconds has its expiry recorded in time, and every channel sends a notice', async () => {
     await world.watch();
     await addSecret(at('2027-03-01T12:00:05Z'));
     await world.advance(4_999, 1);
@@ -39,7 +39,7 @@ describe('a watched secret', () => {
     expect(world.jobs.ids()).toEqual([]);
   });
 
-  it('has a notice at the first tick of each threshold, through each channel, once', async () => {
+  it('has one notice per threshold and channel, at the first tick', async () => {
     await world.watch();
     await addSecret(at('2027-03-31T12:00Z'));
     await world.advance(40 * DAY_MS);
@@ -57,7 +57,7 @@ describe('a watched secret', () => {
     expect(world.recorded('SecretExpired')).toHaveLength(1);
   });
 
-  it('is told of by name, with the contacts of its application and its domain, each once', async () => {
+  it('has notices with its names and the contacts of its application and domain, without duplicates', async () => {
     await world.watch();
     await addSecret(at('2027-03-01T12:00:05Z'));
     await world.advance(5_000);
@@ -81,7 +81,7 @@ describe('a watched secret', () => {
     expect(JSON.stringify(world.log.sent)).not.toContain('argon2');
   });
 
-  it('that was renewed has its new life told of, not its old one', async () => {
+  it('has notices for its new expiry after a renewal', async () => {
     await world.watch();
     await addSecret(at('2027-03-01T14:00Z'));
     await world.advance(HOUR_MS);
@@ -107,7 +107,7 @@ describe('a watched secret', () => {
     ]);
   });
 
-  it('that expired and was renewed is told of when it expires again', async () => {
+  it('has a notice for each expiry when it is renewed after the first', async () => {
     await world.watch();
     await addSecret(at('2027-03-01T12:00:05Z'));
     await world.advance(5_000);
@@ -120,7 +120,7 @@ describe('a watched secret', () => {
   });
 });
 
-describe('jobs are withdrawn, and nobody is told, where a secret is', () => {
+describe('jobs are cancelled and no notice is sent when a secret is', () => {
   const EXPIRES = at('2027-03-02T05:30Z');
 
   it.each<[string, () => Promise<unknown>, number]>([
@@ -169,11 +169,11 @@ describe('jobs are withdrawn, and nobody is told, where a secret is', () => {
     expect(told()).toEqual([`1 ${at('2027-03-02T05:10Z')}`]);
   });
 
-  it('changed while its job was running already', async () => {
+  it('changed while its job is running', async () => {
     await world.watch();
     await addSecret(EXPIRES);
     await world.advanceTo(at('2027-03-02T04:45Z'));
-    // The view learns nothing of it, so that the job is not withdrawn; it looks for itself.
+    // The view misses the change, so the job is not cancelled and must check the streams.
     world.schedule.appliedEvents = world.store.events.length;
     await world.onSecret('SuspendSecret', { force: true });
     await world.advanceTo(at('2027-03-02T05:10Z'));
@@ -181,8 +181,8 @@ describe('jobs are withdrawn, and nobody is told, where a secret is', () => {
   });
 });
 
-describe('nothing is lost', () => {
-  it('where everything was down when a secret expired', async () => {
+describe('no expiry is lost', () => {
+  it('when the system was down at the expiry', async () => {
     await world.watch();
     await addSecret(at('2027-03-20T12:00Z'));
     await world.advanceTo(at('2027-03-19T00:00Z'));
@@ -193,7 +193,7 @@ describe('nothing is lost', () => {
     expect(told().slice(-1)).toEqual([`0 ${at('2027-03-22T00:00Z')}`]);
   });
 
-  it('where everything was down for longer than anybody wants to be told of, but for that', async () => {
+  it('when the system was down for months, but its notice is dropped', async () => {
     await addSecret(at('2027-03-20T12:00Z'));
     await world.advance(90 * DAY_MS, DAY_MS);
     await world.watch();
@@ -201,7 +201,7 @@ describe('nothing is lost', () => {
     expect(world.log.sent).toEqual([]);
   });
 
-  it('where the jobs are', async () => {
+  it('when the jobs are lost', async () => {
     await world.watch();
     await addSecret(at('2027-03-31T12:00Z'));
     for (let hour = 0; hour < 31 * 24; hour++) {
@@ -212,7 +212,7 @@ describe('nothing is lost', () => {
     expect(world.recorded('SecretExpired')).toHaveLength(1);
   });
 
-  it('where the view cannot be read for a while', async () => {
+  it('when the view is unavailable for a while', async () => {
     world.schedule.unavailable = true;
     const watcher = await world.watch();
     await addSecret(at('2027-03-01T12:00:05Z'));
@@ -225,7 +225,7 @@ describe('nothing is lost', () => {
     expect(world.log.sent).toHaveLength(1);
   });
 
-  it('where the jobs are away at the start', async () => {
+  it('when the jobs are unavailable at the start', async () => {
     world.jobs.unavailable = true;
     const watcher = await world.watch();
     await addSecret(at('2027-03-01T12:00:05Z'));
@@ -238,7 +238,7 @@ describe('nothing is lost', () => {
     expect(world.log.sent).toHaveLength(1);
   });
 
-  it('where the view learns of an event too late', async () => {
+  it('when the view applies an event too late', async () => {
     await world.watch();
     world.schedule.appliedEvents = world.store.events.length;
     await addSecret(at('2027-03-01T12:00:05Z'));
@@ -249,7 +249,7 @@ describe('nothing is lost', () => {
     expect(world.recorded('SecretExpired')).toHaveLength(1);
   });
 
-  it('where the clock of the command-service is behind', async () => {
+  it('when the clock of the command-service lags', async () => {
     await world.watch({ sweepEveryMs: 60_000 });
     world.bus.behindMs = 2_000;
     await addSecret(at('2027-03-01T12:00:05Z'));
@@ -260,7 +260,7 @@ describe('nothing is lost', () => {
     expect(world.log.sent).toHaveLength(1);
   });
 
-  it('where the bus was away for longer than a job is tried', async () => {
+  it('when the bus is unavailable for longer than a job is retried', async () => {
     await world.watch();
     await addSecret(at('2027-03-01T12:00:05Z'));
     world.bus.unavailable = true;
@@ -273,7 +273,7 @@ describe('nothing is lost', () => {
 });
 
 describe('each notice is sent once', () => {
-  it('by several watchers, and after a restart', async () => {
+  it('with several watchers, and after a restart', async () => {
     await world.watch();
     await world.watch();
     await addSecret(at('2027-03-03T12:00Z'));
@@ -285,7 +285,7 @@ describe('each notice is sent once', () => {
     expect(world.recorded('SecretExpired')).toHaveLength(1);
   });
 
-  it('where it cannot be recorded at once', async () => {
+  it('when it cannot be recorded at once', async () => {
     await world.watch();
     await addSecret(at('2027-03-01T12:00:05Z'));
     world.log.onSend = () => (world.bus.unavailable = true);
@@ -297,7 +297,7 @@ describe('each notice is sent once', () => {
     expect(world.log.sent).toHaveLength(1);
   });
 
-  it('but for a crash between sending and recording, and then under the same message id', async () => {
+  it('except after a crash before it is recorded, and then with the same message id', async () => {
     await world.watch();
     await addSecret(at('2027-03-01T12:00:05Z'));
     world.log.onSend = () => (world.bus.unavailable = true);
@@ -321,7 +321,7 @@ describe('a channel that fails', () => {
     await addSecret(EXPIRED);
   });
 
-  it('is tried again, and delays no other', async () => {
+  it('is retried and delays no other', async () => {
     await world.advance(6_000, 1_000);
     expect([world.log.sent.length, world.ui.sent.length]).toEqual([0, 1]);
     world.log.broken = undefined;
@@ -330,7 +330,7 @@ describe('a channel that fails', () => {
     expect(world.recorded('ExpiryNoticeFailed')).toEqual([]);
   });
 
-  it('for good is put on record with its cause, and not tried any more', async () => {
+  it('has its failure recorded with the cause after the last attempt', async () => {
     await world.advance(2 * HOUR_MS, 10_000);
     expect(world.recorded('ExpiryNoticeFailed')).toMatchObject([
       { secretId: SECRET, version: 1, threshold: 0, channel: 'log', cause: 'The receiver answered 500.' },
@@ -340,7 +340,7 @@ describe('a channel that fails', () => {
     expect(world.log.sent).toEqual([]);
   });
 
-  it('is tried again when somebody asks, as often as they ask', async () => {
+  it('is retried on request, any number of times', async () => {
     const notice = { version: 1, threshold: 0, channel: 'log' };
     await world.advance(2 * HOUR_MS, 10_000);
     await world.onSecret('RetryNotice', notice);
@@ -352,7 +352,7 @@ describe('a channel that fails', () => {
     expect(world.recorded('ExpiryNoticeSent')).toMatchObject([{ channel: 'ui' }, { channel: 'log' }]);
   });
 
-  it('is tried again when somebody asks, though its own job is not forgotten yet', async () => {
+  it('is retried on request even if its job has not been removed yet', async () => {
     await world.advance(2 * HOUR_MS, 10_000);
     world.log.broken = undefined;
     const { known } = world.jobs;
@@ -366,8 +366,8 @@ describe('a channel that fails', () => {
   });
 });
 
-describe('a notice that somebody asks for again', () => {
-  it('but whose time is over has failed, and is not left in the air', async () => {
+describe('a retried notice', () => {
+  it('is recorded as failed if the secret was renewed', async () => {
     world.log.broken = 'The receiver answered 500.';
     await world.watch();
     await addSecret(at('2027-03-03T12:00Z'));
@@ -384,7 +384,7 @@ describe('a notice that somebody asks for again', () => {
     });
   });
 
-  it('has failed where the secret has expired meanwhile', async () => {
+  it('is recorded as failed if the secret has expired', async () => {
     world.log.broken = 'The receiver answered 500.';
     await world.watch();
     await addSecret(at('2027-03-03T12:00Z'));
@@ -399,7 +399,7 @@ describe('a notice that somebody asks for again', () => {
     });
   });
 
-  it('waits for a secret that is suspended', async () => {
+  it('waits while the secret is suspended', async () => {
     world.log.broken = 'The receiver answered 500.';
     await world.watch();
     await addSecret(at('2027-03-05T12:00Z'));
@@ -413,7 +413,7 @@ describe('a notice that somebody asks for again', () => {
     expect(world.log.sent).toMatchObject([{ threshold: 5 }]);
   });
 
-  it('through a channel that is switched off has failed', async () => {
+  it('is recorded as failed if its channel is not enabled', async () => {
     world.log.broken = 'The receiver answered 500.';
     await world.watch();
     await addSecret(at('2027-03-01T12:00:05Z'));
@@ -431,7 +431,7 @@ describe('a notice that somebody asks for again', () => {
 describe('the configuration', () => {
   const notifications = { enabled: true, cronExpression: '0 0 5 * * *', timezone: 'UTC', expiryThresholds: [1] };
 
-  it('can switch notices off: expiries are recorded all the same', async () => {
+  it('can disable notices; expiries are still recorded', async () => {
     await world.watch({ notifications: { ...notifications, enabled: false } });
     await addSecret(at('2027-03-02T12:00Z'));
     await world.advance(2 * DAY_MS);
@@ -439,7 +439,7 @@ describe('the configuration', () => {
     expect([...world.log.sent, ...world.ui.sent]).toEqual([]);
   });
 
-  it('counts from the start on, also for jobs that were made by an older one', async () => {
+  it('applies from the start, also to jobs of an older configuration', async () => {
     await world.watch({ notifications: { ...notifications, cronExpression: '0 0 13 * * *' } });
     await addSecret(at('2027-03-02T12:30Z'), { description: 'first' });
     await world.advance(20 * 60_000);
@@ -450,13 +450,13 @@ describe('the configuration', () => {
     expect(told()).toEqual([`1 ${at('2027-03-01T12:30Z')}`]);
   });
 
-  it('is refused with the field that is wrong', async () => {
+  it('is refused with the name of the invalid field', async () => {
     const wrong = world.watch({ notifications: { ...notifications, cronExpression: 'daily' } });
     await expect(wrong).rejects.toMatchObject({ details: { field: 'notifications.cronExpression' } });
   });
 });
 
-describe('whatever happens', () => {
+describe('in any sequence of events', () => {
   const step = fc.oneof(
     {
       weight: 6,
@@ -473,7 +473,7 @@ describe('whatever happens', () => {
     ),
   );
 
-  it('no notice is sent twice or after the expiry, and in the end every expiry is on record', async () => {
+  it('no notice is sent twice or after the expiry, and every expiry is recorded in the end', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
         const around = new World(at('2027-03-01T12:00Z'));

@@ -18,8 +18,8 @@ const message = (value: string | Buffer | null, headers: KafkaMessage['headers']
 });
 const json = JSON.stringify(command);
 
-describe('a record', () => {
-  it('is read with all that its sender’s token covers, as bytes', () => {
+describe('readCommand', () => {
+  it('returns everything that the sender’s token covers as bytes', () => {
     const headers = {
       kafka_correlationId: Buffer.from('c'),
       kafka_replyTopic: 'replies',
@@ -80,11 +80,11 @@ describe('a record', () => {
     [message('{"id":"7"}'), 'unknown_command'],
     [message('{"id":"7","type":"toString"}'), 'unknown_command'],
     [message(json, { kafka_correlationId: ['a', 'b'] }), 'repeated_header'],
-  ])('that is no command is said to be none (%#)', (given, reason) => {
+  ])('returns the reason for a record that is not a command (%#)', (given, reason) => {
     expect(readCommand(given)).toBe(reason);
   });
 
-  it('names its target even where its data fit nothing', () => {
+  it('returns the target even if the data are invalid', () => {
     const target = (data: unknown): unknown => {
       const read = readCommand(message(JSON.stringify({ ...command, data })));
       return typeof read === 'string' ? read : read.target;

@@ -4,8 +4,8 @@ import { recordingLog } from './kafka.testing';
 
 const log = recordingLog();
 
-describe('a connection', () => {
-  it('passes on what it says of TLS and SASL', () => {
+describe('clientOptions', () => {
+  it('passes TLS and SASL settings to kafkajs', () => {
     const sasl = { mechanism: 'scram-sha-512' as const, username: 'rekey', password: 'not-a-real-password' };
     const ssl = { ca: 'not-a-real-certificate', servername: 'broker' };
     const options = clientOptions({ brokers: ['a:1', 'b:2'], ssl, sasl, clientId: 'gateway', log }, 'consumer');
@@ -16,7 +16,7 @@ describe('a connection', () => {
     });
   });
 
-  it('has its brokers until it ends, and then none to go on trying', async () => {
+  it('returns no brokers once the signal is aborted', async () => {
     const ending = new AbortController();
     const { brokers } = clientOptions({ brokers: ['a:1', 'b:2'], log }, 'consumer', ending.signal);
     expect(typeof brokers === 'function' && (await brokers())).toEqual(['a:1', 'b:2']);
@@ -24,13 +24,13 @@ describe('a connection', () => {
     expect(typeof brokers === 'function' && (await brokers())).toEqual([]);
   });
 
-  it('says nothing of TLS and SASL where it has none', () => {
+  it('omits TLS and SASL settings that are not set', () => {
     const options = clientOptions({ brokers: ['a:1'], log }, 'producer');
     expect(Object.keys(options)).not.toEqual(expect.arrayContaining(['ssl']));
     expect(Object.keys(options)).not.toEqual(expect.arrayContaining(['sasl']));
   });
 
-  it('logs what the client says, without what it was about', () => {
+  it('logs messages of kafkajs without the contents of records', () => {
     const write = clientOptions({ brokers: ['a:1'], log }, 'producer').logCreator?.(logLevel.WARN);
     const entry = {
       message: 'Failed to send',

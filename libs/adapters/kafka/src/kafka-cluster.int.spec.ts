@@ -55,7 +55,7 @@ describeOn(['kafka'], () => {
     return node;
   };
 
-  it('leaders and the coordinator of the group may be killed and come back: no command is lost, none done twice', async () => {
+  it('loses no command and executes none twice when leaders and the group coordinator are killed and come back', async () => {
     const connection = { ...connectionTo(''), brokers: nodes.map(({ url }) => url) };
     const few = { partitions: 3 };
     const settings = { commands: few, reply: few, events: few, notifications: few };

@@ -71,8 +71,8 @@ describeOn(['kafka'], ({ kafka: url }) => {
     await deleteTopics(connection, topics);
   });
 
-  describe('a foreign sender', () => {
-    it('may be Nest’s own client: replies, refusals and errors arrive as it knows them', async () => {
+  describe('a sender other than Rekey', () => {
+    it('can be Nest’s client, which gets replies, rejections and errors in its format', async () => {
       await server.serve(async (request) => {
         const { command } = request;
         if (command.type === 'DeleteApplication') throw new RekeyError('forbidden', 'Not for you.');
@@ -108,7 +108,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       }
     });
 
-    it('gets its correlation id back byte for byte, in the partition that it names as bytes or as text', async () => {
+    it('gets its correlation id back unchanged, in the partition that it names as bytes or text', async () => {
       await server.serve(accept);
       const replies = await tailOf(topics.reply);
       const ids = [
@@ -145,7 +145,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       expect(replies.messages.map(({ value }) => (JSON.parse(String(value)) as CommandReply).id)).toEqual([told.id]);
     });
 
-    it('is told what is refused, without an outcome', async () => {
+    it('gets rejections without an outcome', async () => {
       const faulty = exampleCommand();
       await server.serve(async (request) => {
         if (request.command.id === faulty.id) throw new TypeError('Internals of ours.');
@@ -170,7 +170,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       expect(taken).toEqual([]);
     });
 
-    it('loses only its reply where that cannot be delivered', async () => {
+    it('loses only its reply if it cannot be sent', async () => {
       await server.serve(accept);
       const lost = (headers: Record<string, string>) => foreignCommand(exampleCommand(), { headers });
       await send(
@@ -184,7 +184,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       await until('the next is taken', () => isTaken(next.id));
     });
 
-    it('may have its replies in a partition that was added a moment ago', async () => {
+    it('can get replies in a partition that was just added', async () => {
       await server.serve(accept);
       const first = exampleCommand();
       await send(
@@ -212,7 +212,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
   });
 
   describe('dead letters', () => {
-    it('hold what is no command, with the reason, and stop nothing', async () => {
+    it('contain records that are not commands, with the reason, and delay nothing', async () => {
       await server.serve(accept);
       const letters = await tailOf(topics.dead);
       const key = randomUUID();
@@ -254,7 +254,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       expect(log.lines.join()).not.toContain('DropEverything');
     });
 
-    it('get what has waited too long', async () => {
+    it('contain commands that have waited too long', async () => {
       await server.close();
       const clock = new ManualClock(Date.now() + 61_000);
       server = served({ clock, maxCommandAgeMs: 60_000 });
@@ -266,7 +266,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       expect(taken).toEqual([]);
     });
 
-    it('never hold a value that may be a plain secret; neither does anything else', async () => {
+    it('do not contain values that may be plaintext secrets, and the log does not either', async () => {
       await server.serve(async (request) => {
         throw new RekeyError('invalid_request', `Unrecognized key of ${request.command.type}`);
       });
@@ -305,8 +305,8 @@ describeOn(['kafka'], ({ kafka: url }) => {
     });
   });
 
-  describe('a store that is away', () => {
-    it('is waited for with heartbeats; then each command is done and answered once, in its turn', async () => {
+  describe('an unavailable store', () => {
+    it('delays commands without losing the group; then each is executed and answered once, in order', async () => {
       const answered = await tailOf(topics.reply);
       let away = true;
       let attempts = 0;
@@ -341,7 +341,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       expect(await memberOf()).toEqual(before);
     });
 
-    it('holds up no command to another key', async () => {
+    it('does not delay commands with another key', async () => {
       const waiting = exampleCommand();
       await server.serve(async (request) => {
         if (request.command.id === waiting.id) throw new EngineUnavailable('event store');
@@ -356,7 +356,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       expect(isTaken(waiting.id)).toBe(false);
     });
 
-    it('makes what came too long ago a dead letter in the end', async () => {
+    it('turns a command into a dead letter when it is too old', async () => {
       await server.close();
       const clock = new ManualClock(Date.now());
       server = served({ clock, maxCommandAgeMs: 3_600_000 });
@@ -371,7 +371,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     });
   });
 
-  describe('what is committed', () => {
+  describe('the committed offset', () => {
     const committed = async (): Promise<number> => {
       const admin = kafkaClient(connection, 'admin').admin();
       await admin.connect();
@@ -380,7 +380,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       return Math.max(...(offsets?.partitions ?? []).map(({ offset }) => Number(offset)));
     };
 
-    it('is never beyond a command that is not done, and what is not comes again', async () => {
+    it('is never beyond an unfinished command, which arrives again', async () => {
       let open: () => void = () => undefined;
       const opened = new Promise<void>((resolve) => (open = resolve));
       const slow = exampleCommand();
@@ -405,7 +405,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       expect(taken).toHaveLength(1);
     });
 
-    it('leaves what has not begun to the next, when the process ends', async () => {
+    it('leaves waiting commands to the next process on close', async () => {
       let open: () => void = () => undefined;
       const opened = new Promise<void>((resolve) => (open = resolve));
       const key = randomUUID();
@@ -429,7 +429,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     });
   });
 
-  it('says at once what its key cannot sign', async () => {
+  it('throws at once if its key cannot sign', async () => {
     const refuse = () => Promise.reject(new RekeyError('unauthenticated', 'No key.'));
     const bus = openBus(connection, topics, { sign: refuse });
     const request = { command: exampleCommand(), caller: CALLER, correlationId: 'c' };

@@ -12,7 +12,7 @@ import { topicsOf, type KafkaTopics } from './topics/topics';
 jest.setTimeout(240_000);
 
 describeOn(['kafka'], ({ kafka: url }) => {
-  describe('answers that are lost between client and broker', () => {
+  describe('lost answers of a broker', () => {
     let relay: Relay;
     let topics: KafkaTopics;
     const direct = connectionTo(url);
@@ -59,7 +59,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     );
   });
 
-  it('a consumer that ends for good is replaced, and loses nothing', async () => {
+  it('replaces a crashed consumer and loses nothing', async () => {
     const relay = await Relay.to(url);
     const { socketFactory } = relay;
     const direct = connectionTo(url);
@@ -115,7 +115,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       await until('it is ready', async () => (await bus.status()).ready, PATIENT_MS);
     };
 
-    it('may be restarted and killed under load: nothing is lost, nothing done twice, all goes on by itself', async () => {
+    it('can be restarted and killed under load: nothing is lost or executed twice, and everything recovers', async () => {
       await begin();
       const load = new Load(bus, 5_000);
       await load.makesProgress();
@@ -128,7 +128,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       expect(await bus.status()).toEqual({ ready: true });
     });
 
-    it('may stand still: a command is then not taken, or its outcome unknown, and known later', async () => {
+    it('can hang: commands fail with unavailable or timeout, and their outcome is known later', async () => {
       await begin({ requestTimeoutMs: 2_000 });
       const load = new Load(bus, 1_000);
       await load.makesProgress();
@@ -154,7 +154,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
         if (codes[index] === 'unavailable') expect(taken.has(command.id)).toBe(false);
     });
 
-    it('may be away at the end: closing does not wait for its return', async () => {
+    it('can be unavailable on close, which does not wait for it', async () => {
       await begin();
       const load = new Load(bus, 5_000);
       await load.makesProgress(20);
@@ -166,7 +166,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       engine.restart();
     });
 
-    it('may be away at the start: that is said, no command is taken, and all begins by itself', async () => {
+    it('can be unavailable at the start: status says so, commands are refused, and everything starts by itself', async () => {
       const log = recordingLog();
       const connection = connectionTo(engine.url, log);
       engine.stop();

@@ -50,7 +50,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     await deleteTopics(connection, topics);
   });
 
-  it('loses no reply while senders come and go, be there fewer partitions than senders', async () => {
+  it('loses no reply while senders come and go, even with fewer partitions than senders', async () => {
     await serving(effects.handle);
     const steady = Array.from({ length: 6 }, bus);
     await Promise.all(steady.map(ready));
@@ -73,7 +73,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     expect(effects.done.length).toBe(replies.length + 30);
   });
 
-  it('hands the partitions on between services: nothing lost, nothing done twice, keys in order', async () => {
+  it('moves partitions between services without losing or repeating commands, in order by key', async () => {
     const first = await serving(effects.handle);
     const sender = bus();
     await Promise.all([ready(first), ready(sender)]);
@@ -107,7 +107,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     for (const [key, ids] of sent) expect(effects.of(key)).toEqual(ids);
   });
 
-  it('says what is larger than the broker takes, and sends all that came with it', async () => {
+  it('rejects a command that is too large and sends the others of its batch', async () => {
     await serving(effects.handle);
     const sender = bus();
     await ready(sender);
@@ -120,7 +120,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     expect(effects.done).toHaveLength(20);
   });
 
-  it('tells the outcome again of a command that comes again', async () => {
+  it('returns the stored outcome of a repeated command', async () => {
     await serving(effects.handle);
     const sender = bus();
     const request = requestTo(randomUUID());

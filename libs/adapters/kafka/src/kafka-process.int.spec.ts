@@ -36,7 +36,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     return { process: launched, handled };
   };
 
-  it('services wait for their topics; where one is killed nothing is lost, another takes over, and each ends by itself when it is told to', async () => {
+  it('waits for topics, loses nothing when a service is killed, lets another take over, and exits on SIGTERM', async () => {
     const services = [service('one'), service('two')];
     const wait = (): boolean => services.every(({ process }) => process.output.includes('does not exist'));
     await until('both wait for their topics', wait, PATIENT_MS);

@@ -7,7 +7,7 @@ import { CONSUMER_OPTIONS, kafkaClient, type KafkaConnection, type KafkaLog } fr
 import { KafkaCommandBus, type KafkaCommandBusOptions } from './kafka-command-bus';
 import { ensureTopics, topicsOf, type KafkaTopics } from './topics/topics';
 
-/** Log lines, for tests that look into them; `warnings`: those of them that warn. */
+/** A log that keeps its lines. `warnings` are the lines of warnings and errors. */
 export const recordingLog = (): KafkaLog & { readonly lines: string[]; readonly warnings: string[] } => {
   const lines: string[] = [];
   const warnings: string[] = [];
@@ -29,7 +29,7 @@ export const connectionTo = (url: string, log: KafkaLog = recordingLog()): Kafka
   clientId: 'rekey-test',
 });
 
-/** Topics that no other test has. */
+/** Creates topics that no other test uses. */
 export const createTopics = async (
   connection: KafkaConnection,
   partitions = 3,
@@ -57,7 +57,7 @@ export const deleteTopics = async (connection: KafkaConnection, topics: KafkaTop
 
 const hashOf = (value: Uint8Array): string => createHash('sha256').update(value).digest('hex');
 
-/** Stands for the tokens of libs/platform: names the caller and holds the value, and needs no keys. */
+/** Replaces the tokens of libs/platform: contains the caller and a hash of the value, and needs no keys. */
 export const sign: SignCommand = async ({ caller, correlationId }, { value }) =>
   `Bearer ${Buffer.from(JSON.stringify({ caller, correlationId, hash: hashOf(value) })).toString('base64url')}`;
 
@@ -78,7 +78,7 @@ export const openBus = (
   more: Partial<KafkaCommandBusOptions> = {},
 ): KafkaCommandBus => KafkaCommandBus.open({ connection, topics, clock: new SystemClock(), sign, verify, ...more });
 
-/** Reads a topic from its beginning, every partition of it; what is there when a test looks. */
+/** Collects the messages of a topic from its beginning. */
 export class TopicTail {
   readonly messages: (KafkaMessage & { readonly partition: number })[] = [];
 
@@ -99,7 +99,7 @@ export class TopicTail {
     return tail;
   }
 
-  /** Messages with a header, as text. */
+  /** Returns a header of each message as text. */
   headers(name: string): (string | undefined)[] {
     return this.messages.map(({ headers }) => headers?.[name]?.toString());
   }
@@ -109,14 +109,14 @@ export class TopicTail {
   }
 }
 
-/** Somebody else's producer. */
+/** A producer that is not Rekey's. */
 export const foreignProducer = async (connection: KafkaConnection): Promise<Producer> => {
   const producer = kafkaClient(connection, 'producer').producer({ createPartitioner: Partitioners.DefaultPartitioner });
   await producer.connect();
   return producer;
 };
 
-/** A command as somebody else would send it, signed as `verify` takes it. */
+/** A command of a sender other than Rekey, signed for `verify`. */
 export const foreignCommand = async (
   command: Readonly<Record<string, unknown>> & { readonly id: string },
   more: Partial<Message> & { readonly key?: string } = {},
@@ -145,14 +145,14 @@ export const acceptedReply = ({ command }: CommandRequest, revision = 0): Comman
   position: '00000000000000000001',
 });
 
-/** Stands for the stores of command-services: what is done is known to all of them, and done once. */
+/** Replaces the stores that command-services share: executes each command once. */
 export class Effects {
-  /** Ids, in the order in which they were done. */
+  /** Command ids in the order of execution. */
   readonly done: string[] = [];
   private readonly keys = new Map<string, string[]>();
   private readonly known = new Set<string>();
 
-  /** Ids that were done to a key. */
+  /** Returns the ids of the commands executed for a key. */
   of(key: string): string[] {
     return this.keys.get(key) ?? [];
   }

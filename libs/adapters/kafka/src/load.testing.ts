@@ -4,18 +4,18 @@ import { randomUUID } from 'node:crypto';
 import type { KafkaCommandBus } from './kafka-command-bus';
 import { CALLER, exampleCommand, until, type Effects } from './kafka.testing';
 
-/** Brokers are stopped and started meanwhile, on a busy machine. */
+/** Long enough for brokers to restart on a busy machine. */
 export const PATIENT_MS = 90_000;
 const KEYS = 8;
 
-/** A command to a key, and who sends it. */
+/** Returns a request with a command for a key. */
 export const requestTo = (key: string): CommandRequest => ({
   command: exampleCommand(key),
   caller: CALLER,
   correlationId: randomUUID(),
 });
 
-/** Sends as a caller does who wants to know: again, under the same id, where the bus has no answer. */
+/** Retries a command with the same id until its outcome is known. */
 export const sendUntilAnswered = async (
   bus: KafkaCommandBus,
   request: CommandRequest,
@@ -31,7 +31,7 @@ export const sendUntilAnswered = async (
     }
 };
 
-/** Senders at work, each on a key of its own, one command after the other. */
+/** Concurrent senders, each with its own key, that send one command after the other. */
 export class Load {
   replies = 0;
   private going = true;
@@ -61,7 +61,7 @@ export class Load {
     ]);
   }
 
-  /** Nothing acknowledged was lost, nothing done twice, all in order. */
+  /** Stops, and expects that every command was executed once and in order. */
   async end(effects: Effects): Promise<void> {
     this.going = false;
     await Promise.all(this.work);

@@ -12,15 +12,15 @@ const LENGTH_BYTES = 4;
 const PREFIX_BYTES = 10;
 
 /**
- * The network between a client and its broker, which brings every request to the broker and loses answers on their way
- * back: the broker has done what the client does not hear of.
+ * A proxy between a client and its broker that forwards every request and can lose answers: the broker has executed a
+ * request, but the client does not know.
  */
 export class Relay {
-  /** What befalls the answer of a request; asked for each. */
+  /** Returns whether and how to lose the answer to a request. */
   mishap: (apiKey: number) => LostAnswer | undefined = () => undefined;
-  /** May alter an answer on its way. */
+  /** Changes an answer before it is forwarded. */
   alter: (frame: Buffer) => void = () => undefined;
-  /** How many answers were lost. */
+  /** Number of lost answers. */
   lost = 0;
   private readonly sockets = new Set<Socket>();
 
@@ -38,7 +38,7 @@ export class Relay {
     return relay;
   }
 
-  /** For clients: whatever broker they mean, they reach it through here. */
+  /** Makes clients connect to this proxy, whatever broker they ask for. */
   readonly socketFactory: ISocketFactory = ({ onConnect }) =>
     connect({ port: (this.server.address() as AddressInfo).port, host: '127.0.0.1' }, onConnect);
 
@@ -83,7 +83,7 @@ export class Relay {
   }
 }
 
-/** Takes a stream of bytes apart into requests or answers, each with its length before it. */
+/** Splits a byte stream into length-prefixed requests or answers. */
 class Frames {
   private rest = Buffer.alloc(0);
 
@@ -104,7 +104,7 @@ const MAGIC = 16;
 const ATTRIBUTES = 22;
 const SNAPPY = 2;
 
-/** Makes records that hold some text look as if they were compressed with what the client cannot read; true: it did. */
+/** Marks the batch that contains a text as compressed with a codec that kafkajs cannot read. Returns whether it was found. */
 export const spoil = (frame: Buffer, text: string): boolean => {
   const at = frame.indexOf(text);
   for (let batch = at; batch >= 0; batch--) {

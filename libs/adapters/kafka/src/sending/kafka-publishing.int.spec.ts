@@ -40,7 +40,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     const idsOf = (events: readonly StoredEvent[], stream: string): string[] =>
       events.filter((event) => event.stream === stream).map(({ eventId }) => eventId);
 
-    it('publishes CloudEvents in the order of each stream, keyed by it, without verifiers', async () => {
+    it('publishes CloudEvents without verifiers, keyed by stream and in its order', async () => {
       tail = await TopicTail.of(connection, topics.events);
       const events = stored(700);
       const made = publisher();
@@ -63,7 +63,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       });
     });
 
-    it('publishes what is more than one request holds', async () => {
+    it('publishes more than fits in one request', async () => {
       tail = await TopicTail.of(connection, topics.events);
       const events = stored(40, { text: 'x'.repeat(100_000) });
       const made = publisher();
@@ -77,7 +77,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       ).toEqual(events.map(({ eventId }) => eventId).sort());
     });
 
-    it('publishes at least once, in order, where answers are lost', async () => {
+    it('publishes at least once and in order when answers are lost', async () => {
       tail = await TopicTail.of(connection, topics.events);
       relay = await Relay.to(url);
       const { socketFactory } = relay;
@@ -95,7 +95,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       }
     });
 
-    it('says that they are not handed over where the topic is missing, and publishes once it is there', async () => {
+    it('throws if the topic is missing and publishes once it exists', async () => {
       const made = new KafkaEventPublisher({
         connection,
         topics: topicsOf(`${topics.events}.not.`),
@@ -125,7 +125,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
 
     notifierConformance('KafkaNotifier', () => notifier());
 
-    it('puts the notice into its topic, with the same message id each time', async () => {
+    it('sends a notice with the same message id each time', async () => {
       tail = await TopicTail.of(connection, topics.notifications);
       const channel = notifier();
       expect(channel.channel).toBe('kafka');
@@ -141,7 +141,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
       expect(tail.messages.every(({ key }) => key?.toString() === exampleNotice().applicationId)).toBe(true);
     });
 
-    it('fails with a public cause where it cannot be handed over', async () => {
+    it('throws a public cause if a notice cannot be sent', async () => {
       await expect(notifier('nowhere').send(exampleNotice())).rejects.toMatchObject({
         code: 'unavailable',
         message: expect.stringMatching(/^The topic nowhere.* does not exist/),

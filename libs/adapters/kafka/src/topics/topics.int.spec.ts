@@ -32,7 +32,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     );
   };
 
-  it('are made where they are missing, with what each needs', async () => {
+  it('are created with their settings if they are missing', async () => {
     expect(await ensureTopics({ connection, topics, settings: { dead: { partitions: 2 } } })).toEqual([]);
     for (const name of Object.keys(TOPIC_SETTINGS) as TopicName[]) {
       const config = await configOf(topics[name]);
@@ -51,7 +51,7 @@ describeOn(['kafka'], ({ kafka: url }) => {
     expect(await configOf(topics.events)).toMatchObject({ 'message.timestamp.type': 'CreateTime' });
   });
 
-  it('are left as they are where they are there, and what is wrong is said', async () => {
+  it('are left unchanged if they exist, and wrong settings are reported', async () => {
     await admin.createTopics({ topics: [{ topic: topics.commands, numPartitions: 1 }], waitForLeaders: false });
     await until('it is known', async () => (await admin.listTopics()).includes(topics.commands));
     const wrong = await ensureTopics({ connection, topics });
@@ -63,12 +63,12 @@ describeOn(['kafka'], ({ kafka: url }) => {
     expect(found[0]?.partitions).toHaveLength(1);
   });
 
-  it('may be made by many at once', async () => {
+  it('can be created by several processes at once', async () => {
     await Promise.all(Array.from({ length: 4 }, () => ensureTopics({ connection, topics })));
     expect(await admin.listTopics()).toEqual(expect.arrayContaining([topics.commands, topics.notifications]));
   });
 
-  it('that are missing are named; a broker that does not answer is not', async () => {
+  it('are named by status if they are missing; the address of an unavailable broker is not', async () => {
     const directory = new TopicDirectory(connection);
     expect(await directory.status([topics.commands, topics.dead])).toEqual({
       ready: false,
