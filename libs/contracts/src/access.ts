@@ -1,11 +1,11 @@
 import { z } from 'zod';
 
-/** What somebody may do; each role counts for all domains, or for those that its holder is limited to. */
+/** Roles. A role applies to all domains, or to those that the caller is limited to. */
 export const ROLES = ['admin', 'manager', 'auditor', 'authenticator', 'viewer'] as const;
 export type Role = (typeof ROLES)[number];
 export const roleSchema = z.enum(ROLES);
 
-/** Who calls, and with what rights. `domains` empty: all. */
+/** A caller and its rights. Empty `domains` means all. */
 export const callerSchema = z.strictObject({
   type: z.enum(['token', 'user', 'service', 'system']),
   name: z.string().min(1).max(255),
@@ -14,8 +14,8 @@ export const callerSchema = z.strictObject({
 });
 export type Caller = Readonly<z.infer<typeof callerSchema>>;
 
-/** Names a sender: a token and a user may have one name. */
+/** Returns the unique name of a caller. Without its type, a token and a user could have the same name. */
 export const senderOf = ({ type, name }: Pick<Caller, 'type' | 'name'>): string => `${type}:${name}`;
 
-/** Rekey's own watcher, which expires secrets and records notices. */
+/** Caller of the expiry watcher, which expires secrets and records notices. */
 export const SYSTEM_CALLER: Caller = { type: 'system', name: 'expiry-watcher', roles: ['admin'], domains: [] };

@@ -2,12 +2,12 @@ import { type Sha256, redact } from '@rekey/domain';
 import type { EncodedEvent } from './events';
 
 /**
- * An event as the world outside gets it: CloudEvents 1.0, without a verifier. The extension attributes hold the rest of
- * the metadata (§3.1 allows scalars only), so that a stranger can verify the hash chain of a stream.
+ * A published event: CloudEvents 1.0, without a verifier. Extension attributes hold the rest of
+ * the metadata (§3.1 allows scalars only), so that receivers can verify the hash chain of a stream.
  */
 export interface CloudEvent {
   readonly specversion: '1.0';
-  /** The event's id: the same at every delivery. */
+  /** The event's id, the same at every delivery. */
   readonly id: string;
   readonly source: string;
   /** `rekey.application.SecretAdded`, `rekey.domain.PolicyChanged` … */
@@ -29,7 +29,7 @@ export interface CloudEvent {
   readonly hash: string;
 }
 
-/** A stored event for the world outside. `source` is a URI reference that names the installation. */
+/** Returns a stored event as a CloudEvent. `source` is a URI reference that identifies the installation. */
 export const cloudEventOf = (event: EncodedEvent, source: string, sha256: Sha256): CloudEvent => {
   const { commandId, correlationId, causationId, actor, occurredAt, schemaVersion, previousHash, hash } =
     event.metadata;
@@ -50,7 +50,7 @@ export const cloudEventOf = (event: EncodedEvent, source: string, sha256: Sha256
     actortype: actor.type,
     actorid: actor.id,
     schemaversion: schemaVersion,
-    // An attribute is absent or not empty (§3.1): the first event of a stream has none.
+    // Attributes must not be empty (§3.1). The first event of a stream has no previous hash.
     ...(previousHash !== '' && { previoushash: previousHash }),
     hash,
   };

@@ -57,7 +57,7 @@ it('has attribute names of lower-case letters and digits, with scalar values tha
   }
 });
 
-it('lets a stranger verify the chain', () => {
+it('lets receivers verify the hash chain', () => {
   const { id, subject, type, data, time, revision } = cloudEvent;
   const rebuilt = {
     stream: subject,

@@ -129,9 +129,9 @@ const read = (input: unknown): unknown => {
 };
 
 describe('every command', () => {
-  it('is one of the domain', () => expect(Object.keys(COMMANDS).sort()).toEqual(Object.keys(FITS).sort()));
+  it('exists in the domain', () => expect(Object.keys(COMMANDS).sort()).toEqual(Object.keys(FITS).sort()));
 
-  it.each(TYPES)('%s is taken with the least and the most that it says', (type) => {
+  it.each(TYPES)('%s is accepted with the fewest and the most fields', (type) => {
     for (const data of EXAMPLES[type]) expect(read({ id, type, data })).toEqual({ id, type, data });
   });
 
@@ -143,7 +143,7 @@ describe('every command', () => {
     }
   });
 
-  it.each(TYPES)('%s is refused with a field that it does not know, at every depth', (type) => {
+  it.each(TYPES)('%s is refused with an unknown field at any depth', (type) => {
     const data = EXAMPLES[type][1] as Record<string, unknown>;
     expect(read({ id, type, data: { ...data, secret: 'x' } })).toEqual(['data unrecognized_keys']);
     for (const [field, held] of Object.entries(data))
@@ -153,7 +153,7 @@ describe('every command', () => {
         ]);
   });
 
-  it.each(TYPES)('%s is refused for a target that is none', (type) => {
+  it.each(TYPES)('%s is refused with an invalid id', (type) => {
     const [data] = EXAMPLES[type];
     for (const field of ['domainId', 'applicationId', 'secretId'].filter((name) => name in data))
       for (const wrong of ['', '../x', 'UPPER', null, 1, { $ne: '' }])
@@ -164,7 +164,7 @@ describe('every command', () => {
 describe('an envelope', () => {
   const command = { id, type: 'DeleteDomain', data: domain };
 
-  it('takes an expected revision and a key to seal to', () => {
+  it('accepts an expected revision and a recipient key', () => {
     const recipientKey = { kty: 'OKP', crv: 'X25519', x: 'eA' };
     const whole = { ...command, expectedRevision: 0, recipientKey };
     expect(read(whole)).toEqual(whole);
@@ -236,14 +236,14 @@ describe('an envelope', () => {
     expect(read({ id, type, data: { ...EXAMPLES[type][0], ...more } })).not.toHaveProperty('id'),
   );
 
-  it('can be written as JSON Schema, for the documents that are made from it', () =>
+  it('can be converted to JSON Schema', () =>
     expect(z.toJSONSchema(commandEnvelopeSchema, { io: 'input' })).toMatchObject({
       oneOf: expect.arrayContaining([expect.objectContaining({ additionalProperties: false })]) as unknown,
     }));
 });
 
 describe('the stream of a command', () => {
-  it.each(TYPES)('%s goes to its aggregate', (type) => {
+  it.each(TYPES)('is that of its aggregate: %s', (type) => {
     const [data] = EXAMPLES[type] as [CommandData, CommandData];
     const expected = 'applicationId' in data ? `application-${data.applicationId}` : 'domain-payments';
     expect(streamOf({ data })).toBe(expected);

@@ -1,8 +1,8 @@
 import { DomainError, type DomainErrorCode, type ErrorDetails } from '@rekey/domain';
 
 /**
- * Every code that Rekey answers with, its HTTP status and its title: the one table for HTTP, Kafka and the command
- * line. `revision_conflict` is 412 where it answers an `If-Match` (RFC 9110 §13.1.1).
+ * All error codes with HTTP status and title, for HTTP, Kafka and the CLI. `revision_conflict` has status 412 if the
+ * request has `If-Match` (RFC 9110 §13.1.1).
  */
 export const ERRORS = {
   invalid_request: { status: 400, title: 'Invalid request' },
@@ -38,14 +38,14 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS;
 
-/** The public part of an error, as a reply or a problem document carries it. */
+/** The public part of an error, for replies and problem documents. */
 export interface PublicError {
   readonly code: ErrorCode;
   readonly message: string;
   readonly details?: ErrorDetails;
 }
 
-/** An error with a code of the table and a public message; the cause, if any, is for the log only. */
+/** An error with a code of the table and a public message. The cause is for the log only. */
 export class RekeyError extends Error {
   constructor(
     readonly code: ErrorCode,
@@ -58,7 +58,7 @@ export class RekeyError extends Error {
   }
 }
 
-/** What may be told of an error; undefined where nothing may, and it is `internal`. */
+/** Returns the public part of an error; undefined if it has none, which means `internal`. */
 export const publicErrorOf = (error: unknown): PublicError | undefined =>
   error instanceof RekeyError || error instanceof DomainError
     ? { code: error.code, message: error.message, details: error.details }

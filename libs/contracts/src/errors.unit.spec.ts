@@ -30,7 +30,7 @@ const PUBLISHED: Record<number, string[]> = {
 };
 
 describe('the table of errors', () => {
-  it('has every published code with its status, and no other', () => {
+  it('has exactly the published codes with their statuses', () => {
     const byStatus: Record<number, string[]> = {};
     for (const [code, { status }] of Object.entries(ERRORS)) (byStatus[status] ??= []).push(code);
     const sorted = (table: Record<number, string[]>) =>
@@ -38,21 +38,21 @@ describe('the table of errors', () => {
     expect(sorted(byStatus)).toEqual(sorted(PUBLISHED));
   });
 
-  it('gives each a title that people can read', () => {
+  it('has a readable title for each code', () => {
     for (const { title } of Object.values(ERRORS)) expect(title).toMatch(/^[A-Z][a-z]+( [a-z]+)*$/);
     expect(new Set(Object.values(ERRORS).map(({ title }) => title)).size).toBe(Object.keys(ERRORS).length);
   });
 });
 
-describe('what is told of an error', () => {
-  it('is code, message and details of ours', () => {
+describe('the public part of an error', () => {
+  it('has code, message and details', () => {
     const details = { field: 'expiresAt', bound: 'maxLifetime' };
     const expected = { code: 'lifetime_out_of_bounds', message: 'Too long.', details };
     expect(publicErrorOf(new DomainError('lifetime_out_of_bounds', 'Too long.', details))).toEqual(expected);
     expect(publicErrorOf(new RekeyError('lifetime_out_of_bounds', 'Too long.', details))).toEqual(expected);
   });
 
-  it('is never the cause, nor anything of an error that is not ours', () => {
+  it('never includes the cause, or anything of another error', () => {
     const cause = new Error('connect to db.internal failed');
     const told = publicErrorOf(new RekeyError('unavailable', 'A store is away.', {}, { cause }));
     expect(JSON.stringify(told)).not.toContain('db.internal');

@@ -8,7 +8,7 @@ import {
 } from '@rekey/domain';
 import { z } from 'zod';
 
-/** The shape version that this code writes. A break of any shape counts up, and adds an upcast from the one before. */
+/** Schema version of new events. An incompatible change increments it and adds an upcast from the previous one. */
 export const SCHEMA_VERSION = 1;
 
 const text = z.string();
@@ -29,7 +29,7 @@ const domainPolicy = z.object({
   maxLifetime: duration.optional(),
 });
 
-/** What every event carries; fields that newer code may have added are left as they are. */
+/** Metadata of every event. Ignores fields of newer releases. */
 const metadataSchema = z.object({
   commandId: text,
   correlationId: text,
@@ -41,7 +41,7 @@ const metadataSchema = z.object({
   hash: text,
 });
 
-/** The stored data of every event of an application stream. Unknown fields are left out: newer code may write them. */
+/** Stored data of the events of application streams. Drops unknown fields, which newer releases may write. */
 const APPLICATION_EVENTS = {
   ApplicationRegistered: z.object({ ...ofApplication, clientId: text, name: text, contacts: z.array(text) }),
   SecretAdded: z.object({
@@ -83,7 +83,7 @@ const APPLICATION_EVENTS = {
   ApplicationDeleted: z.object(ofApplication),
 } as const satisfies Record<ApplicationEvent['type'], z.ZodType>;
 
-/** The stored data of every event of a domain stream. */
+/** Stored data of the events of domain streams. */
 const DOMAIN_EVENTS = {
   DomainCreated: z.object({ ...ofDomain, name: text, contacts: z.array(text) }),
   PolicyChanged: z.object({ ...ofDomain, policy: domainPolicy }),
@@ -94,13 +94,13 @@ const DOMAIN_EVENTS = {
   DomainDeleted: z.object(ofDomain),
 } as const satisfies Record<SecurityDomainEvent['type'], z.ZodType>;
 
-/** An event of one of the two aggregates, in today's shape, with its place. */
+/** An event of the feed in the current schema version. */
 export type FeedEvent = (
   | ({ readonly aggregate: 'application' } & Recorded<ApplicationEvent>)
   | ({ readonly aggregate: 'domain' } & Recorded<SecurityDomainEvent>)
 ) & { readonly stream: string; readonly eventId: string; readonly position: string };
 
-/** What the codec reads: an event as a store holds it. */
+/** An event as stored. */
 export interface EncodedEvent {
   readonly stream: string;
   readonly revision: number;
@@ -113,13 +113,13 @@ export interface EncodedEvent {
 
 type Data = Readonly<Record<string, unknown>>;
 
-/** From a shape version to the next one, by aggregate and type: `'application.SecretAdded': { 1: (data) => … }`. */
+/** Upcasts to the next schema version, by aggregate and type: `'application.SecretAdded': { 1: (data) => … }`. */
 export type Upcasts = Readonly<Record<string, Readonly<Record<number, (data: Data) => Data>>>>;
 
-/** Every break that there was. */
+/** All upcasts. */
 const UPCASTS: Upcasts = {};
 
-/** Brings data of an older shape version to the newest, step by step. */
+/** Upcasts data of an older schema version to the current one, version by version. */
 export const upcast = (key: string, version: number, data: Data, upcasts: Upcasts = UPCASTS): Data => {
   const steps = upcasts[key] ?? {};
   const todo = Object.keys(steps)
@@ -129,7 +129,7 @@ export const upcast = (key: string, version: number, data: Data, upcasts: Upcast
   return todo.reduce((current, from) => steps[from]?.(current) ?? current, data);
 };
 
-/** An event that this code cannot read: of an unknown type, or with data that does not fit. */
+/** An event has an unknown type or schema version, or invalid data. */
 export class UnreadableEvent extends Error {
   constructor(
     readonly stream: string,
@@ -143,8 +143,8 @@ export class UnreadableEvent extends Error {
 }
 
 /**
- * Reads a stored event into today's shape. Throws `UnreadableEvent`, whose text names fields and never values; so it
- * does for a shape version that this code does not know: read as the shape of today it might mean something else.
+ * Decodes a stored event into the current schema version. Throws `UnreadableEvent`, whose message names fields and never
+ * values, also for a newer schema version: its data may mean something else.
  */
 export const decodeEvent = (event: EncodedEvent): FeedEvent => {
   const aggregate = event.stream.startsWith('domain-') ? 'domain' : 'application';

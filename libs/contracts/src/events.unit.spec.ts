@@ -112,7 +112,7 @@ const refusal = (event: EncodedEvent): unknown => {
   }
 };
 
-describe('an event as it was released', () => {
+describe('an event of an earlier release', () => {
   it.each(RELEASED)('is read: %s.%s %s', (aggregate, type, data) =>
     expect(decodeEvent(stored(aggregate, type, data))).toEqual({
       aggregate,
@@ -126,7 +126,7 @@ describe('an event as it was released', () => {
     }),
   );
 
-  it('goes into the state of its aggregate', () => {
+  it('folds into the state of its aggregate', () => {
     const first = { application: 'ApplicationRegistered', domain: 'DomainCreated' } as const;
     for (const [aggregate, type, data] of RELEASED) {
       const released = { ...RELEASED_APPLICATION_V1, ...RELEASED_DOMAIN_V1 };
@@ -142,7 +142,7 @@ describe('an event as it was released', () => {
     }
   });
 
-  it.each(RELEASED)('is not read without one of its fields: %s.%s %s', (aggregate, type, text) => {
+  it.each(RELEASED)('is refused without one of its fields: %s.%s %s', (aggregate, type, text) => {
     const optional = ['hint', 'expiresAt', 'notBefore', 'allowedCidrs', 'ownExpiresIn', 'reason', 'previousValidUntil'];
     const needed =
       type === 'SecretExpired'
@@ -162,7 +162,7 @@ describe('an event as it was released', () => {
   });
 });
 
-describe('an event that comes back from a store', () => {
+describe('a stored event', () => {
   const text = fc.string({ unit: 'grapheme' });
   const instant = fc
     .date({ min: new Date(0), max: new Date('9999-12-31T23:59:59.999Z'), noInvalidDate: true })
@@ -238,7 +238,7 @@ describe('an event that comes back from a store', () => {
     ...Object.entries(domainData).map(([type, data]) => ['domain', type, data] as const),
   ];
 
-  it.each(kinds)('is the one that went in: %s.%s', (aggregate, type, data) =>
+  it.each(kinds)('is decoded as it was encoded: %s.%s', (aggregate, type, data) =>
     fc.assert(
       fc.property(data, (written) => {
         const { data: read } = decodeEvent(stored(aggregate, type, JSON.stringify(written)));
@@ -248,7 +248,7 @@ describe('an event that comes back from a store', () => {
   );
 });
 
-describe('an event that cannot be read', () => {
+describe('an unreadable event', () => {
   const added = JSON.parse(RELEASED_APPLICATION_V1.SecretAdded[1] ?? '') as Record<string, unknown>;
   const withData = (more: Record<string, unknown>) =>
     stored('application', 'SecretAdded', JSON.stringify({ ...added, ...more }));
@@ -259,7 +259,7 @@ describe('an event that cannot be read', () => {
     );
   });
 
-  it('belongs to the other aggregate, or to none of the two', () => {
+  it('belongs to the other aggregate, or to neither', () => {
     expect(refusal(stored('domain', 'SecretAdded', RELEASED_APPLICATION_V1.SecretAdded[0] ?? ''))).toBeInstanceOf(
       UnreadableEvent,
     );
@@ -281,12 +281,12 @@ describe('an event that cannot be read', () => {
     expect(() => decodeEvent(withData(more))).toThrow(new UnreadableEvent('application-1', 4, 'SecretAdded', fields)),
   );
 
-  it('has data that is no object', () => {
+  it('has data that is not an object', () => {
     for (const data of ['null', '[]', '"text"'])
       expect(refusal(stored('application', 'ApplicationDeleted', data))).toBeInstanceOf(UnreadableEvent);
   });
 
-  it('has metadata that nobody could go by', () => {
+  it('has invalid metadata', () => {
     const metadata = JSON.parse(METADATA_V1) as Record<string, unknown>;
     for (const field of Object.keys(metadata)) {
       const { [field]: _, ...rest } = metadata;
@@ -300,14 +300,14 @@ describe('an event that cannot be read', () => {
     }
   });
 
-  it('was written in a shape version of newer code', () => {
+  it('has a newer schema version', () => {
     const newer = METADATA_V1.replace('"schemaVersion":1', `"schemaVersion":${SCHEMA_VERSION + 1}`);
     const event = stored('application', 'ApplicationDeleted', '{"applicationId":"a1","domainId":"d1"}', newer);
     expect(() => decodeEvent(event)).toThrow(`shape version ${SCHEMA_VERSION + 1} is newer than this code`);
   });
 });
 
-it('a field that newer code wrote does not hinder reading, in data, in policies and in metadata', () => {
+it('ignores fields of newer releases in data, policies and metadata', () => {
   const read = decodeEvent(
     stored(
       'domain',
@@ -335,11 +335,11 @@ describe('an upcast', () => {
     [2, { id: 'a', title: 'Store' }],
     [3, { id: 'a', title: 'Store' }],
     [4, { id: 'a', short: 'Sto', long: 'Store' }],
-  ])('brings version %d to the newest, step by step', (version, data) =>
+  ])('converts version %d to the current one, version by version', (version, data) =>
     expect(upcast(key, version, data, upcasts)).toEqual({ id: 'a', short: 'Sto', long: 'Store' }),
   );
 
-  it('leaves other events, and the stored object, as they are', () => {
+  it('changes neither other events nor the stored object', () => {
     const data = Object.freeze({ name: 'Store' });
     expect(upcast('domain.ApplicationRenamed', 1, data, upcasts)).toBe(data);
     upcast(key, 1, data, upcasts);

@@ -52,7 +52,7 @@ describe('an instant', () => {
     ['a Date', new Date(0)],
   ])('is not: %s', (_, input) => expect(read(instantSchema, input)).toBe('refused'));
 
-  it('never throws, and what it takes compares like the time', () =>
+  it('never throws, and accepted instants sort by time', () =>
     fc.assert(
       fc.property(
         fc.stringMatching(/^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9](\.[0-9]+)?Z$/),
@@ -67,7 +67,7 @@ describe('an instant', () => {
 });
 
 describe('a duration', () => {
-  it('is kept exactly as it was written', () =>
+  it('is kept as it was written', () =>
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 1e9 }), fc.constantFrom(...DURATION_UNITS), (amount, unit) => {
         expect(read(durationSchema, { amount, unit })).toEqual({ amount, unit });
@@ -163,7 +163,7 @@ describe('names and descriptions', () => {
     ['a number', 5],
   ])('are not: %s', (_, text) => schemas.forEach((schema) => expect(read(schema, text)).toBe('refused')));
 
-  it('what is taken survives UTF-8', () =>
+  it('are encoded as UTF-8 without loss', () =>
     fc.assert(
       fc.property(fc.string({ unit: 'binary', minLength: 1, maxLength: 100 }), (text) => {
         const line = read(nameSchema, text);
@@ -236,7 +236,7 @@ describe('a network', () => {
     null,
   ])('is not: %j', (text) => expect(read(cidrSchema, text)).toBe('refused'));
 
-  it('in its normal form stays as it is', () =>
+  it('in normal form is unchanged', () =>
     fc.assert(
       fc.property(
         fc.oneof(
@@ -250,7 +250,7 @@ describe('a network', () => {
       ),
     ));
 
-  it('comes at most fifty times', () => {
+  it('may be listed at most fifty times', () => {
     expect(read(allowedCidrsSchema, Array(50).fill('10.0.0.1'))).toHaveLength(50);
     expect(read(allowedCidrsSchema, Array(51).fill('10.0.0.1'))).toBe('refused');
   });

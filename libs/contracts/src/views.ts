@@ -1,7 +1,7 @@
 import type { Instant } from '@rekey/domain';
 import { z } from 'zod';
 
-/** Every view, its version and what is known of it by more than one process. A change of shape is a new version. */
+/** All views and their versions. An incompatible change of the documents needs a new version. */
 export const VIEW_VERSIONS = {
   authentication: 1,
   domains: 1,
@@ -20,11 +20,11 @@ export type SecretStatus = (typeof SECRET_STATUSES)[number];
 interface Document {
   readonly _id: string;
   readonly position: string;
-  /** An event of its stream could not be taken in: the document is not to be trusted until it is repaired. */
+  /** An event of the stream could not be applied: do not use the document until the stream was replayed. */
   readonly broken?: true;
 }
 
-/** View `authentication`, id `application-<applicationId>`: all that the check must know of an application. */
+/** View `authentication`, id `application-<applicationId>`: what a check needs of an application. */
 export interface ApplicationCredentials extends Document {
   readonly domainId: string;
   readonly clientId: string;
@@ -32,7 +32,7 @@ export interface ApplicationCredentials extends Document {
   readonly secrets: readonly SecretCredentials[];
 }
 
-/** A secret that is not revoked, with the values of it that may still authenticate: the current one and one before. */
+/** A secret that is not revoked, with its current version and, during an overlap, the previous one. */
 export interface SecretCredentials {
   readonly secretId: string;
   readonly suspended: boolean;
@@ -45,7 +45,7 @@ export interface ValueCredentials {
   readonly version: number;
   readonly lookupId: string;
   readonly verifier: string;
-  /** Absent: never. An older value's is the end of its overlap. */
+  /** End of the version's life, for a previous version the end of the overlap. Absent: unlimited. */
   readonly validUntil?: Instant;
 }
 
@@ -55,24 +55,24 @@ export interface DomainCredentials extends Document {
 }
 
 /**
- * The id of a secret's document in `secrets` and `expiry-schedule`. Both ids are needed: callers choose secret ids, and
- * those of one application say nothing of another's.
+ * Returns the id of a secret's document in `secrets` and `expiry-schedule`. Needs both ids: callers choose secret ids, so
+ * two applications may use the same one.
  */
 export const secretDocumentId = (applicationId: string, secretId: string): string => `${applicationId}.${secretId}`;
 
-/** View `expiry-schedule`, id by `secretDocumentId`: facts only; what is due follows from them, the configuration and the time. */
+/** View `expiry-schedule`, id by `secretDocumentId`. Facts only: `dueOf` derives what is due. */
 export interface ScheduledSecret extends Document {
   readonly applicationId: string;
   readonly secretId: string;
   readonly domainId: string;
   readonly version: number;
-  /** When the current version was made. */
+  /** When the current version was created. */
   readonly createdAt: Instant;
   readonly expiresAt?: Instant;
-  /** `active` alone is watched. The domain's own state is in the view `domains`. */
+  /** Notices are sent for `active` secrets only. Does not include the domain's state. */
   readonly state: 'active' | 'suspended' | 'revoked' | 'disabled' | 'deleted';
   readonly suspended: boolean;
-  /** The version whose expiry is on record. */
+  /** The version whose expiry was recorded. */
   readonly expiredVersion?: number;
   /** State of each notice of the current version by `<threshold>.<channel>`. */
   readonly notices: Readonly<Record<string, 'sent' | 'failed' | 'retried' | 'acknowledged'>>;

@@ -2,7 +2,7 @@ import { type CommandReply, RekeyError, streamOf } from '@rekey/contracts';
 import { randomUUID } from 'node:crypto';
 import type { CommandBus, CommandRequest } from '../command-bus';
 
-/** A bus for one test. `server` is where commands are handled; in process it is `bus` itself. */
+/** A bus for one test. `server` handles the commands; in process it is `bus` itself. */
 export interface CommandBusUnderTest {
   readonly bus: CommandBus;
   readonly server: CommandBus;
@@ -38,14 +38,14 @@ const codeOf = async (work: Promise<unknown>): Promise<string | undefined> => {
   }
 };
 
-/** A door that those who wait before it pass when it is opened. */
+/** A gate that its waiters pass when it is opened. */
 const door = (): { opened: Promise<void>; open: () => void } => {
   let open: () => void = () => {};
   const opened = new Promise<void>((resolve) => (open = resolve));
   return { opened, open };
 };
 
-/** What every `CommandBus` must hold. `make` answers a bus, whose commands nobody handles yet, for each test. */
+/** Conformance suite of `CommandBus`. `make` returns a bus without a handler for each test. */
 export const commandBusConformance = (name: string, make: () => Promise<CommandBusUnderTest>): void => {
   describe(`${name} as a CommandBus`, () => {
     const LONG_MS = 20_000;
@@ -60,7 +60,7 @@ export const commandBusConformance = (name: string, make: () => Promise<CommandB
     });
     afterEach(() => made.close());
 
-    it('brings a command, its caller and its correlation to the handler, and the reply back', async () => {
+    it('delivers a command with its caller and correlation id, and returns the reply', async () => {
       const request = exampleRequest();
       const taken: CommandRequest[] = [];
       const error = { code: 'too_many_secrets', message: 'No more.', details: { limit: 10 } } as const;
@@ -73,14 +73,14 @@ export const commandBusConformance = (name: string, make: () => Promise<CommandB
       expect(taken).toEqual([request]);
     });
 
-    it('gives each of many senders the reply to its own command', async () => {
+    it('returns to each of many senders the reply to its own command', async () => {
       await made.server.serve(async (request) => replyTo(request));
       const requests = Array.from({ length: 200 }, () => exampleRequest());
       const replies = await Promise.all(requests.map((request) => bus.send(request, LONG_MS)));
       expect(replies.map(({ id }) => id)).toEqual(requests.map(({ command }) => command.id));
     });
 
-    it('handles the commands of one stream in order, one after the other', async () => {
+    it('handles the commands of one stream in order, one at a time', async () => {
       const busy = new Set<string>();
       const handled = new Map<string, string[]>();
       await made.server.serve(async (request) => {
@@ -102,7 +102,7 @@ export const commandBusConformance = (name: string, make: () => Promise<CommandB
       expect(handled.size).toBe(5);
     });
 
-    it('tells the sender of an error that the handler threw, and goes on with the stream', async () => {
+    it('returns an error of the handler to the sender, and continues with the stream', async () => {
       const application = exampleApplication();
       await made.server.serve(async (request) => {
         if (request.command.type === 'UpdateApplication' && request.command.data.name === 'Refused')
@@ -120,7 +120,7 @@ export const commandBusConformance = (name: string, make: () => Promise<CommandB
       expect((await next).status).toBe('accepted');
     });
 
-    it('says timeout where the reply does not come in time, and still finishes the command', async () => {
+    it('throws timeout if the reply is late, and still finishes the command', async () => {
       const { opened, open } = door();
       const finished = door();
       const late = exampleRequest();
@@ -130,14 +130,14 @@ export const commandBusConformance = (name: string, make: () => Promise<CommandB
         finished.open();
         return replyTo(request);
       });
-      // Where the way has to be made first, the time could run out before anything was sent.
+      // Connects first: else the timeout could end before the command was sent.
       await bus.send(exampleRequest(), LONG_MS);
       expect(await codeOf(bus.send(late, ENOUGH_TO_ARRIVE_MS))).toBe('timeout');
       open();
       await finished.opened;
     });
 
-    it('says unavailable of a command that ran out of time only where nobody will ever handle it', async () => {
+    it('throws unavailable for a late command only if it will never be handled', async () => {
       const { opened, open } = door();
       const handled: string[] = [];
       await made.server.serve(async (request) => {
@@ -152,21 +152,21 @@ export const commandBusConformance = (name: string, make: () => Promise<CommandB
       expect(['timeout', 'unavailable']).toContain(code);
       open();
       await first;
-      // A command sent later to the same stream comes after it, so by then it is known what became of it.
+      // A later command of the same stream is handled after it, so then its outcome is known.
       await bus.send(exampleRequest(application), LONG_MS);
       expect(handled.includes(late.command.id)).toBe(code === 'timeout');
     });
 
-    it('does not take a command that nobody handles', async () => {
+    it('throws unavailable for a command without a handler', async () => {
       expect(['timeout', 'unavailable']).toContain(await codeOf(bus.send(exampleRequest(), SHORT_MS)));
     });
 
-    it('has one handler at most', async () => {
+    it('refuses a second handler', async () => {
       await made.server.serve(async (request) => replyTo(request));
       await expect(made.server.serve(async (request) => replyTo(request))).rejects.toThrow();
     });
 
-    it('finishes what is in hand when it is closed, and takes nothing new', async () => {
+    it('finishes running commands when it is closed, and accepts no more', async () => {
       const begun = door();
       const { opened, open } = door();
       await made.server.serve(async (request) => {

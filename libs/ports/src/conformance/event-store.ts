@@ -12,18 +12,18 @@ import {
   WrongRevision,
 } from '../event-store';
 
-/** A store for one test, which uses it alone; it may hold events of tests before. */
+/** A store for one test. It may hold events of earlier tests. */
 export interface EventStoreUnderTest {
   readonly store: EventStore;
-  /** Another connection to the same events, as another replica has it. */
+  /** Opens another connection to the same events, like another replica. */
   readonly another?: () => Promise<EventStore>;
   /** Closes `store` and opens its events again. */
   readonly reopen?: () => Promise<EventStore>;
-  /** Closes whatever is open, and takes the events away. */
+  /** Closes all connections and deletes the events. */
   readonly close: () => Promise<void>;
 }
 
-/** An event to append. Its hashes are no chain. */
+/** An event to append. Its hashes are not chained. */
 export const exampleEvent = (data: Readonly<Record<string, unknown>> = {}, type = 'SecretAdded'): NewEvent => ({
   eventId: randomUUID(),
   type,
@@ -49,7 +49,7 @@ export const exampleStream = (prefix = 'application'): string => `${prefix}-${ra
 
 const ids = (events: readonly { eventId: string }[]): string[] => events.map(({ eventId }) => eventId);
 
-/** Reads batches until they hold so many events (and, where asked, until one says `caughtUp`), then ends. */
+/** Reads batches until they hold a number of events and, if requested, until one is `caughtUp`. */
 export const collectBatches = async (
   store: EventStore,
   options: { after: Position; batchSize?: number; count: number; caughtUp?: boolean },
@@ -69,7 +69,7 @@ export const collectBatches = async (
 const collect = async (store: EventStore, after: Position, count: number, batchSize = 100): Promise<StoredEvent[]> =>
   (await collectBatches(store, { after, count, batchSize })).flatMap(({ events }) => events);
 
-/** What every `EventStore` must hold. `make` answers a fresh connection for each test. */
+/** Conformance suite of `EventStore`. `make` returns a new connection for each test. */
 export const eventStoreConformance = (name: string, make: () => Promise<EventStoreUnderTest>): void => {
   describe(`${name} as an EventStore`, () => {
     let made: EventStoreUnderTest;
@@ -94,7 +94,7 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
     };
 
     describe('append', () => {
-      it('begins a stream, goes on with it, and says where the last event stands', async () => {
+      it('creates and extends a stream, and returns revision and position of the last event', async () => {
         const stream = exampleStream();
         const first = await store.append(stream, NO_STREAM, exampleEvents(3));
         const second = await store.append(stream, 2, exampleEvents(1));
@@ -104,7 +104,7 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
         expect([read[2]?.position, read[3]?.position]).toEqual([first.position, second.position]);
       });
 
-      it('gives events back as they were written, to the order of their keys', async () => {
+      it('returns events as they were written, including the order of keys', async () => {
         const stream = exampleStream('domain');
         const data = {
           zebra: 'ä \u{1f511} \u2028 "quoted" \\ \n',
@@ -120,7 +120,7 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
         expect(JSON.stringify(read?.metadata)).toBe(JSON.stringify(event.metadata));
       });
 
-      it('refuses an expected revision that is too low or too high, and appends nothing', async () => {
+      it('throws WrongRevision for an expected revision that is too low or too high, and appends nothing', async () => {
         const stream = exampleStream();
         const before = exampleEvents(3);
         await store.append(stream, NO_STREAM, before);
@@ -135,11 +135,11 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
         expect(await store.readStream(missing)).toEqual([]);
       });
 
-      it('refuses to append nothing', async () => {
+      it('refuses an append without events', async () => {
         await expect(store.append(exampleStream(), NO_STREAM, [])).rejects.toThrow();
       });
 
-      it('lets exactly one of many writers win, and takes its events whole', async () => {
+      it('lets exactly one of many concurrent writers append, with all of its events', async () => {
         const stream = exampleStream();
         const stores = [store, await anotherOrSame()];
         for (const expected of [NO_STREAM, 2, 5]) {
@@ -155,7 +155,7 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
         }
       });
 
-      it('answers the same events, sent again, as the first time, also after later ones', async () => {
+      it('gives a repeated append the same answer, also after later events', async () => {
         const stream = exampleStream();
         const first = exampleEvents(2);
         const second = exampleEvents(1);
@@ -168,7 +168,7 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
         expect(await store.readStream(stream)).toHaveLength(5);
       });
 
-      it('appends the same events once when they are sent twice at the same time', async () => {
+      it('appends events once when they are sent twice at the same time', async () => {
         const stream = exampleStream();
         const events = exampleEvents(2);
         const other = await anotherOrSame();
@@ -178,7 +178,7 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
         expect(ids(await store.readStream(stream))).toEqual(ids(events));
       });
 
-      it('refuses a repeat that is not the same', async () => {
+      it('refuses a repeated append that differs', async () => {
         const stream = exampleStream();
         const [first, second] = exampleEvents(2) as [NewEvent, NewEvent];
         await store.append(stream, NO_STREAM, [first, second]);
@@ -190,7 +190,7 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
     });
 
     describe('reading', () => {
-      it('reads a long stream in order, from any revision on, and nothing where nothing is', async () => {
+      it('reads a long stream in order from any revision, and nothing from a missing stream', async () => {
         const stream = exampleStream();
         const events = exampleEvents(1_200);
         await store.append(stream, NO_STREAM, events.slice(0, 700));
@@ -211,7 +211,7 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
         }
       });
 
-      it('pages through the feed in the order of its positions, which sort as text', async () => {
+      it('pages through the feed in the order of positions, which sort as text', async () => {
         const streams = [exampleStream(), exampleStream('domain'), exampleStream()];
         const appended: string[] = [];
         for (let round = 0; round < 8; round++)
@@ -234,7 +234,7 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
         expect(await store.readFeed({ limit: 1 })).toHaveLength(1);
       });
 
-      it('has nothing but application and domain streams in the feed', async () => {
+      it('has only application and domain streams in the feed', async () => {
         const outside = exampleStream('other');
         const inside = exampleStream();
         await store.append(outside, NO_STREAM, exampleEvents(2));
@@ -246,7 +246,7 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
         expect(await store.readStream(outside)).toHaveLength(3);
       });
 
-      it('knows the head of the feed', async () => {
+      it('returns the head of the feed', async () => {
         const other = await anotherOrSame();
         expect(start >= START).toBe(true);
         let last = start;
@@ -260,7 +260,7 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
     });
 
     describe('subscribe', () => {
-      it('catches up, then goes live without a gap, whatever is appended meanwhile', async () => {
+      it('catches up and goes live without gaps during appends', async () => {
         const stores = [store, await anotherOrSame()];
         const sizeOf = (writer: number, append: number) => 1 + ((writer * 7 + append * 3) % 4);
         const write = async (writer: number, appends: number): Promise<number> => {
@@ -291,7 +291,7 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
         }
       });
 
-      it('begins after the given place, exclusive', async () => {
+      it('starts after the given position, exclusive', async () => {
         const stream = exampleStream();
         await store.append(stream, NO_STREAM, exampleEvents(5));
         const events = await store.readStream(stream);
@@ -299,7 +299,7 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
         expect(seen).toEqual(events.slice(2));
       });
 
-      it('gives batches of the given size at most, none empty but a first one that says: caught up', async () => {
+      it('returns batches up to the given size, none empty except a first one that is caught up', async () => {
         await store.append(exampleStream(), NO_STREAM, exampleEvents(25));
         const batches = await collectBatches(store, { after: start, batchSize: 10, count: 25, caughtUp: true });
         for (const { events } of batches) expect(events.length).toBeLessThanOrEqual(10);
@@ -308,7 +308,7 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
         for (const { caughtUp } of empty) expect(caughtUp).toBe(true);
       });
 
-      it('says that it has caught up only when it has, also where the last batch is full', async () => {
+      it('reports caughtUp only at the end of the feed, also when the last batch is full', async () => {
         await store.append(exampleStream(), NO_STREAM, exampleEvents(20));
         const batches = await collectBatches(store, { after: start, batchSize: 5, count: 20, caughtUp: true });
         let seen = 0;
@@ -319,13 +319,13 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
         expect(batches.at(-1)?.caughtUp).toBe(true);
       });
 
-      it('says that it has caught up where there is nothing to catch up with', async () => {
+      it('reports caughtUp for an empty feed', async () => {
         await store.append(exampleStream(), NO_STREAM, exampleEvents(1));
         const batches = await collectBatches(store, { after: await store.head(), count: 0, caughtUp: true });
         expect(batches).toEqual([{ events: [], caughtUp: true }]);
       });
 
-      it('waits for a slow consumer, who misses nothing', async () => {
+      it('waits for a slow consumer, which misses nothing', async () => {
         const stream = exampleStream();
         let revision = NO_STREAM;
         const grow = async () => ({ revision } = await store.append(stream, revision, exampleEvents(3)));
@@ -347,14 +347,14 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
         for (const seen of await Promise.all(following)) expect(seen).toEqual(expected);
       });
 
-      it('brings what another connection appends', async () => {
+      it('returns events that another connection appends', async () => {
         const other = await anotherOrSame();
         const following = collect(store, start, 10);
         for (let round = 0; round < 10; round++) await other.append(exampleStream(), NO_STREAM, exampleEvents(1));
         expect(await following).toEqual(await other.readFeed({ after: start, limit: 10 }));
       });
 
-      it('brings no event of other streams', async () => {
+      it('returns no events of other streams', async () => {
         const stream = exampleStream();
         const following = collect(store, start, 2);
         await store.append(exampleStream('other'), NO_STREAM, exampleEvents(3));
@@ -364,7 +364,7 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
         expect(await following).toEqual(await store.readStream(stream));
       });
 
-      it('ends by its signal without an error: given before, while it waits, or while a batch is in hand', async () => {
+      it('ends without an error when its signal is aborted before, while it waits, or during a batch', async () => {
         await store.append(exampleStream(), NO_STREAM, exampleEvents(1));
         const drain = async (after: Position, signal: AbortSignal, onBatch: () => void = () => {}): Promise<number> => {
           let batches = 0;
@@ -395,7 +395,7 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
       });
     });
 
-    it('has one identity, for whoever asks first and for all after', async () => {
+    it('has one identity for all concurrent and later callers', async () => {
       const other = await anotherOrSame();
       const [mine, theirs, again] = await Promise.all([store.identity(), other.identity(), store.identity()]);
       expect(mine.length).toBeGreaterThan(0);
@@ -405,12 +405,12 @@ export const eventStoreConformance = (name: string, make: () => Promise<EventSto
       expect(await store.head()).not.toBe(start);
     });
 
-    it('keeps its identity out of the feed', async () => {
+    it('does not show its identity in the feed', async () => {
       await store.identity();
       expect(await store.head()).toBe(start);
     });
 
-    it('has all that was acknowledged when it is opened again', async () => {
+    it('has all acknowledged events after it is opened again', async () => {
       if (!made.reopen) return;
       const stream = exampleStream();
       const events = exampleEvents(3);

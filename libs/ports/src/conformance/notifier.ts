@@ -17,33 +17,33 @@ export const exampleNotice = (more: Partial<ExpiryNotice> = {}): ExpiryNotice =>
   ...more,
 });
 
-/** What every `Notifier` must hold. `make` answers one whose receiver takes everything. */
+/** Conformance suite of `Notifier`. `make` returns one whose receiver accepts everything. */
 export const notifierConformance = (name: string, make: () => Notifier | Promise<Notifier>): void => {
   describe(`${name} as a Notifier`, () => {
-    it('has the name of a channel that fits into an id', async () => {
+    it('has a channel name that can be part of an id', async () => {
       expect((await make()).channel).toMatch(/^[a-z]+$/);
     });
 
-    it('answers how many it told', async () => {
+    it('returns the number of recipients', async () => {
       const { recipients } = await (await make()).send(exampleNotice());
       expect(Number.isInteger(recipients) && recipients > 0).toBe(true);
     });
 
-    it('sends the same notice again when told so', async () => {
+    it('sends the same notice again', async () => {
       const notifier = await make();
       expect(await notifier.send(exampleNotice())).toEqual(await notifier.send(exampleNotice()));
     });
 
-    it('takes a notice of an expiry that has been', async () => {
+    it('sends a notice of a past expiry', async () => {
       await (await make()).send(exampleNotice({ threshold: 0, expiresAt: '2020-01-01T00:00:00.000Z' }));
     });
 
-    it('takes any text in names', async () => {
+    it('sends any text in names', async () => {
       const odd = 'a"b\\c\r\nBcc: d <e>\u2028{{f}}%s ä \u{1f511}';
       await (await make()).send(exampleNotice({ description: odd, applicationName: odd, domainName: odd }));
     });
 
-    it('takes a notice for which there is no contact', async () => {
+    it('sends a notice without contacts', async () => {
       const { recipients } = await (await make()).send(exampleNotice({ contacts: [] }));
       expect(recipients).toBeGreaterThanOrEqual(0);
     });

@@ -2,10 +2,10 @@ import type { CommandReply } from '@rekey/contracts';
 import { randomUUID } from 'node:crypto';
 import type { Outcome, Outcomes } from '../outcomes';
 
-/** Outcomes for one test; those of tests before may be there. */
+/** Outcomes for one test. They may include those of earlier tests. */
 export interface OutcomesUnderTest {
   readonly outcomes: Outcomes;
-  /** Another connection to the same outcomes, as another replica has it. */
+  /** Opens another connection to the same outcomes, like another replica. */
   readonly another?: () => Promise<Outcomes>;
   /** Closes `outcomes` and opens them again. */
   readonly reopen?: () => Promise<Outcomes>;
@@ -32,10 +32,10 @@ const exampleOutcome = (more: Partial<Outcome> = {}): Outcome => ({
   ...more,
 });
 
-/** Of the form of a compact JWE; nothing is in it. */
+/** Looks like a compact JWE. */
 const sealedExample = (text = 'ciphertext'): string => `header.key.vector.${text}.tag`;
 
-/** What every `Outcomes` must hold. `make` answers a fresh connection for each test. */
+/** Conformance suite of `Outcomes`. `make` returns a new connection for each test. */
 export const outcomesConformance = (name: string, make: () => Promise<OutcomesUnderTest>): void => {
   describe(`${name} as Outcomes`, () => {
     let made: OutcomesUnderTest;
@@ -48,12 +48,12 @@ export const outcomesConformance = (name: string, make: () => Promise<OutcomesUn
     });
     afterEach(() => made.close());
 
-    it('knows nothing of a command that it was not told of', async () => {
+    it('finds nothing for an unknown command', async () => {
       expect(await outcomes.find(randomUUID())).toBeNull();
       expect(await outcomes.sealed(randomUUID(), at(0))).toBeNull();
     });
 
-    it('gives an outcome back as it was recorded', async () => {
+    it('returns an outcome as it was recorded', async () => {
       const accepted = exampleOutcome({
         valueEventId: randomUUID(),
         reply: exampleReply({ result: { secretId: randomUUID(), version: 2, hint: 'ä"\\\u2028' } }),
@@ -69,7 +69,7 @@ export const outcomesConformance = (name: string, make: () => Promise<OutcomesUn
       }
     });
 
-    it('keeps the first outcome of a command, and answers it to all who record another', async () => {
+    it('keeps the first outcome of a command, and returns it to all who record another', async () => {
       const first = exampleOutcome();
       await outcomes.record(first);
       const later = { ...first, fingerprint: 'e'.repeat(64), recordedAt: at(1), reply: exampleReply({ revision: 9 }) };
@@ -77,7 +77,7 @@ export const outcomesConformance = (name: string, make: () => Promise<OutcomesUn
       expect(await outcomes.find(first.commandId)).toEqual(first);
     });
 
-    it('lets one of many that are recorded at the same time win, for all', async () => {
+    it('keeps one of many outcomes that are recorded at the same time, and returns it to all', async () => {
       const commandId = randomUUID();
       const replicas = [outcomes, await anotherOrSame()];
       const tries = Array.from({ length: 30 }, (_, revision) =>
@@ -89,7 +89,7 @@ export const outcomesConformance = (name: string, make: () => Promise<OutcomesUn
       expect(await outcomes.find(commandId)).toEqual(stored[0]);
     });
 
-    it('refuses an outcome that holds a value, and to seal what is not sealed', async () => {
+    it('refuses an outcome with a value, and a value that is not sealed', async () => {
       const holding = exampleOutcome({ reply: exampleReply({ result: { sealedSecret: sealedExample() } }) });
       await expect(outcomes.record(holding)).rejects.toThrow();
       expect(await outcomes.find(holding.commandId)).toBeNull();
@@ -98,7 +98,7 @@ export const outcomesConformance = (name: string, make: () => Promise<OutcomesUn
       expect(await outcomes.sealed(eventId, at(0))).toBeNull();
     });
 
-    it('keeps a sealed value until its time is over', async () => {
+    it('keeps a sealed value until it expires', async () => {
       const eventId = randomUUID();
       await outcomes.seal({ eventId, sealedSecret: sealedExample(), expiresAt: at(15) });
       expect(await (await anotherOrSame()).sealed(eventId, at(0))).toBe(sealedExample());
@@ -106,7 +106,7 @@ export const outcomesConformance = (name: string, make: () => Promise<OutcomesUn
       expect(await outcomes.sealed(eventId, at(15))).toBeNull();
     });
 
-    it('takes the same sealed value again, and the later one where they differ', async () => {
+    it('accepts the same sealed value again, and keeps the later one if they differ', async () => {
       const eventId = randomUUID();
       const sealed = { eventId, sealedSecret: sealedExample(), expiresAt: at(15) };
       await outcomes.seal(sealed);
@@ -116,7 +116,7 @@ export const outcomesConformance = (name: string, make: () => Promise<OutcomesUn
       expect(await outcomes.sealed(eventId, at(16))).toBe(sealedExample('other'));
     });
 
-    it('forgets what is old, and nothing else', async () => {
+    it('purges what is old, and nothing else', async () => {
       const [old, young] = [exampleOutcome({ recordedAt: at(0) }), exampleOutcome({ recordedAt: at(10) })];
       const [over, running] = [randomUUID(), randomUUID()];
       await Promise.all([outcomes.record(old), outcomes.record(young)]);
@@ -125,14 +125,14 @@ export const outcomesConformance = (name: string, make: () => Promise<OutcomesUn
       await outcomes.purge(at(10), at(20));
       expect(await outcomes.find(old.commandId)).toBeNull();
       expect(await outcomes.find(young.commandId)).toEqual(young);
-      // Asked as of a time when both would still count: only what is gone is null.
+      // Reads as of a time when both are valid, so that only a purged value is null.
       expect(await outcomes.sealed(over, at(0))).toBeNull();
       expect(await outcomes.sealed(running, at(0))).toBe(sealedExample());
       const again = { ...old, recordedAt: at(30) };
       expect(await outcomes.record(again)).toEqual(again);
     });
 
-    it('has all that was recorded when it is opened again', async () => {
+    it('has all recorded outcomes after it is opened again', async () => {
       if (!made.reopen) return;
       const outcome = exampleOutcome();
       const eventId = randomUUID();

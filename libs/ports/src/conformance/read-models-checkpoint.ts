@@ -12,7 +12,7 @@ import {
   times,
 } from './read-models-store';
 
-/** What the lease and the checkpoint of a build must hold, and what waits for it. */
+/** Conformance suite of leases, checkpoints and `reached`. */
 export const readModelsCheckpointConformance = (store: () => ReadModelsUnderTest): void => {
   describe('lease and checkpoint', () => {
     let models: ReadModels;
@@ -23,7 +23,7 @@ export const readModelsCheckpointConformance = (store: () => ReadModelsUnderTest
     });
 
     describe('lease', () => {
-      it('is given to exactly one of many who saw the same', async () => {
+      it('is given to exactly one of many concurrent claims', async () => {
         const handles = [models, await store().open(), await store().open()];
         let seen = buildOf();
         for (let round = 0; round < 3; round++) {
@@ -39,7 +39,7 @@ export const readModelsCheckpointConformance = (store: () => ReadModelsUnderTest
         }
       });
 
-      it('is not given where the owner gave a sign of life, or where the build is gone', async () => {
+      it('is not given if the owner sent a heartbeat, or the build is gone', async () => {
         expect(await models.claim(COLLECTION, 'one', { owner: '', beat: 0 })).toMatchObject({ owner: 'one', beat: 1 });
         expect(await models.advance(COLLECTION, 'one', START, START)).toBe(true);
         expect(await models.claim(COLLECTION, 'two', { owner: 'one', beat: 1 })).toBeNull();
@@ -51,7 +51,7 @@ export const readModelsCheckpointConformance = (store: () => ReadModelsUnderTest
     });
 
     describe('checkpoint', () => {
-      it('is moved, or kept as a sign of life, by the owner alone', async () => {
+      it('is moved, or kept as a heartbeat, by the owner only', async () => {
         await models.claim(COLLECTION, 'one', { owner: '', beat: 0 });
         expect(await models.advance(COLLECTION, 'one', START, at(3))).toBe(true);
         expect(await models.advance(COLLECTION, 'one', at(3), at(3))).toBe(true);
@@ -70,7 +70,7 @@ export const readModelsCheckpointConformance = (store: () => ReadModelsUnderTest
         expect(await models.advance(COLLECTION, 'two', at(3), at(4))).toBe(true);
       });
 
-      it('is moved by one of many who race from the same place', async () => {
+      it('is moved by exactly one of many concurrent advances from the same position', async () => {
         await models.claim(COLLECTION, 'one', { owner: '', beat: 0 });
         const other = await store().open();
         const moves = await Promise.all(
@@ -80,7 +80,7 @@ export const readModelsCheckpointConformance = (store: () => ReadModelsUnderTest
         expect((await models.read(COLLECTION, [])).checkpoint).toBe(at(1 + moves.indexOf(true)));
       });
 
-      it('cannot be moved where the build is gone', async () => {
+      it('cannot be moved if the build is gone', async () => {
         await models.claim(COLLECTION, 'one', { owner: '', beat: 0 });
         await models.dropBuild(COLLECTION);
         expect(await models.advance(COLLECTION, 'one', START, at(1))).toBe(false);
@@ -96,7 +96,7 @@ export const readModelsCheckpointConformance = (store: () => ReadModelsUnderTest
         await models.advance(COLLECTION, 'one', START, at(0));
       });
 
-      it('are there when it has moved, also where there are many, or one twice', async () => {
+      it('are stored when it has moved, also many of them, or one twice', async () => {
         expect(await models.advance(COLLECTION, 'one', at(0), at(1), made(document('a', 1), document('b', 1)))).toBe(
           true,
         );
@@ -117,7 +117,7 @@ export const readModelsCheckpointConformance = (store: () => ReadModelsUnderTest
         expect(await models.count(COLLECTION)).toBe(303);
       });
 
-      it('are under the guard, however much has been written since they were read', async () => {
+      it('are guarded by their positions, whatever was written since they were read', async () => {
         const place = fc.option(fc.integer({ min: 1, max: 9 }), { nil: 0 });
         let from = at(0);
         let round = 0;
@@ -146,7 +146,7 @@ export const readModelsCheckpointConformance = (store: () => ReadModelsUnderTest
         );
       });
 
-      it('do not move it for who has lost the lease, or is at another place', async () => {
+      it('do not move it after the lease was lost, or from another position', async () => {
         const changes = made(document('a', 2));
         expect(await models.advance(COLLECTION, 'two', at(0), at(2), changes)).toBe(false);
         expect(await models.advance(COLLECTION, '', at(0), at(2), changes)).toBe(false);
@@ -156,7 +156,7 @@ export const readModelsCheckpointConformance = (store: () => ReadModelsUnderTest
         expect(await models.read(COLLECTION, ['a'])).toEqual({ documents: [document('a', 2)], checkpoint: at(2) });
       });
 
-      it('leave it where it was where one of them cannot be stored', async () => {
+      it('leave it unchanged if one of them cannot be stored', async () => {
         const broken = made(document('a', 1), document('', 1));
         await expect(models.advance(COLLECTION, 'one', at(0), at(1), broken)).rejects.toMatchObject({
           code: 'invalid_request',
@@ -166,7 +166,7 @@ export const readModelsCheckpointConformance = (store: () => ReadModelsUnderTest
         expect(await models.read(COLLECTION, ['a'])).toEqual({ documents: [document('a', 1)], checkpoint: at(1) });
       });
 
-      it('make no collection that is gone', async () => {
+      it('do not create a collection that is gone', async () => {
         await models.dropBuild(COLLECTION);
         expect(await models.advance(COLLECTION, 'one', at(0), at(1), made(document('a', 1)))).toBe(false);
         expect(await models.builds()).toEqual([]);
@@ -180,12 +180,12 @@ export const readModelsCheckpointConformance = (store: () => ReadModelsUnderTest
 
       beforeEach(() => models.claim(COLLECTION, 'one', { owner: '', beat: 0 }));
 
-      it('is true at once for a place at or before the checkpoint', async () => {
+      it('returns true at once for a position at or before the checkpoint', async () => {
         await models.advance(COLLECTION, 'one', START, at(5));
         for (const place of [START, at(1), at(5)]) expect(await models.reached(COLLECTION, place, 0)).toBe(true);
       });
 
-      it('is true as soon as the checkpoint gets there, whoever moves it', async () => {
+      it('returns true as soon as the checkpoint gets there, whichever process moves it', async () => {
         const other = await store().open();
         const waits = [1, 2, 2, 3].map((place) => models.reached(COLLECTION, at(place), LONG_MS));
         const elsewhere = [1, 3].map((place) => other.reached(COLLECTION, at(place), LONG_MS));
@@ -195,13 +195,13 @@ export const readModelsCheckpointConformance = (store: () => ReadModelsUnderTest
         expect(await Promise.all([...waits, ...elsewhere])).toEqual(times(6, () => true));
       });
 
-      it('is false when the time is out', async () => {
+      it('returns false on timeout', async () => {
         await models.advance(COLLECTION, 'one', START, at(5));
         expect(await models.reached(COLLECTION, at(6), 0)).toBe(false);
         expect(await models.reached(COLLECTION, at(6), 30)).toBe(false);
       });
 
-      it('is false where the build is gone, or goes meanwhile', async () => {
+      it('returns false if the build is gone, or is dropped meanwhile', async () => {
         expect(await models.reached('secrets.v1.none', START, LONG_MS)).toBe(false);
         const other = await store().open();
         const waits = [models, other].map((handle) => handle.reached(COLLECTION, at(1), LONG_MS));

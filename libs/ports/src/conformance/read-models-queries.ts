@@ -169,7 +169,7 @@ export const readModelsQueriesConformance = (store: () => ReadModelsUnderTest): 
     const find = async (query: Partial<Query>): Promise<string[]> =>
       ids(await models.find<Item>(collection, { limit: 1_000, ...query }));
 
-    it('finds and counts exactly what fits', async () => {
+    it('finds and counts exactly the matching documents', async () => {
       await fc.assert(
         fc.asyncProperty(anyItems, fc.array(anyFilter, { minLength: 1, maxLength: 12 }), async (items, filters) => {
           await fill(items);
@@ -188,7 +188,7 @@ export const readModelsQueriesConformance = (store: () => ReadModelsUnderTest): 
       );
     });
 
-    it('sorts, and pages through all exactly once, nulls and ties included', async () => {
+    it('sorts and pages through each document exactly once, with nulls and ties', async () => {
       const anySort = fc.record({
         field: fc.oneof(anyField, fc.constant('_id')),
         descending: fc.boolean(),
@@ -223,7 +223,7 @@ export const readModelsQueriesConformance = (store: () => ReadModelsUnderTest): 
     const named = (...names: string[]): Item[] =>
       names.map((name, index) => ({ _id: `id-${index}`, position: at(1), owner: { name } }));
 
-    it('finds a part of a text blind to case, and takes no character for a wildcard', async () => {
+    it('finds a part of a text ignoring case, without wildcards', async () => {
       await fill(named('Größe 100%', 'GRÖSSE', 'a.b*c', 'aXbYc', '[a-c]', 'ЖУК', 'x'));
       const contains = (value: string): Promise<string[]> =>
         find({ filter: { field: 'owner.name', op: 'contains', value } });
@@ -238,7 +238,7 @@ export const readModelsQueriesConformance = (store: () => ReadModelsUnderTest): 
       expect(await contains('')).toHaveLength(7);
     });
 
-    it('takes a comparison with null for true of no document', async () => {
+    it('matches no document with a comparison with null', async () => {
       await fill([{ _id: 'none', position: at(1) }, ...named('a')]);
       for (const op of ['lt', 'lte', 'gt', 'gte'] as const)
         expect(await find({ filter: { field: 'owner.name', op, value: null } })).toEqual([]);
@@ -253,27 +253,27 @@ export const readModelsQueriesConformance = (store: () => ReadModelsUnderTest): 
       expect(await find({ filter: { field: '_id', op: 'gt', value: 'id-1' } })).toEqual(['id-2']);
     });
 
-    it('sees what was put last, not what was there before', async () => {
+    it('finds documents by their latest content only', async () => {
       await fill(named('a', 'b'));
       await models.put(collection, [{ _id: 'id-0', position: at(2), owner: { name: 'z' } } as Item]);
       expect(await find({ filter: { field: 'owner.name', op: 'eq', value: 'a' } })).toEqual([]);
       expect(await find({ sort: { field: 'owner.name' } })).toEqual(['id-1', 'id-0']);
     });
 
-    it('takes as many documents as asked for', async () => {
+    it('returns no more documents than the limit', async () => {
       await fill(named(...Array.from({ length: 30 }, (_, index) => `n${index}`)));
       expect(await find({ limit: 0 })).toEqual([]);
       expect(await find({ limit: 7 })).toHaveLength(7);
       expect(await models.count(collection)).toBe(30);
     });
 
-    it('takes a list of thousands of values', async () => {
+    it('accepts a list of thousands of values', async () => {
       await fill(named('n1', 'n4999'));
       const value = Array.from({ length: 5_000 }, (_, index) => `n${index}`);
       expect(await find({ filter: { field: 'owner.name', op: 'in', value } })).toHaveLength(2);
     });
 
-    it('refuses a field that no index declares, and names that mean something to an engine', async () => {
+    it('refuses a field without a declared index, and names with a meaning to an engine', async () => {
       await fill(named('a'));
       for (const field of [
         'other',
@@ -295,14 +295,14 @@ export const readModelsQueriesConformance = (store: () => ReadModelsUnderTest): 
       expect(await find({})).toEqual(['id-0']);
     });
 
-    it('takes no value for a piece of a question', async () => {
+    it('does not interpret values as parts of a query', async () => {
       await fill(named('a'));
       for (const value of ["' OR '1'='1", '"', '$ne', '{"$gt":""}', '?', '\\', ';--'])
         for (const op of ['eq', 'contains'] as const)
           expect(await find({ filter: { field: 'owner.name', op, value } })).toEqual([]);
     });
 
-    it('is not disturbed by another collection', async () => {
+    it('does not find documents of another collection', async () => {
       await fill(named('a'));
       expect(await models.find(COLLECTION, { limit: 10 })).toEqual([]);
     });

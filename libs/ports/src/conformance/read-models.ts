@@ -38,7 +38,7 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
     const all = (): Promise<Counted[]> => models.find<Counted>(COLLECTION, { limit: 10_000 });
 
     describe('documents', () => {
-      it('reads in the order of the ids, null for what is not there, and the checkpoint with them', async () => {
+      it('are read in the order of the ids, null for missing ones, with the checkpoint', async () => {
         await models.put(COLLECTION, [document('a', 1), document('b', 2)]);
         expect(await models.read(COLLECTION, ['b', 'x', 'a', 'b'])).toEqual({
           documents: [document('b', 2), null, document('a', 1), document('b', 2)],
@@ -49,7 +49,7 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
         expect(await models.read(COLLECTION, [])).toEqual({ documents: [], checkpoint: START });
       });
 
-      it('hands back every JSON document as it was put', async () => {
+      it('are returned as they were put', async () => {
         let place = 0;
         const value = fc.jsonValue({ maxDepth: 3, noUnicodeString: false }).filter((some) => !hasProto(some));
         await fc.assert(
@@ -62,7 +62,7 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
         );
       });
 
-      it('takes ids of any text', async () => {
+      it('may have any text as ids', async () => {
         const ids = ["'", '"', '$', 'a.b', ' ', '#', '%', 'ä', '\u{1f511}', '\\', 'x'.repeat(500), '__proto__', '0'];
         await models.put(
           COLLECTION,
@@ -72,12 +72,12 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
         expect(await all()).toHaveLength(ids.length);
       });
 
-      it('does nothing with no documents', async () => {
+      it('may be put in an empty list', async () => {
         await models.put(COLLECTION, []);
         expect(await all()).toEqual([]);
       });
 
-      it('takes thousands in one put', async () => {
+      it('can be put by the thousands', async () => {
         await models.put(
           COLLECTION,
           times(5_000, (index) => document(`id-${index}`, index)),
@@ -86,14 +86,14 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
         expect(await read('id-4999')).toEqual([document('id-4999', 4_999)]);
       });
 
-      it('keeps collections apart', async () => {
+      it('are separate between collections', async () => {
         await models.createBuild(buildOf({ collection: 'secrets.v1.b2' }), INDEXES);
         await models.put('secrets.v1.b2', [document('a', 1)]);
         expect(await read('a')).toEqual([null]);
         expect(await all()).toEqual([]);
       });
 
-      it('are seen by every read that begins after they were stored, with the checkpoint', async () => {
+      it('are seen with the checkpoint by every read that starts after they were stored', async () => {
         const other = await store.open();
         await models.claim(COLLECTION, 'one', { owner: '', beat: 0 });
         await models.advance(COLLECTION, 'one', START, at(0));
@@ -112,7 +112,7 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
     });
 
     describe('guard', () => {
-      it('lets a newer document in, an older or equally old one not', async () => {
+      it('stores a newer document, but not an older or equally old one', async () => {
         await models.put(COLLECTION, [document('a', 5, 'first')]);
         await models.put(COLLECTION, [document('a', 5, 'equal')]);
         expect(await read('a')).toEqual([document('a', 5, 'first')]);
@@ -122,18 +122,18 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
         expect(await read('a')).toEqual([document('a', 10, 'newer')]);
       });
 
-      it('judges each document of a put by itself', async () => {
+      it('applies to each document of a put separately', async () => {
         await models.put(COLLECTION, [document('a', 5), document('b', 5)]);
         await models.put(COLLECTION, [document('a', 4, 'no'), document('b', 6), document('c', 1)]);
         expect(await read('a', 'b', 'c')).toEqual([document('a', 5), document('b', 6), document('c', 1)]);
       });
 
-      it('keeps the newest where a put holds an id more than once', async () => {
+      it('keeps the newest if a put has an id more than once', async () => {
         await models.put(COLLECTION, [document('a', 1), document('a', 3), document('a', 2)]);
         expect(await read('a')).toEqual([document('a', 3)]);
       });
 
-      it('makes any replay of any stretch change nothing', async () => {
+      it('makes replays of any range idempotent', async () => {
         const history = fc.array(fc.integer({ min: 0, max: 5 }), { minLength: 1, maxLength: 40 });
         const stretch = fc.tuple(fc.nat(), fc.nat(), fc.integer({ min: 1, max: 7 }));
         let round = 0;
@@ -156,7 +156,7 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
         );
       });
 
-      it('leaves the newest of each id, however writers race', async () => {
+      it('keeps the newest of each id with concurrent writers', async () => {
         const writers = [models, await store.open(), await store.open()];
         const puts = times(60, (index) => document(`id-${index % 4}`, 1 + ((index * 37) % 60)));
         await Promise.all(puts.map((put, index) => (writers[index % 3] ?? models).put(COLLECTION, [put])));
@@ -167,7 +167,7 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
         for (const writer of writers) expect((await writer.read(COLLECTION, ids)).documents).toEqual(newest);
       });
 
-      it('changes nothing and makes nothing where the collection is gone', async () => {
+      it('does nothing if the collection is gone', async () => {
         await models.dropBuild(COLLECTION);
         await models.put(COLLECTION, [document('a', 1)]);
         expect(await models.read(COLLECTION, ['a'])).toEqual({ documents: [null], checkpoint: null });
@@ -179,7 +179,7 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
     describe('accumulate', () => {
       const USED = '2027-01-01T00:00:00.000Z';
 
-      it('makes a missing document, adds to it and sets', async () => {
+      it('creates a missing document, adds to fields and sets fields', async () => {
         await models.accumulate(COLLECTION, [{ _id: 's', add: { count: 2 }, set: { text: 'here', never: null } }]);
         const made = { _id: 's', position: START, count: 2, text: 'here', never: null };
         expect(await read('s')).toEqual([made]);
@@ -196,21 +196,21 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
         );
       });
 
-      it('adds each change of one call, also those of one id', async () => {
+      it('adds each change of one call, also several of one id', async () => {
         const change = { _id: 's', add: { count: 1 }, set: {} };
         await models.accumulate(COLLECTION, [change, change, change]);
         await models.accumulate(COLLECTION, []);
         expect(await read('s')).toMatchObject([{ count: 3 }]);
       });
 
-      it('loses nothing, however writers race', async () => {
+      it('loses nothing with concurrent writers', async () => {
         const other = await store.open();
         const change = [{ _id: 's', add: { count: 1 }, set: {} }];
         await Promise.all(times(100, (index) => (index % 2 ? models : other).accumulate(COLLECTION, change)));
         expect(await read('s')).toMatchObject([{ count: 100 }]);
       });
 
-      it('says so where the collection is gone', async () => {
+      it('throws EngineUnavailable if the collection is gone', async () => {
         await models.dropBuild(COLLECTION);
         const change = { _id: 's', add: { count: 1 }, set: {} };
         await expect(models.accumulate(COLLECTION, [change])).rejects.toThrow(EngineUnavailable);
@@ -232,7 +232,7 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
         expect(await models.builds('applications')).toEqual([]);
       });
 
-      it('are left as they are when made again, also by many at once', async () => {
+      it('are unchanged when created again, also concurrently', async () => {
         await models.put(COLLECTION, [document('a', 1)]);
         const others = await Promise.all([store.open(), store.open()]);
         const second = (owner: string): Build => buildOf({ collection: 'secrets.v1.b2', storeIdentity: owner });
@@ -244,7 +244,7 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
         expect(await read('a')).toEqual([document('a', 1)]);
       });
 
-      it('are gone when dropped, documents and all', async () => {
+      it('are gone with their documents when dropped', async () => {
         await models.put(COLLECTION, [document('a', 1)]);
         await models.dropBuild(COLLECTION);
         await models.dropBuild(COLLECTION);
@@ -257,7 +257,7 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
         expect(await models.find(COLLECTION, { sort: { field: 'other' }, limit: 1 })).toEqual([]);
       });
 
-      it('are seen to be gone by other handles too', async () => {
+      it('are gone for other connections too', async () => {
         const other = await store.open();
         await models.put(COLLECTION, [document('a', 1)]);
         expect((await other.read(COLLECTION, ['a'])).documents).toEqual([document('a', 1)]);
@@ -269,7 +269,7 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
     });
 
     describe('pointer', () => {
-      it('is none at first, then what was stored last', async () => {
+      it('is null at first, then the one stored last', async () => {
         expect(await models.pointer('secrets')).toBeNull();
         expect(await models.switchPointer(pointerOf(1))).toBe(true);
         const next: Pointer = { ...pointerOf(2, 'secrets.v1.b2'), previous: COLLECTION };
@@ -278,7 +278,7 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
         expect(await models.pointer('domains')).toBeNull();
       });
 
-      it('is switched from the revision before alone', async () => {
+      it('is switched only from the previous revision', async () => {
         expect(await models.switchPointer(pointerOf(2))).toBe(false);
         expect(await models.pointer('secrets')).toBeNull();
         expect(await models.switchPointer(pointerOf(1))).toBe(true);
@@ -287,7 +287,7 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
         expect(await models.pointer('secrets')).toEqual(pointerOf(1));
       });
 
-      it('is switched by exactly one of many who race', async () => {
+      it('is switched by exactly one of many concurrent switches', async () => {
         const other = await store.open();
         for (let revision = 1; revision <= 3; revision++) {
           const switches = await Promise.all(
@@ -301,7 +301,7 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
       });
     });
 
-    it('keeps documents, builds and pointers over a restart', async () => {
+    it('keeps documents, builds and pointers after a restart', async () => {
       await models.put(COLLECTION, [document('a', 1), document('b', 2)]);
       await models.claim(COLLECTION, 'one', { owner: '', beat: 0 });
       await models.advance(COLLECTION, 'one', START, at(2));
@@ -322,5 +322,5 @@ export const readModelsConformance = (name: string, make: () => Promise<ReadMode
   });
 };
 
-/** `__proto__` as a key does not survive an object literal; no document of ours has one. */
+/** Excludes `__proto__` as a key, which does not survive an object literal. No view uses it. */
 const hasProto = (value: unknown): boolean => JSON.stringify(value).includes('__proto__');

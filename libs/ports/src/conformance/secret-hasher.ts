@@ -4,12 +4,12 @@ import type { SecretHasher, ValueOrigin } from '../secret-hasher';
 
 const ORIGINS: readonly ValueOrigin[] = ['generated', 'imported'];
 
-/** What every `SecretHasher` must hold. `make` answers one whose keys are the same with each call. */
+/** Conformance suite of `SecretHasher`. `make` returns one with the same keys for each call. */
 export const secretHasherConformance = (name: string, make: () => SecretHasher): void => {
   describe(`${name} as a SecretHasher`, () => {
     const hasher = make();
 
-    it('gives as many random bytes as asked for, never the same', () => {
+    it('returns as many random bytes as requested, never the same', () => {
       expect(hasher.random(0)).toHaveLength(0);
       const seen = new Set(Array.from({ length: 200 }, () => Buffer.from(hasher.random(32)).toString('hex')));
       expect(seen.size).toBe(200);
@@ -24,27 +24,27 @@ export const secretHasherConformance = (name: string, make: () => SecretHasher):
           expect(await hasher.verify(verifier, other)).toBe(false);
       });
 
-      it('verifies what an equal hasher of another process made', async () => {
+      it('verifies hashes of another process with the same keys', async () => {
         expect(await make().verify(await hasher.hash('a value', origin), 'a value')).toBe(true);
       });
 
-      it('salts: the same value never has the same verifier', async () => {
+      it('returns a new verifier for the same value each time', async () => {
         const [first, second] = await Promise.all([hasher.hash('a value', origin), hasher.hash('a value', origin)]);
         expect(first).not.toBe(second);
       });
 
-      it('writes an Argon2id PHC string that does not hold the value', async () => {
+      it('returns an Argon2id PHC string that does not contain the value', async () => {
         const verifier = await hasher.hash('recognisable', origin);
         expect(verifier).toMatch(/^\$argon2id\$v=19\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]{22,}\$[A-Za-z0-9+/]{43,}$/);
         expect(verifier).not.toContain('recognisable');
       });
 
-      it('takes any text, the empty one and a long one included', async () => {
+      it('hashes any text, also empty and long ones', async () => {
         for (const value of ['', 'ä', '\u{1f511}', 'x'.repeat(10_000)])
           expect(await hasher.verify(await hasher.hash(value, origin), value)).toBe(true);
       });
 
-      it('answers many calls at once', async () => {
+      it('handles many concurrent calls', async () => {
         const values = Array.from({ length: 16 }, (_, index) => `value ${index}`);
         const verifiers = await Promise.all(values.map((value) => hasher.hash(value, origin)));
         const answers = await Promise.all(
@@ -54,7 +54,7 @@ export const secretHasherConformance = (name: string, make: () => SecretHasher):
       });
     });
 
-    it('answers false for what is no verifier, and never throws', async () => {
+    it('returns false for text that is not a verifier, and does not throw', async () => {
       const verifier = await hasher.hash('a value', 'generated');
       const [, , , parameters = '', salt = '', output = ''] = verifier.split('$');
       const wrong = [
@@ -83,26 +83,26 @@ export const secretHasherConformance = (name: string, make: () => SecretHasher):
       );
     });
 
-    it('answers false for a verifier that was altered anywhere', async () => {
+    it('returns false for an altered verifier', async () => {
       const verifier = await hasher.hash('a value', 'generated');
       const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
       const start = verifier.indexOf('$', verifier.indexOf('p=')) + 1;
       for (let at = start; at < verifier.length; at++) {
         if (verifier[at] === '$') continue;
-        // The last digit of an unpadded text carries bits that say nothing; flipping a high bit always says something.
+        // The last digit of unpadded base64 has unused bits. A flipped high bit always counts.
         const other = alphabet[alphabet.indexOf(verifier[at] ?? '') ^ 32];
         const altered = verifier.slice(0, at) + other + verifier.slice(at + 1);
         expect(await hasher.verify(altered, 'a value')).toBe(false);
       }
     });
 
-    it('derives a lookup id of the form of the generated ones, always the same', () => {
+    it('derives the same lookup id each time, in the form of generated ones', () => {
       const form = new RegExp(`^[0-9A-Za-z]{${lookupIdFrom(new Uint8Array(LOOKUP_BYTES)).length}}$`);
       expect(hasher.importedLookupId('shop', 'app', 'value')).toMatch(form);
       expect(make().importedLookupId('shop', 'app', 'value')).toBe(hasher.importedLookupId('shop', 'app', 'value'));
     });
 
-    it('derives another lookup id where any part differs, or where the parts are cut elsewhere', () => {
+    it('derives another lookup id if any part differs, or the parts are split elsewhere', () => {
       const part = fc.string({ maxLength: 6 });
       fc.assert(
         fc.property(part, part, part, part, part, part, (a, b, c, d, e, f) => {
