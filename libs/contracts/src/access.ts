@@ -6,13 +6,12 @@ export type Role = (typeof ROLES)[number];
 export const roleSchema = z.enum(ROLES);
 
 /** A caller and its rights. Empty `domains` means all. */
-export const callerSchema = z.strictObject({
-  type: z.enum(['token', 'user', 'service', 'system']),
-  name: z.string().min(1).max(255),
-  roles: z.array(roleSchema),
-  domains: z.array(z.string()),
-});
-export type Caller = Readonly<z.infer<typeof callerSchema>>;
+export interface Caller {
+  readonly type: 'token' | 'user' | 'service' | 'system';
+  readonly name: string;
+  readonly roles: Role[];
+  readonly domains: string[];
+}
 
 /** Returns the unique name of a caller. Without its type, a token and a user could have the same name. */
 export const senderOf = ({ type, name }: Pick<Caller, 'type' | 'name'>): string => `${type}:${name}`;

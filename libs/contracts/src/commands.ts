@@ -20,7 +20,7 @@ export type CommandEnvelope = {
   };
 }[CommandType];
 
-export type ApplicationCommandEnvelope = Extract<CommandEnvelope, { type: ApplicationCommand['type'] }>;
+type ApplicationCommandEnvelope = Extract<CommandEnvelope, { type: ApplicationCommand['type'] }>;
 
 const envelopes = (Object.keys(COMMANDS) as CommandType[]).map((type) =>
   z.strictObject({

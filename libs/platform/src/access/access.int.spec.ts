@@ -33,7 +33,7 @@ describe('static tokens', () => {
     clock,
   });
 
-  it('name their caller, without a wait', () => {
+  it('authenticate their caller synchronously', () => {
     expect(access.authenticate('Bearer token-of-reader')).toEqual({
       type: 'token',
       name: 'reader',
@@ -62,12 +62,12 @@ describe('static tokens', () => {
     await expect(async () => who(access, header)).rejects.toEqual(refused('unauthenticated'));
   });
 
-  it('are refused with a text that does not show them', () => {
+  it('are not quoted in the error', () => {
     expect(() => access.authenticate('Bearer hunter2-marker')).toThrow(RekeyError);
     expect(() => access.authenticate('Bearer hunter2-marker')).not.toThrow(/hunter2/);
   });
 
-  it('have different names and digests', () => {
+  it('must have different names and digests', () => {
     const make = (...tokens: StaticToken[]) => new Access({ tokens, clock });
     expect(() => make(token('a', 'x'), token('a', 'y'))).toThrow('The access token a is a duplicate');
     expect(() => make(token('a', 'x'), token('b', 'x'))).toThrow('The access token b is a duplicate');
@@ -140,7 +140,7 @@ describe('JWTs of an OIDC issuer', () => {
   const signed = async (payload: JWTPayload, by = key, header: Record<string, string> = {}): Promise<string> =>
     `Bearer ${await new SignJWT(payload).setProtectedHeader({ alg: 'ES256', kid: 'k1', ...header }).sign(by)}`;
 
-  it('name their caller with the roles of the claim', async () => {
+  it('authenticate their caller with the roles of the claim', async () => {
     const header = await signed(claims({ roles: ['viewer', 'auditor', 'viewer', 'something else', 7] }));
     expect(await who(access(), header)).toEqual({
       type: 'user',
@@ -207,7 +207,7 @@ describe('JWTs of an OIDC issuer', () => {
     await expect(who(access(), await signed(claims(more as JWTPayload)))).rejects.toEqual(refused('unauthenticated'));
   });
 
-  it('count for one of several audiences', async () => {
+  it('may have several audiences', async () => {
     expect(await who(access(), await signed(claims({ aud: ['other', 'rekey'] })))).toMatchObject({ name: 'alice' });
   });
 
@@ -232,7 +232,7 @@ describe('JWTs of an OIDC issuer', () => {
     expect(await who(checked, good)).toMatchObject({ name: 'alice' });
   });
 
-  it('make us fetch nothing where they cannot be valid whatever the keys are', async () => {
+  it('do not cause fetches if they are invalid whatever the keys', async () => {
     const checked = access();
     const headers = [
       'Bearer a.b.c',
@@ -244,7 +244,7 @@ describe('JWTs of an OIDC issuer', () => {
     expect(issuer.fetches).toEqual([]);
   });
 
-  it('fetch the keys once for many callers at once, and again for a new key', async () => {
+  it('fetch the keys once for concurrent callers, and again for a new key', async () => {
     const checked = access();
     const headers = await Promise.all(
       Array.from({ length: 10 }, (_, index) => signed(claims({ sub: `user-${index}` }))),
@@ -253,7 +253,7 @@ describe('JWTs of an OIDC issuer', () => {
     expect(issuer.fetches).toEqual(['/.well-known/openid-configuration', '/keys']);
   });
 
-  it('are not verified again for a minute, but expire to the second', async () => {
+  it('are cached for a minute, but expire on time', async () => {
     const checked = access();
     const long = await signed(claims());
     const short = await signed(claims({ sub: 'bob', exp: NOW_SECONDS + 10 }));
@@ -281,7 +281,7 @@ describe('JWTs of an OIDC issuer', () => {
       () => (issuer.metadata = () => ({ issuer: issuer.url, jwks_uri: 'file:///etc/passwd' })),
     ],
     ['has no key set there', () => (issuer.keys = 'none' as unknown as JWK[])],
-  ])('are unavailable, neither right nor wrong, while the issuer %s', async (_name, spoil) => {
+  ])('throw unavailable while the issuer %s', async (_name, spoil) => {
     const checked = access();
     const header = await signed(claims());
     const { status, metadata, keys } = issuer;
@@ -291,7 +291,7 @@ describe('JWTs of an OIDC issuer', () => {
     expect(await who(checked, header)).toMatchObject({ name: 'alice' });
   });
 
-  it('are unavailable while the issuer is away, and count again when it is back', async () => {
+  it('throw unavailable while the issuer is down, and authenticate once it is back', async () => {
     const checked = access();
     const header = await signed(claims());
     const port = Number(new URL(issuer.url).port);
@@ -304,7 +304,7 @@ describe('JWTs of an OIDC issuer', () => {
     expect(await who(checked, header)).toMatchObject({ name: 'alice' });
   });
 
-  it('whose keys are known go on while the issuer is away', async () => {
+  it('are verified with known keys while the issuer is down', async () => {
     const checked = access();
     await who(checked, await signed(claims()));
     await issuer.close();

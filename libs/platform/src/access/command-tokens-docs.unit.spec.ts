@@ -25,7 +25,7 @@ const { d: _, ...publicKey } = key;
 const stated = JSON.parse(claims) as { jti: string; iat: number; bh: string; rh: string };
 
 describe('the example of docs/kafka.md', () => {
-  it('has the hashes that it says', () => {
+  it('has the documented hashes', () => {
     expect(example).toContain(`${record.value.length} bytes`);
     const bytes = Buffer.from(preimage.replaceAll(/\s/g, ''), 'hex');
     expect(createHash('sha256').update(bytes).digest('base64url')).toBe(stated.rh);
@@ -39,7 +39,7 @@ describe('the example of docs/kafka.md', () => {
     expect(example).toContain(`\`${JSON.stringify(protectedHeader)}\``);
   });
 
-  it('is taken, and is what Rekey signs itself', async () => {
+  it('verifies, and equals what Rekey signs', async () => {
     const sender = { name: 'billing', roles: ['manager' as const], domains: ['shop'], mayActFor: false };
     const tokens = new CommandTokens([{ ...sender, publicJwks: { keys: [publicKey] } }], 'rekey');
     const caller = { type: 'service' as const, name: 'billing', roles: sender.roles, domains: sender.domains };

@@ -84,12 +84,12 @@ const refusalOf = async (work: Promise<unknown>): Promise<unknown> => {
 const UNAUTHENTICATED = { code: 'unauthenticated', message: 'The command has no valid token of a known sender.' };
 
 describe('the token of a command', () => {
-  it('names the caller whom its sender acts for, as events and idempotency know them, and the correlation', async () => {
+  it('names the caller that its sender acts for, and the correlation id', async () => {
     const known = await verify(await asGateway(requestOf(user), record));
     expect(known).toEqual({ caller: user, fresh: true, correlationId: 'trace-1' });
   });
 
-  it('stands for the sender itself where it names nobody', async () => {
+  it('names the sender itself if it has no sub', async () => {
     const authorization = await asBilling(requestOf(itself), record);
     expect(await verify(authorization)).toEqual({ caller: itself, fresh: true, correlationId: 'trace-1' });
     expect(decodeJwt(authorization.slice(7))).toEqual({
@@ -105,12 +105,12 @@ describe('the token of a command', () => {
     expect(decodeProtectedHeader(authorization.slice(7))).toEqual({ alg: 'EdDSA', kid: billing.publicKey.kid });
   });
 
-  it('counts by either key of a sender, EdDSA or ES256', async () => {
+  it('verifies with each key of a sender, EdDSA or ES256', async () => {
     for (const keys of [billing, billingNext])
       expect(await verify(await signed({}, keys))).toMatchObject({ fresh: true });
   });
 
-  it('holds its record by lengths, so that nothing can move from one part to the next', () => {
+  it('covers the lengths of the parts, so that bytes cannot move between parts', () => {
     const part = (text: string): string => `${text.length.toString(16).padStart(8, '0')}${bytes(text).toString('hex')}`;
     const absent = 'ffffffff';
     const expected = (...parts: string[]): string =>
@@ -134,7 +134,7 @@ describe('the token of a command', () => {
     ['reply topic taken away', { replyTopic: undefined }],
     ['reply partition', { replyPartition: bytes('3') }],
     ['correlation id', { correlationId: bytes('c-2') }],
-  ])('counts for no other %s', async (_, other) => {
+  ])('is not valid for another %s', async (_, other) => {
     const authorization = await signed({});
     expect(await refusalOf(verify(authorization, { ...record, ...other }))).toEqual(UNAUTHENTICATED);
     expect(await verify(authorization)).toMatchObject({ fresh: true });
@@ -177,11 +177,11 @@ describe('the token of a command', () => {
       () => signed({ iss: 'portal', sub: 'user:\ud800', roles: [], domains: [] }),
     ],
     ['longer than any', async () => `Bearer ${'a'.repeat(70_000)}.b.c`],
-  ])('is refused %s, and nothing tells why', async (_, made) => {
+  ])('is refused %s, without a reason', async (_, made) => {
     expect(await refusalOf(verify(await made()))).toEqual(UNAUTHENTICATED);
   });
 
-  it('is not taken from a stranger who signs with a public key as if it were a shared secret', async () => {
+  it('is refused if it is signed with a public key as a shared secret', async () => {
     const secret = new TextEncoder().encode(JSON.stringify(billing.publicKey));
     const claims = decodeJwt((await signed({})).slice(7));
     const kid = String(billing.publicKey.kid);
@@ -196,7 +196,7 @@ describe('the token of a command', () => {
     ['before that', {}, -31_001, false],
     ['before it is valid', { nbf: NOW + 50 }, 19_000, false],
     ['from when it is valid', { nbf: NOW + 50 }, 20_000, true],
-  ])('of a record %s is right, and fresh or not', async (_, claims, afterMs, fresh) => {
+  ])('of a record %s is verified, and fresh or not', async (_, claims, afterMs, fresh) => {
     expect(await verify(await signed(claims), record, ID, NOW * 1_000 + afterMs)).toMatchObject({ fresh });
   });
 });
@@ -204,17 +204,17 @@ describe('the token of a command', () => {
 describe('a sender that acts for others', () => {
   const actor = (claims: JWTPayload) => signed({ iss: 'portal', ...claims }).then((token) => verify(token));
 
-  it('gives them no right that is not its own', async () => {
+  it('grants only roles of its own', async () => {
     const { caller } = await actor({ sub: 'token:ci', roles: ['admin', 'manager', 'auditor'], domains: ['shop', 'x'] });
     expect(caller).toEqual({ type: 'token', name: 'ci', roles: ['manager'], domains: ['shop'] });
   });
 
-  it('gives them its own domains where they have all', async () => {
+  it('grants its own domains to a caller with all', async () => {
     const { caller } = await actor({ sub: 'system:watcher', roles: ['manager'], domains: [] });
     expect(caller).toEqual({ type: 'system', name: 'watcher', roles: ['manager'], domains: ['shop', 'depot'] });
   });
 
-  it('cannot make nothing in common mean everything', async () => {
+  it('is refused if it has no domain in common with the caller', async () => {
     expect(await refusalOf(actor({ sub: 'token:ci', roles: ['manager'], domains: ['elsewhere'] }))).toMatchObject({
       code: 'forbidden',
     });
@@ -231,7 +231,7 @@ describe('a sender that acts for others', () => {
     expect(await refusalOf(actor(claims))).toEqual(UNAUTHENTICATED);
   });
 
-  it('must be one that may', async () => {
+  it('needs mayActFor', async () => {
     for (const claims of [{ sub: 'token:ci' }, { roles: ['manager'] }, { domains: ['shop'] }])
       expect(await refusalOf(signed(claims).then((token) => verify(token)))).toMatchObject({ code: 'forbidden' });
   });
@@ -256,7 +256,7 @@ describe('keys', () => {
     );
   });
 
-  it('to sign with must be private ones with a kid', () => {
+  it('to sign with must be private and have a kid', () => {
     const options = { name: 'billing', audience: AUDIENCE, clock };
     for (const key of [publicKey, { ...privateKey, kid: undefined } as never, { kty: 'EC' }])
       expect(() => commandSigner({ ...options, privateKey: key })).toThrow('private JWK with a kid');

@@ -40,13 +40,13 @@ const SYSTEM_WIDE: readonly Action[] = ['domain.create', 'history.verify', 'proj
 const actions = Object.keys(PERMISSIONS) as Action[];
 
 describe.each(ROLES)('a caller with the role %s', (role) => {
-  it.each(actions)('may %s or not, in any domain', (action) => {
+  it.each(actions)('may or may not %s in any domain', (action) => {
     const expected = ALLOWED[role].includes(action) ? 'ok' : 'forbidden';
     expect(outcome(() => permit(caller([role]), action))).toBe(expected);
     expect(outcome(() => permit(caller([role]), action, 'shop'))).toBe(expected);
   });
 
-  it.each(actions)('who is limited to a domain may %s there or not, and finds no other', (action) => {
+  it.each(actions)('limited to a domain may or may not %s there, and finds no other domain', (action) => {
     const limited = caller([role], ['shop', 'bank']);
     const expected = ALLOWED[role].includes(action) && !SYSTEM_WIDE.includes(action) ? 'ok' : 'forbidden';
     expect(outcome(() => permit(limited, action, 'shop'))).toBe(expected);
@@ -60,14 +60,14 @@ it('permits nothing to a caller without a role', () => {
   for (const action of actions) expect(outcome(() => permit(caller([]), action, 'shop'))).toBe('forbidden');
 });
 
-it('permits what any of several roles permits', () => {
+it('permits what one of several roles permits', () => {
   const both = caller(['viewer', 'authenticator']);
   expect(outcome(() => permit(both, 'check', 'shop'))).toBe('ok');
   expect(outcome(() => permit(both, 'secret.read', 'shop'))).toBe('ok');
   expect(outcome(() => permit(both, 'secret.write', 'shop'))).toBe('forbidden');
 });
 
-it('lets nobody who is limited find out whether another domain exists', () => {
+it('does not reveal whether another domain exists', () => {
   expect(() => permit(caller(['viewer'], ['shop']), 'secret.write', 'bank')).toThrow(
     expect.objectContaining({ code: 'domain_not_found', message: domainNotFound('bank'), details: {} }),
   );
@@ -80,11 +80,11 @@ describe('commands', () => {
   const WATCHERS: readonly CommandType[] = ['ExpireSecret', 'RecordNoticeSent', 'RecordNoticeFailed'];
   const ADMINS: readonly CommandType[] = ['CreateDomain', 'UpdateDomain', 'DeleteDomain'];
 
-  it.each(types)('%s needs an action', (type) => {
+  it.each(types)('name an action: %s', (type) => {
     expect(PERMISSIONS).toHaveProperty([COMMANDS[type].action]);
   });
 
-  it.each(types)('%s goes by the role of its sender', (type) => {
+  it.each(types)('depend on the role of the sender: %s', (type) => {
     const watcher = WATCHERS.includes(type);
     expect(send(caller(['admin']), type)).toBe(watcher ? 'forbidden' : 'ok');
     expect(send(caller(['manager']), type)).toBe(watcher || ADMINS.includes(type) ? 'forbidden' : 'ok');
@@ -92,13 +92,13 @@ describe('commands', () => {
       expect(send(caller([role]), type)).toBe('forbidden');
   });
 
-  it.each(types)('%s goes by the domains of its sender', (type) => {
+  it.each(types)('depend on the domains of the sender: %s', (type) => {
     const watcher = WATCHERS.includes(type);
     expect(send(caller(['admin'], ['shop']), type)).toBe(watcher || type === 'CreateDomain' ? 'forbidden' : 'ok');
     expect(send(caller(['admin'], ['bank']), type)).toBe(type === 'CreateDomain' ? 'forbidden' : 'domain_not_found');
   });
 
-  it.each(WATCHERS)('%s comes from the watcher, or a service that may do everything', (type) => {
+  it.each(WATCHERS)('of the watcher may be sent by it or by an admin service: %s', (type) => {
     expect(send(SYSTEM_CALLER, type)).toBe('ok');
     expect(send(caller(['admin'], [], 'service'), type)).toBe('ok');
     expect(send(caller(['manager'], [], 'service'), type)).toBe('forbidden');
@@ -106,7 +106,7 @@ describe('commands', () => {
   });
 });
 
-it('tells to which domains a caller is limited', () => {
+it('returns the domains that a caller is limited to', () => {
   expect(visibleDomains(caller(['viewer']))).toBeUndefined();
   expect(visibleDomains(caller(['viewer'], ['shop']))).toEqual(['shop']);
 });

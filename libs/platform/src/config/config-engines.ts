@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { filePath, section, unique, webUrl } from './config-parts';
 
 /** The adapters to choose from, by port. The defaults follow `storage.kind`. */
-export const ADAPTERS = {
+const ADAPTERS = {
   events: ['sqlite', 'eventstoredb'],
   views: ['sqlite', 'mongodb'],
   bus: ['local', 'kafka'],
@@ -13,7 +13,7 @@ export const ADAPTERS = {
 export type Adapters = { readonly [Port in keyof typeof ADAPTERS]: (typeof ADAPTERS)[Port][number] };
 
 /** Default adapters. */
-export const DEFAULT_ADAPTERS: Readonly<Record<'embedded' | 'distributed', Adapters>> = {
+const DEFAULT_ADAPTERS: Readonly<Record<'embedded' | 'distributed', Adapters>> = {
   embedded: { events: 'sqlite', views: 'sqlite', bus: 'local', jobs: 'sqlite' },
   distributed: { events: 'eventstoredb', views: 'mongodb', bus: 'kafka', jobs: 'bullmq' },
 };

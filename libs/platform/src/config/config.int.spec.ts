@@ -49,17 +49,17 @@ describe('rekey.example.yml', () => {
     JSON.parse(JSON.stringify(parse(yaml), (_key, value: unknown) => value ?? {}));
   const everything = text.replaceAll(/^( *)#((?: {2})*\w+:.*)$/gm, '$1$2');
 
-  it('says every default', () => {
+  it('contains every default', () => {
     expect(stated(text)).toEqual(configSchema.parse({}));
   });
 
-  it('holds every key of the schema, once what has no default is no longer commented out', () => {
+  it('contains every key of the schema, some commented out', () => {
     const given = new Set(leaves(parse(everything)).map(([path]) => path));
     const keys = CONFIG_KEYS.filter(({ kind }) => kind !== 'section').map(({ path }) => path.join('.'));
     expect([...given].sort()).toEqual(keys.sort());
   });
 
-  it('is a configuration, with and without what is commented out', () => {
+  it('is valid with and without the commented keys', () => {
     expect(configSchema.safeParse(stated(text)).success).toBe(true);
     expect(configSchema.parse(parse(everything))).toMatchObject({
       http: { publicUrl: 'https://rekey.example.com', tls: { certFile: '/etc/rekey/tls/cert.pem' } },
@@ -67,7 +67,7 @@ describe('rekey.example.yml', () => {
     });
   });
 
-  it('agrees with the defaults inside of what is commented out', () => {
+  it('has the defaults of the commented sections', () => {
     const oidc = configSchema.parse({ access: { oidc: { issuer: 'https://a.example', audience: 'rekey' } } }).access
       .oidc;
     const { roleMap, rolesClaim } = (parse(everything) as { access: { oidc: Record<string, unknown> } }).access.oidc;
@@ -76,7 +76,7 @@ describe('rekey.example.yml', () => {
 });
 
 describe('the file', () => {
-  it('is not needed', () => {
+  it('is optional', () => {
     const config = loadConfig({ env: {}, file: empty() });
     expect(config).toMatchObject({ applications: { secretsMax: 10 }, http: { host: '127.0.0.1', port: 8080 } });
     expect(config.warnings).toEqual([]);
@@ -87,18 +87,18 @@ describe('the file', () => {
     expect(loadConfig({ env: { REKEY_CONFIG: path } }).applications.secretsMax).toBe(3);
   });
 
-  it('must be there where REKEY_CONFIG names it', () => {
+  it('must exist if REKEY_CONFIG names it', () => {
     const gone = join(folder, 'gone.yml');
     expect(problems(() => loadConfig({ env: { REKEY_CONFIG: gone } }))).toEqual([
       'REKEY_CONFIG: the file cannot be read (ENOENT)',
     ]);
   });
 
-  it('may hold sections with nothing in them', () => {
+  it('may have empty sections', () => {
     expect(load('http:\n  # port: 1\nnotifiers:\n  ui:\n').http.port).toBe(8080);
   });
 
-  it('is refused with every unknown key at any depth, by name', () => {
+  it('is refused with unknown keys at any depth, and the error names all', () => {
     const text =
       'kafak: {}\nhttp: { prot: 1, tls: { certFile: a, keyFile: b, ca: c } }\nhashing: { imported: { memory: 1 } }';
     expect(problems(() => load(text)).toSorted()).toEqual([
@@ -121,13 +121,13 @@ describe('the file', () => {
     ['a quote that does not end', 'storage:\n  path: "hunter2-marker'],
     ['a key that is there twice', 'storage: { path: hunter2-marker }\nstorage: { path: hunter2-marker }'],
     ['an anchor that is nowhere', 'storage: *hunter2-marker'],
-  ])('is refused where it is not YAML (%s), with the line and nothing of the text', (_name, text) => {
+  ])('is refused if it is not YAML (%s), and the error has the line but not the text', (_name, text) => {
     const found = problems(() => load(text));
     expect(found[0]).toMatch(/not valid YAML|cannot be resolved/);
     expect(found.join()).not.toContain('hunter2');
   });
 
-  it('is not blown up by aliases', () => {
+  it('is refused with exponential aliases', () => {
     const levels = Array.from({ length: 12 }, (_, i) => `l${i + 1}: &l${i + 1} [${Array(9).fill(`*l${i}`).join(',')}]`);
     expect(problems(() => load(['l0: &l0 [x]', ...levels].join('\n')))[0]).toBe(
       'the file: anchors and aliases cannot be resolved',
@@ -136,7 +136,7 @@ describe('the file', () => {
 });
 
 describe('the environment', () => {
-  it('has a variable of its own for every key', () => {
+  it('has its own variable for every key', () => {
     const names = CONFIG_KEYS.map(({ path }) => variableOf(path));
     expect(new Set(names).size).toBe(names.length);
     expect(names.every((name) => /^REKEY_[A-Z0-9_]+$/.test(name))).toBe(true);
@@ -144,7 +144,7 @@ describe('the environment', () => {
     for (const name of CLIENT_VARIABLES) expect(names).not.toContain(name);
   });
 
-  it('can say every default', () => {
+  it('can set every default', () => {
     const env = Object.fromEntries(
       leaves(configSchema.parse({})).map(([path, value]) => [
         variableOf(path.split('.')),
@@ -157,19 +157,19 @@ describe('the environment', () => {
     expect({ ...loadConfig({ env, file: empty() }) }).toEqual({ ...settings, adapters, warnings: [] });
   });
 
-  it('takes no prefix of streams that could make them those of another installation', () => {
+  it('refuses a stream prefix that could match the streams of another installation', () => {
     expect(load('', { REKEY_EVENTSTORE_STREAMPREFIX: 'shop_1.' }).eventstore.streamPrefix).toBe('shop_1.');
     expect(problems(() => load('', { REKEY_EVENTSTORE_STREAMPREFIX: 'application-' }))).toEqual([
       'eventstore.streamPrefix (REKEY_EVENTSTORE_STREAMPREFIX): must have at most 64 letters, digits, . and _',
     ]);
   });
 
-  it('wins over the file, key by key', () => {
+  it('overrides the file key by key', () => {
     const config = load('http: { host: 10.0.0.1, port: 1 }', { REKEY_HTTP_PORT: '2' });
     expect(config.http).toMatchObject({ host: '10.0.0.1', port: 2 });
   });
 
-  it('takes sections as JSON, and keys inside over them', () => {
+  it('may set sections as JSON, and overrides single keys in them', () => {
     const config = load('notifiers: { webhook: { url: "https://file.example/" } }', {
       REKEY_NOTIFIERS: '{"log":{"enabled":false}}',
       REKEY_NOTIFIERS_LOG_ENABLED: 'true',
@@ -178,7 +178,7 @@ describe('the environment', () => {
     expect(config.notifiers.log.enabled).toBe(true);
   });
 
-  it('begins sections that the file does not have', () => {
+  it('adds sections that the file does not have', () => {
     const env = { REKEY_ACCESS_OIDC_ISSUER: 'https://login.example', REKEY_ACCESS_OIDC_AUDIENCE: 'rekey' };
     expect(load('access:', env).access.oidc).toEqual({
       issuer: 'https://login.example',
@@ -188,7 +188,7 @@ describe('the environment', () => {
     });
   });
 
-  it('takes lists with commas or as JSON', () => {
+  it('may set lists with commas or as JSON', () => {
     const networks = ['10.0.0.0/8', '2001:db8::/32'];
     for (const text of ['10.0.0.0/8, 2001:db8::/32', JSON.stringify(networks)])
       expect(load('', { REKEY_HTTP_TRUSTEDPROXIES: text }).http.trustedProxies).toEqual(networks);
@@ -200,7 +200,7 @@ describe('the environment', () => {
     );
   });
 
-  it('takes lists of objects and maps as JSON', () => {
+  it('may set lists of objects and maps as JSON', () => {
     const tokens = [{ name: 'proxy', sha256: 'AB'.repeat(32), roles: ['authenticator'] }];
     const config = load('', {
       REKEY_ACCESS_TOKENS: JSON.stringify(tokens),
@@ -214,14 +214,14 @@ describe('the environment', () => {
     ]);
   });
 
-  it('stops the start with every variable that is not known', () => {
+  it('is refused with unknown variables, and the error names all', () => {
     expect(problems(() => load('', { REKEY_HTPP_PORT: '1', REKEY_X: 'hunter2-marker', OTHER: 'x' }))).toEqual([
       'REKEY_HTPP_PORT: unknown key',
       'REKEY_X: unknown key',
     ]);
   });
 
-  it('may hold what the command line reads, and what Kubernetes sets for a service named rekey', () => {
+  it('may have variables of the CLI, and those that Kubernetes sets for a service named rekey', () => {
     const env = {
       REKEY_URL: 'http://127.0.0.1:8080',
       REKEY_TOKEN: 'x',
@@ -238,7 +238,7 @@ describe('the environment', () => {
 });
 
 describe('values', () => {
-  it('and names that are wrong are told all at once', () => {
+  it('and keys that are invalid are reported together', () => {
     const env = { REKEY_NOPE: '1', REKEY_HTTP_PORT: 'x', REKEY_ACCESS_TOKENS: 'x' };
     const found = problems(() => load('applications: { secretsMax: 0, other: 1 }', env));
     for (const name of ['REKEY_NOPE', 'REKEY_HTTP_PORT', 'REKEY_ACCESS_TOKENS', 'secretsMax', 'applications.other'])
@@ -273,7 +273,7 @@ describe('values', () => {
     ['notifications.expiryThresholds', '0'],
     ['notifiers.webhook.enabled', 'true'],
     ['logging.level', 'loud'],
-  ])('refuses %s = %j with the name of key and variable', (key, text) => {
+  ])('refuses %s = %j, and names the key and the variable', (key, text) => {
     const variable = variableOf(key.split('.'));
     const [first] = problems(() => load('', { [variable]: text }));
     expect(first).toContain(key.split('.')[0]);
@@ -281,7 +281,7 @@ describe('values', () => {
       expect(first).toContain(variable);
   });
 
-  it('are never in the message', () => {
+  it('are never quoted in errors', () => {
     const marker = 'hunter2marker';
     for (const { path, kind } of CONFIG_KEYS) {
       const variable = variableOf(path);
@@ -316,7 +316,7 @@ describe('values', () => {
     );
   });
 
-  it('name two tokens that are the same', () => {
+  it('are refused if two tokens have the same name or digest', () => {
     const token = (name: string, digit: string) => ({ name, sha256: digit.repeat(64), roles: ['viewer'] });
     const both = (...tokens: unknown[]) => problems(() => load(JSON.stringify({ access: { tokens } })));
     expect(both(token('a', 'a'), token('a', 'b'))).toEqual(['access.tokens: must have different names']);
@@ -335,18 +335,18 @@ describe('files with secrets', () => {
     expect(config.warnings).toEqual([]);
   });
 
-  it('do not show when the configuration is printed', () => {
+  it('are not shown when the configuration is printed', () => {
     const config = load(webhook(fileWith('0123456789abcdef', 'secret')));
     for (const text of [JSON.stringify(config), inspect(config, { depth: 9 }), JSON.stringify({ ...config })])
       expect(text).not.toContain('0123456789abcdef');
   });
 
-  it('are warned of, with the name of the key, where others can read them', () => {
+  it('cause a warning with the name of the key if others can read them', () => {
     const config = load(webhook(fileWith('0123456789abcdef', 'secret', 0o644)));
     expect(config.warnings).toEqual([expect.stringMatching(/^notifiers\.webhook\.secretFile: .*chmod 600/)]);
   });
 
-  it('must be there, hold something, and be long enough', () => {
+  it('must exist, and must not be empty or too short', () => {
     const pepper = (path: string) => problems(() => load(JSON.stringify({ hashing: { pepperFile: path } })));
     expect(pepper(join(folder, 'gone'))).toEqual(['hashing.pepperFile: the file cannot be read (ENOENT)']);
     expect(pepper(fileWith(' \n', 'blank'))).toEqual(['hashing.pepperFile: the file is empty']);
@@ -355,7 +355,7 @@ describe('files with secrets', () => {
     ]);
   });
 
-  it('of TLS come together, and the certificate may be read by all', () => {
+  it('of TLS must be set together, and others may read the certificate', () => {
     const certFile = fileWith('certificate', 'cert.pem', 0o644);
     const keyFile = fileWith('key', 'key.pem');
     const config = load(JSON.stringify({ http: { tls: { certFile, keyFile } } }));
@@ -377,7 +377,7 @@ describe('engines', () => {
     REKEY_REDIS_URL: 'redis://:hunter2-marker@127.0.0.1:6379',
   };
 
-  it('stand behind the ports as storage.kind says', () => {
+  it('follow storage.kind', () => {
     expect(load('').adapters).toEqual({ events: 'sqlite', views: 'sqlite', bus: 'local', jobs: 'sqlite' });
     expect(load('', DISTRIBUTED).adapters).toEqual({
       events: 'eventstoredb',
@@ -387,7 +387,7 @@ describe('engines', () => {
     });
   });
 
-  it('can be mixed, port by port', () => {
+  it('can be chosen per port', () => {
     const { REKEY_EVENTSTORE_CONNECTIONSTRING: _none, ...others } = DISTRIBUTED;
     expect(load('adapters: { events: sqlite }', others).adapters).toMatchObject({ events: 'sqlite', bus: 'kafka' });
     expect(load('adapters: { views: mongodb }\nmongodb: { uri: mongodb://a }').adapters).toEqual({
@@ -398,7 +398,7 @@ describe('engines', () => {
     });
   });
 
-  it('must have an address where they are chosen', () => {
+  it('need an address if they are chosen', () => {
     expect(problems(() => load('storage: { kind: distributed }\nnotifiers: { kafka: { enabled: true } }'))).toEqual([
       'eventstore.connectionString: is required by adapters.events eventstoredb',
       'mongodb.uri: is required by adapters.views mongodb',
@@ -408,7 +408,7 @@ describe('engines', () => {
     ]);
   });
 
-  it('have connection strings that no print of the configuration shows', () => {
+  it('have connection strings that are not shown when the configuration is printed', () => {
     const config = load('', DISTRIBUTED);
     expect(config.secrets).toMatchObject({
       mongodb: DISTRIBUTED.REKEY_MONGODB_URI,
@@ -419,7 +419,7 @@ describe('engines', () => {
       expect(shown).not.toContain('hunter2');
   });
 
-  it('have connection strings in files, which count before the others', () => {
+  it('may have connection strings in files, which take precedence', () => {
     const file = fileWith('mongodb://from-a-file\n', 'uri');
     const config = load(`mongodb: { uri: mongodb://a, uriFile: ${file} }`);
     expect(config.secrets.mongodb).toBe('mongodb://from-a-file');
@@ -428,7 +428,7 @@ describe('engines', () => {
     ]);
   });
 
-  it('are refused by a wrong address without telling it', () => {
+  it('are refused with an invalid address, which the error does not quote', () => {
     const found = problems(() => load('mongodb: { uri: "hunter2-marker://x" }\nkafka: { brokers: [hunter2-marker] }'));
     expect(found).toEqual([
       'mongodb.uri: must begin with mongodb:// or mongodb+srv://',
@@ -436,7 +436,7 @@ describe('engines', () => {
     ]);
   });
 
-  it('reads what Kafka asks for from files', () => {
+  it('read the secrets of Kafka from files', () => {
     const [ca, password] = [fileWith('a certificate', 'ca.pem'), fileWith('a password', 'password')];
     const { secrets } = load(
       `kafka: { ssl: { enabled: true, caFile: ${ca} }, sasl: { mechanism: plain, username: u, passwordFile: ${password} } }`,
@@ -451,13 +451,13 @@ describe('access.services', () => {
     JSON.stringify([{ name: 'billing', publicJwks: { keys }, roles: ['manager'], ...more }]);
   const services = (text: string) => load('', { REKEY_ACCESS_SERVICES: text }).access.services;
 
-  it('are limited to nothing, and act for nobody, unless it is said', () => {
+  it('have all domains, and may not act for others, by default', () => {
     expect(services(service([key]))).toEqual([
       { name: 'billing', publicJwks: { keys: [key] }, roles: ['manager'], domains: [], mayActFor: false },
     ]);
   });
 
-  it('take P-256 too', () => {
+  it('may use P-256', () => {
     expect(services(service([{ ...key, kty: 'EC', crv: 'P-256', y: 'A'.repeat(43) }]))).toHaveLength(1);
   });
 

@@ -18,7 +18,7 @@ describe('sealing', () => {
     expect(await open(sealed, privateKey)).toBe('a value, ü too');
   });
 
-  it('names the algorithms and the key in the header, and nothing else of the value', async () => {
+  it('names only the algorithms and the key in the header', async () => {
     const { publicKey } = await pair();
     const sealed = await seal('plain value', { ...publicKey, kid: 'key-1' });
     const header = JSON.parse(Buffer.from(sealed.split('.')[0] ?? '', 'base64url').toString());
@@ -31,13 +31,13 @@ describe('sealing', () => {
     expect(await seal('value', publicKey)).not.toBe(await seal('value', publicKey));
   });
 
-  it('refuses what was sealed to another key', async () => {
+  it('refuses a value sealed to another key', async () => {
     const [mine, theirs] = await Promise.all([pair(), pair()]);
     const sealed = await seal('value', theirs.publicKey);
     await expect(open(sealed, mine.privateKey)).rejects.toEqual(refusal('sealedValue'));
   });
 
-  it('refuses a JWE that was altered anywhere, with the field that was named', async () => {
+  it('refuses an altered JWE, and names the given field', async () => {
     const { publicKey, privateKey } = await pair();
     const sealed = await seal('value', publicKey);
     for (const part of [0, 1, 2, 3, 4]) {
@@ -66,7 +66,7 @@ describe('sealing', () => {
     );
   });
 
-  it('refuses other algorithms, and compression, even where the key fits', async () => {
+  it('refuses other algorithms and compression with the right key', async () => {
     const { publicKey, privateKey } = await pair();
     const key = await importJWK(publicKey, 'ECDH-ES');
     const other = (header: Record<string, string>) =>

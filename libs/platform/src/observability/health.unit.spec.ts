@@ -1,7 +1,7 @@
 import { Health } from './health';
 
 describe('health', () => {
-  it('is ready with no parts, and with parts that all are', async () => {
+  it('is ready without parts, and if all parts are', async () => {
     const health = new Health();
     expect(await health.check()).toEqual({ ready: true, probes: {} });
     health.add('store', () => ({ ready: true }));
@@ -9,7 +9,7 @@ describe('health', () => {
     expect(await health.check()).toEqual({ ready: true, probes: { store: { ready: true }, view: { ready: true } } });
   });
 
-  it('says which part is not, and why, and nothing else of it', async () => {
+  it('reports which part is not ready, and why', async () => {
     const health = new Health();
     health.add('store', () => ({ ready: true }));
     health.add('view', () => ({ ready: false, cause: 'It is being built.', checkpoint: '7' }));
@@ -19,7 +19,7 @@ describe('health', () => {
     });
   });
 
-  it('is not ready where a part throws, and does not tell the error', async () => {
+  it('is not ready if a part throws, and does not reveal the error', async () => {
     const health = new Health();
     health.add('sync', () => {
       throw new Error('host db-17');
@@ -30,7 +30,7 @@ describe('health', () => {
     expect(JSON.stringify(report)).not.toContain('db-17');
   });
 
-  it('does not wait for a part that is silent', async () => {
+  it('does not wait for a part without an answer', async () => {
     jest.useFakeTimers();
     try {
       const health = new Health();
@@ -46,13 +46,13 @@ describe('health', () => {
     }
   });
 
-  it('is not ready any more once the process stops', async () => {
+  it('is not ready once the process stops', async () => {
     const health = new Health();
     health.stop();
     expect((await health.check()).ready).toBe(false);
   });
 
-  it('takes a name once', () => {
+  it('refuses a second part with the same name', () => {
     const health = new Health();
     health.add('store', () => ({ ready: true }));
     expect(() => health.add('store', () => ({ ready: true }))).toThrow('store');

@@ -81,8 +81,8 @@ const ways: readonly ((value: unknown) => void)[] = [
   },
 ];
 
-describe('what opens a door', () => {
-  it('never comes out, whatever holds it and however it is logged', () => {
+describe('a secret', () => {
+  it('is not logged, wherever it is in the arguments', () => {
     fc.assert(
       fc.property(
         telling.chain((text) => fc.tuple(fc.constant(text), holding(text))),
@@ -97,7 +97,7 @@ describe('what opens a door', () => {
     );
   });
 
-  it('never comes out of a field whose name says what it is, at any depth, whatever it looks like', () => {
+  it('is not logged from a field with a sensitive name, at any depth and in any form', () => {
     const names = [
       'authorization',
       'Authorization',
@@ -150,25 +150,25 @@ describe('what opens a door', () => {
     ['a user name and password in a URL', 'GET https://user:foreign@host/path', /foreign/],
     ['the first half of a secret', 'rky_Lookup0001_abcdefghij', /abcdefghij/],
     ['a verifier without its head', 'v=19$m=1024,t=1,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2g', /c2Fs|aGFz/],
-  ])('never comes out of a text that holds %s', (_name, text, part) => {
+  ])('is not logged from a text with %s', (_name, text, part) => {
     log.info(text);
     log.info({ err: new Error(text) }, 'x %s', text);
     expect(everything()).not.toMatch(part);
   });
 
-  it('never comes out of a field that is called __proto__', () => {
+  it('is not logged from a field called __proto__', () => {
     log.info(JSON.parse('{"a":{"__proto__":{"password":"foreign value"}}}') as object);
     expect(everything()).toContain('"__proto__":{"password":"[redacted]"}');
   });
 
-  it('never comes out of a private JWK', () => {
+  it('is not logged from a private JWK', () => {
     log.info({ jwk: { kty: 'EC', crv: 'P-256', x: 'public', d: 'privatepart' } });
     expect(last()['jwk']).toEqual({ kty: 'EC', crv: 'P-256', x: 'public', d: '[redacted]' });
   });
 });
 
-describe('what opens nothing', () => {
-  it('is logged as it is', () => {
+describe('what is not secret', () => {
+  it('is logged unchanged', () => {
     const fields = {
       correlationId: '4a1c',
       secretId: 'b7',
@@ -185,19 +185,19 @@ describe('what opens nothing', () => {
     expect(last()).toMatchObject({ ...fields, level: 'info', msg: 'A secret cannot begin with rky_.' });
   });
 
-  it('keeps errors readable, causes included', () => {
+  it('includes errors with their causes', () => {
     log.error({ err: new Error('outer', { cause: new Error('the disk is full') }) }, 'failed');
     expect(last()).toMatchObject({ msg: 'failed', err: { type: 'Error', message: 'outer: the disk is full' } });
   });
 
-  it('is told by level and time, one JSON object a line', () => {
+  it('is logged with level and time, one JSON object per line', () => {
     log.warn('careful\nnow');
     expect(lines).toHaveLength(1);
     expect(last()).toEqual({ level: 'warn', time: expect.stringMatching(/^\d{4}-.*Z$/), msg: 'careful\nnow' });
   });
 });
 
-it('keeps quiet below its level', () => {
+it('does not log below its level', () => {
   const quiet = createLogger({ level: 'warn', to: { write: (line) => void lines.push(line) } });
   quiet.info('nothing');
   quiet.warn('something');

@@ -6,7 +6,7 @@ const lines = async (from: Metrics): Promise<string[]> =>
   (await from.text()).split('\n').filter((line) => line !== '' && !line.startsWith('#'));
 
 describe('metrics', () => {
-  it('count commands and checks by what became of them', async () => {
+  it('count commands and checks by outcome', async () => {
     const counted = metrics();
     counted.commandHandled('AddSecret', 'accepted');
     counted.commandHandled('AddSecret', 'accepted');
@@ -68,7 +68,7 @@ describe('metrics', () => {
     expect(Number(sum?.split(' ')[1])).toBeCloseTo(20.0015, 6);
   });
 
-  it('ask views and queues when they are read, and leave out who cannot tell', async () => {
+  it('read views and queues on each scrape, and leave out those that fail', async () => {
     const counted = metrics();
     let lag: number | undefined = 2.5;
     let away = false;
@@ -91,7 +91,7 @@ describe('metrics', () => {
     expect(later.filter((line) => /lag|jobs/.test(line))).toEqual([]);
   });
 
-  it('ask who keeps the views and who publishes, and believe who reads a view here', async () => {
+  it('read projections and publishers on each scrape, and prefer the readers of views in this process', async () => {
     const counted = metrics();
     const progress = { ready: true, lagSeconds: 7, parkedStreams: 0 };
     let lag: number | undefined = 3;
@@ -118,7 +118,7 @@ describe('metrics', () => {
     expect((await lines(counted)).filter((line) => line.includes('publisher'))).toEqual([]);
   });
 
-  it('are text that Prometheus can read: every metric with its help and type, no line twice', async () => {
+  it('are valid Prometheus text: every metric with help and type, no line twice', async () => {
     const counted = new Metrics();
     counted.checked('valid');
     counted.commandHandled('AddSecret', 'accepted');
@@ -146,18 +146,18 @@ describe('the lag of a view', () => {
     readFeed: jest.fn(() => Promise.resolve(events.map((occurredAt) => ({ metadata: { occurredAt } }) as StoredEvent))),
   });
 
-  it('is the age of the oldest event behind its checkpoint', async () => {
+  it('is the age of the oldest event after its checkpoint', async () => {
     const waiting = store('2027-01-01T00:00:57.500Z');
     expect(await lagSeconds(waiting, '', new ManualClock(nowMs))).toBe(2.5);
   });
 
-  it('is zero behind the head, without a search for what may come', async () => {
+  it('is zero at the head, without reading the feed', async () => {
     const read = store('2027-01-01T00:00:57.500Z', '2027-01-01T00:00:58.500Z');
     expect(await lagSeconds(read, '002', new ManualClock(nowMs))).toBe(0);
     expect(read.readFeed).not.toHaveBeenCalled();
   });
 
-  it('is zero where there is none, or where clocks disagree', async () => {
+  it('is zero without events, or if clocks disagree', async () => {
     expect(await lagSeconds(store(), '', new ManualClock(nowMs))).toBe(0);
     expect(await lagSeconds(store('2027-01-01T00:02:00.000Z'), '', new ManualClock(nowMs))).toBe(0);
   });

@@ -27,7 +27,7 @@ class Channel extends Notifier {
 const notice = {} as ExpiryNotice;
 
 describe('an observed hasher', () => {
-  it('answers as the hasher does, and measures both operations', async () => {
+  it('returns what the hasher returns, and measures both operations', async () => {
     const clock = new ManualClock(0);
     const metrics = new Metrics({ processMetrics: false });
     const hasher = new ObservedHasher(new SlowHasher(clock), metrics, clock);
@@ -41,8 +41,8 @@ describe('an observed hasher', () => {
   });
 });
 
-describe('an observed channel', () => {
-  it('counts what was sent and what failed, and hands both on', async () => {
+describe('an observed notifier', () => {
+  it('counts sent and failed notices, and passes both on', async () => {
     const metrics = new Metrics({ processMetrics: false });
     const well = new ObservedNotifier(new Channel(() => Promise.resolve({ recipients: 2 })), metrics);
     expect(well.channel).toBe('pigeon');

@@ -71,11 +71,11 @@ const isBytes = (value: object): boolean => {
 };
 
 /** Redacts secrets in a text. */
-export const redactText = (text: string): string =>
+const redactText = (text: string): string =>
   SUSPICIOUS.test(text) ? SHAPES.reduce((rest, [shape, left]) => rest.replace(shape, left), text) : text;
 
 /** Redacts secrets in a JSON value. */
-export const redactValue = (value: unknown): unknown => {
+const redactValue = (value: unknown): unknown => {
   if (typeof value === 'string') return redactText(value);
   if (typeof value !== 'object' || value === null) return value;
   if (isBytes(value)) return '[binary]';
