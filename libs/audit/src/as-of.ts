@@ -14,48 +14,52 @@ import {
 import { foldApplication, foldDomain } from '@rekey/platform';
 import type { Clock, EventStore, StoredEvent } from '@rekey/ports';
 
-/** An application as it stood at an instant, everything that had happened by then included. */
+/** An application as of an instant: all events up to and including that instant are applied. */
 export interface ApplicationAsOf {
   readonly asOf: Instant;
   readonly id: string;
   readonly domainId: string;
   readonly domainStatus: 'active' | 'disabled' | 'deleted';
-  /** `deleted`: nothing but the ids is left of it. */
+  /** `deleted`: only the ids are known. */
   readonly status: 'active' | 'disabled' | 'deleted';
   readonly clientId?: string;
   readonly name?: string;
   readonly contacts: readonly string[];
   readonly policy?: ApplicationPolicy;
-  /** All secrets of the life that it then had, revoked ones included, oldest first. */
+  /** All secrets since the last registration of the application, revoked ones included, oldest first. */
   readonly secrets: readonly SecretAsOf[];
 }
 
 export interface SecretAsOf {
   readonly id: string;
   readonly description: string;
-  /** Of the current value. */
+  /** The current version. */
   readonly version: number;
+  /** See `statusAt`. Does not depend on the application and the domain. */
   readonly status: Exclude<StatusAt, 'expiring'>;
   readonly valueCreatedAt: Instant;
   readonly notBefore?: Instant;
   readonly expiresAt?: Instant;
-  /** Until when the value before the current one authenticates. */
+  /** End of the overlap: the previous version authenticates until then. */
   readonly previousValidUntil?: Instant;
   readonly allowedCidrs: readonly string[];
-  /** Versions whose values could authenticate then, the current one first; from the networks named, where there are any. */
+  /**
+   * The versions that authenticated at that instant, the current one first; from `allowedCidrs` only, if not empty. Empty
+   * if the application or the domain was not active.
+   */
   readonly authenticates: readonly number[];
 }
 
 /**
- * Replays an application to an instant. Throws `application_not_found` where the domain had no such application yet,
- * and `invalid_request` for an instant to come.
+ * Returns an application as of an instant. Throws `application_not_found` if it was not registered in the domain by then,
+ * and `invalid_request` if the instant is in the future.
  */
 export const applicationAsOf = async (
   { store, clock }: { readonly store: Pick<EventStore, 'readStream'>; readonly clock: Clock },
   { domainId, applicationId }: { readonly domainId: string; readonly applicationId: string },
   asOf: Instant,
 ): Promise<ApplicationAsOf> => {
-  if (asOf > clock.now()) throw new RekeyError('invalid_request', 'This instant is still to come.', { field: 'asOf' });
+  if (asOf > clock.now()) throw new RekeyError('invalid_request', 'asOf must not be in the future.', { field: 'asOf' });
   const [domain, events] = await Promise.all([
     store.readStream(domainStream(domainId)),
     store.readStream(applicationStream(applicationId)),
@@ -73,7 +77,7 @@ const replay = (
 ): ApplicationAsOf => {
   const past = until(applicationEvents, asOf);
   if (past[0]?.data['domainId'] !== domainId)
-    throw new RekeyError('application_not_found', 'The application was not registered in this domain at that time.');
+    throw new RekeyError('application_not_found', `No application ${applicationId} in ${domainId} at ${asOf}.`);
   const domain = foldDomain(until(domainEvents, asOf)).state;
   const state = foldApplication(past).state;
   const ids = { asOf, id: applicationId, domainId, domainStatus: statusOf(domain) };

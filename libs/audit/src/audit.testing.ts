@@ -5,15 +5,15 @@ import type { HistoryStore } from './history';
 export const APPLICATION = '11111111-1111-4111-8111-111111111111';
 export const SECRET = '22222222-2222-4222-8222-222222222222';
 
-/** A verifier that belongs to no value. */
+/** A verifier that no value matches. */
 export const VERIFIER = '$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$bm8gdmFsdWUgaGFzIHRoaXM';
 
 type Fact = Pick<StoredEvent, 'stream' | 'type' | 'data'> & { readonly at: Instant; readonly actor?: string };
 
-/** A store in memory whose events are chained as those of real commands are; tests may tamper with them. */
+/** An in-memory store with a valid hash chain, which tests can tamper with. */
 export class MemoryHistory implements HistoryStore {
   events: StoredEvent[] = [];
-  /** The most events that were read in one go. */
+  /** The largest number of events in one read. */
   largestRead = 0;
 
   write(...facts: Fact[]): this {
@@ -30,7 +30,7 @@ export class MemoryHistory implements HistoryStore {
     return this;
   }
 
-  /** Changes one event where it stands. */
+  /** Replaces one stored event. */
   alter(index: number, change: (event: StoredEvent) => StoredEvent): void {
     this.events = this.events.map((event, at) => (at === index ? change(event) : event));
   }
@@ -58,7 +58,7 @@ export const domainCreated = (domainId: string, at: Instant): Fact => ({
   data: { domainId, name: domainId, contacts: [] },
 });
 
-/** An event of an application, of the domain `shop` where nothing else is said. */
+/** An event of an application, by default in the domain `shop`. */
 export const ofApplication = (type: string, at: Instant, data: object = {}, applicationId = APPLICATION): Fact => ({
   stream: `application-${applicationId}`,
   type,

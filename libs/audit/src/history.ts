@@ -3,19 +3,19 @@ import { redact, type EventMetadata, type Instant } from '@rekey/domain';
 import { START, inFeed, sha256, type EventStore, type Position, type StoredEvent } from '@rekey/ports';
 import { setImmediate } from 'node:timers/promises';
 
-/** What the history is read from. */
+/** The part of an event store that the history reads. */
 export type HistoryStore = Pick<EventStore, 'readFeed' | 'readStream'>;
 
-/** Events read in one go: bounds the memory of a reader of any length, and how long others wait for their turn. */
+/** Events per read. Bounds the memory of a reader, and how long it blocks the event loop. */
 export const READ_SIZE = 100;
 
-/** Events that are looked through for one page: bounds the time of a request whose filter fits next to nothing. */
+/** Events examined per page. Bounds the time of a request whose filter matches few events. */
 const PAGE_SCAN_MAX = 10_000;
 
-/** An event as auditors see it: as it is stored, with `verifierDigest` in place of the verifier. */
+/** A stored event with `verifierDigest` in place of the verifier. */
 export interface HistoryEvent {
   readonly stream: string;
-  /** Zero-based, without gaps. */
+  /** Zero-based, without gaps within a stream. */
   readonly revision: number;
   readonly position: Position;
   readonly eventId: string;
@@ -24,30 +24,30 @@ export interface HistoryEvent {
   readonly metadata: EventMetadata;
 }
 
-/** Which events are wanted; a field that is absent lets all pass. */
+/** Selects events; a missing field matches all. */
 export interface HistoryFilter {
   /** `application-<id>` or `domain-<id>`. */
   readonly stream?: string | undefined;
   readonly type?: string | undefined;
   /** Name of a token, user or service. */
   readonly actor?: string | undefined;
-  /** From this instant on, it included. */
+  /** Inclusive. */
   readonly from?: Instant | undefined;
-  /** Before this instant: so that stretches of time can follow each other. */
+  /** Exclusive, so that consecutive ranges do not share events. */
   readonly until?: Instant | undefined;
-  /** Domains that the caller may see; empty: all. */
+  /** Domains that the caller can see; empty: all. */
   readonly domains: readonly string[];
 }
 
 export interface HistoryPage {
   readonly items: readonly HistoryEvent[];
-  /** Cursor of the next page; there may be one after an empty page too, where many events did not fit. */
+  /** Cursor of the next page. An empty page can have one, if many events did not match. */
   readonly next?: string;
 }
 
 /**
- * A page of the history in store order, verifiers removed. `after` is the `next` of the page before, with the same
- * filter. Throws `invalid_request` for another one.
+ * Returns a page of the history, in store order, without verifiers. `after` is the `next` of the previous page with the
+ * same filter. Throws `invalid_request` if it is not a cursor.
  */
 export const readHistory = async (
   store: HistoryStore,
@@ -56,20 +56,21 @@ export const readHistory = async (
 ): Promise<HistoryPage> => {
   const items: HistoryEvent[] = [];
   let cursor = after;
-  let seen = 0;
+  let examined = 0;
   for await (const event of eventsOf(store, filter.stream, after)) {
-    const wanted = fits(event, filter);
-    if ((wanted && items.length === limit) || seen === PAGE_SCAN_MAX) return { items, ...(cursor && { next: cursor }) };
-    if (wanted) items.push(redacted(event));
+    const isMatch = matches(event, filter);
+    if ((isMatch && items.length === limit) || examined === PAGE_SCAN_MAX)
+      return { items, ...(cursor && { next: cursor }) };
+    if (isMatch) items.push(redacted(event));
     cursor = cursorOf(event, filter.stream);
-    seen++;
+    examined++;
   }
   return { items };
 };
 
 /**
- * The history as NDJSON, one event a line, each line with its end, in memory of one read. Ends early when the signal
- * is given.
+ * Yields the history as NDJSON lines, each with its line break. Keeps at most `READ_SIZE` events in memory. Stops when
+ * the signal is aborted.
  */
 export const exportHistory = async function* (
   store: HistoryStore,
@@ -78,11 +79,11 @@ export const exportHistory = async function* (
 ): AsyncGenerator<string, void, undefined> {
   for await (const event of eventsOf(store, filter.stream, undefined)) {
     if (signal?.aborted) return;
-    if (fits(event, filter)) yield `${JSON.stringify(redacted(event))}\n`;
+    if (matches(event, filter)) yield `${JSON.stringify(redacted(event))}\n`;
   }
 };
 
-/** All events of the feed, or of one stream of it, after a cursor, read in pieces. */
+/** Yields all events of the feed, or of one of its streams, after a cursor; reads `READ_SIZE` at a time. */
 export const eventsOf = async function* (
   store: HistoryStore,
   stream: string | undefined,
@@ -95,12 +96,12 @@ export const eventsOf = async function* (
     const last = events.at(-1);
     if (!last) return;
     cursor = cursorOf(last, stream);
-    // A store in this very process answers at once: without this, a long walk would let nobody else have a turn.
+    // An embedded store resolves at once; without this, a long walk would block the event loop.
     await setImmediate();
   }
 };
 
-/** In one stream a cursor is a revision, so that a page begins where it says; in the feed it is a position. */
+/** The cursor is a revision in a stream and a position in the feed. */
 const cursorOf = (event: StoredEvent, stream: string | undefined): string =>
   stream === undefined ? event.position : String(event.revision);
 
@@ -119,16 +120,18 @@ const streamAfter = async (store: HistoryStore, stream: string, cursor = '-1'): 
 };
 
 const badCursor = (): RekeyError =>
-  new RekeyError('invalid_request', 'This is no cursor of such a list.', { field: 'after' });
+  new RekeyError('invalid_request', 'after is not a cursor of this list; use the next of a previous page.', {
+    field: 'after',
+  });
 
-const fits = ({ type, data, metadata }: StoredEvent, filter: HistoryFilter): boolean =>
+const matches = ({ type, data, metadata }: StoredEvent, filter: HistoryFilter): boolean =>
   (filter.type === undefined || filter.type === type) &&
   (filter.actor === undefined || filter.actor === metadata.actor.id) &&
   (filter.from === undefined || filter.from <= metadata.occurredAt) &&
   (filter.until === undefined || metadata.occurredAt < filter.until) &&
   visibleIn(data, filter.domains);
 
-/** Whether an event belongs to a domain that may be seen. */
+/** Whether an event belongs to one of the domains; empty: all. */
 export const visibleIn = (data: StoredEvent['data'], domains: readonly string[]): boolean =>
   domains.length === 0 || (typeof data['domainId'] === 'string' && domains.includes(data['domainId']));
 

@@ -3,43 +3,43 @@ import { CHAIN_START, checkLink, type BrokenLink, type ChainPlace, type ChainedE
 import { sha256 } from '@rekey/ports';
 import { eventsOf, visibleIn, type HistoryStore } from './history';
 
-/** Breaks that are listed; of a store that is damaged all over the first ones say enough. */
+/** Broken links that a verification lists. */
 export const BROKEN_MAX = 1_000;
 
 export interface Verification {
   readonly streams: number;
   readonly events: number;
   readonly broken: readonly BrokenLink[];
-  /** There are more than are listed. */
+  /** More links are broken than are listed. */
   readonly more?: true;
 }
 
 export interface VerifyOptions {
-  /** One stream; absent: all. */
+  /** Missing: all streams. */
   readonly stream?: string | undefined;
-  /** Domains that the caller may see; empty: all. A stream belongs to the domain that its first event names. */
+  /** Domains that the caller can see; empty: all. A stream belongs to the domain that its first event names. */
   readonly domains: readonly string[];
 }
 
 /**
- * Walks the hash chains of streams, from their first events, in one pass; what it keeps is the place in each stream.
- * Finds what was altered, moved, removed or reordered, but for an end of a stream that was cut off.
+ * Verifies the hash chains of streams in one pass from their first events; keeps one `ChainPlace` per stream in memory.
+ * Detects events that were altered, moved, removed or reordered, but not events removed from the end of a stream.
  */
 export const verifyHistory = async (store: HistoryStore, { stream, domains }: VerifyOptions): Promise<Verification> => {
   const walk = new ChainWalk(CHAIN_START);
   const hidden = new Set<string>();
   for await (const event of eventsOf(store, stream, undefined)) {
     if (hidden.has(event.stream)) continue;
-    if (walk.knows(event.stream) || visibleIn(event.data, domains)) walk.take(event as unknown as ChainedEvent);
+    if (walk.knows(event.stream) || visibleIn(event.data, domains)) walk.verify(event as unknown as ChainedEvent);
     else hidden.add(event.stream);
   }
   return walk.result();
 };
 
 /**
- * Verifies an export, NDJSON lines of history events, without access to the store: verifiers are not needed for it.
- * `partial`: the export begins in the middle of streams, where the first event's word for what came before is taken.
- * Empty lines are passed over. Throws `invalid_request` with the number of a line that is no event.
+ * Verifies an export (NDJSON lines of history events) without access to the store. `partial`: streams may begin in the
+ * middle; the previous hash in the first event of each is trusted. Skips empty lines. Throws `invalid_request` with the
+ * number of a line that is not an event.
  */
 export const verifyExport = async (
   lines: AsyncIterable<string> | Iterable<string>,
@@ -49,27 +49,27 @@ export const verifyExport = async (
   let number = 0;
   for await (const line of lines) {
     number++;
-    if (line.trim() !== '') walk.take(parsed(line, number));
+    if (line.trim() !== '') walk.verify(parsed(line, number));
   }
   return walk.result();
 };
 
-/** Where a walk over many streams has come to in each. */
+/** Verifies interleaved streams, and keeps the last place of each. */
 class ChainWalk {
   private readonly places = new Map<string, ChainPlace>();
   private readonly broken: BrokenLink[] = [];
   private events = 0;
   private breaks = 0;
 
-  /** `start`: where every stream begins; undefined: wherever its first event says. */
+  /** `start`: the place before each stream; undefined: the one that its first event claims. */
   constructor(private readonly start: ChainPlace | undefined) {}
 
   knows(stream: string): boolean {
     return this.places.has(stream);
   }
 
-  take(event: ChainedEvent): void {
-    const before = this.places.get(event.stream) ?? this.start ?? claimedBefore(event);
+  verify(event: ChainedEvent): void {
+    const before = this.places.get(event.stream) ?? this.start ?? claimedPlace(event);
     const { place, broken } = checkLink(event, before, sha256);
     this.places.set(event.stream, place);
     this.events++;
@@ -84,7 +84,7 @@ class ChainWalk {
   }
 }
 
-const claimedBefore = ({ revision, metadata }: ChainedEvent): ChainPlace => ({
+const claimedPlace = ({ revision, metadata }: ChainedEvent): ChainPlace => ({
   revision: revision - 1,
   hash: typeof metadata['previousHash'] === 'string' ? metadata['previousHash'] : '',
 });
@@ -103,7 +103,11 @@ const parsed = (line: string, number: number): ChainedEvent => {
     typeof event.type === 'string' &&
     isObject(event.data) &&
     isObject(event.metadata);
-  if (!isEvent) throw new RekeyError('invalid_request', `Line ${number} is no event.`, { field: 'line', line: number });
+  if (!isEvent)
+    throw new RekeyError('invalid_request', `Line ${number} is not an event of the history.`, {
+      field: 'line',
+      line: number,
+    });
   return event as ChainedEvent;
 };
 

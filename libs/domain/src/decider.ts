@@ -1,47 +1,48 @@
 import type { Instant } from './expiry-policy';
 
-/** Who caused an event: a person or machine with a token, a sending service, or Rekey itself. */
+/** Who caused an event: the holder of a token, an OIDC user, a service, or Rekey itself. */
 export interface Actor {
   readonly type: 'token' | 'user' | 'service' | 'system';
   readonly id: string;
 }
 
-/** What every event carries beside its data. `hash` chains the events of a stream (see hash-chain.ts). */
+/** Metadata of every event. `hash` chains the events of a stream (see hash-chain.ts). */
 export interface EventMetadata {
   readonly commandId: string;
   readonly correlationId: string;
   readonly causationId: string;
   readonly actor: Actor;
-  /** Never runs backwards in a stream. */
+  /** Never decreases within a stream. */
   readonly occurredAt: Instant;
   readonly schemaVersion: number;
-  /** Hash of the event before it in its stream; the empty string for the first. */
+  /** Hash of the previous event of the stream; empty for the first one. */
   readonly previousHash: string;
   readonly hash: string;
 }
 
-/** A fact: a literal type in the past tense, and plain JSON data. */
+/** An event: a type in the past tense and plain JSON data. */
 export interface EventShape {
   readonly type: string;
   readonly data: object;
 }
 
-/** An event as `evolve` sees it: the fact, and where and when in its stream it stands. */
+/** A stored event with its revision and the metadata that `evolve` uses. */
 export type Recorded<E extends EventShape> = E & {
-  /** Zero-based place in the stream. */
+  /** Zero-based position in the stream. */
   readonly revision: number;
   readonly metadata: Pick<EventMetadata, 'occurredAt' | 'actor' | 'commandId'>;
 };
 
-/** The pure heart of an aggregate: what may happen, and what has happened. */
+/** The rules of an aggregate, as pure functions. */
 export interface Decider<State, Command, Event extends EventShape, Context> {
   readonly initial: State;
-  /** The events that the command leads to; `[]` where all is done already. Throws DomainError, before any event is built. */
+  /** Returns the events of a command; `[]` if the state is already as requested. Throws `DomainError`. */
   readonly decide: (command: Command, state: State, context: Context) => Event[];
+  /** Returns the state after an event. Must not change its arguments. */
   readonly evolve: (state: State, event: Recorded<Event>) => State;
 }
 
-/** Folds the events of one stream, in order, into the aggregate's state. */
+/** Folds the events of one stream, in order, into the state of the aggregate. */
 export const fold = <State, Event extends EventShape>(
   decider: Pick<Decider<State, never, Event, never>, 'initial' | 'evolve'>,
   events: Iterable<Recorded<Event>>,
@@ -52,7 +53,7 @@ export const fold = <State, Event extends EventShape>(
   return state;
 };
 
-/** For the end of an exhaustive switch: compiles only where every case is handled. */
+/** For the `default` of an exhaustive switch: does not compile if a case is missing. Throws at run time. */
 export const unreachable = (value: never): never => {
   throw new Error(`Not handled: ${JSON.stringify(value)}`);
 };

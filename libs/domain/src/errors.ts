@@ -1,4 +1,4 @@
-/** Codes that a domain rule can answer with. Their HTTP status stands in the error table of `contracts`. */
+/** Error codes of the domain rules. The error table in `contracts` maps them to HTTP statuses. */
 export type DomainErrorCode =
   | 'invalid_request'
   | 'domain_not_found'
@@ -17,12 +17,12 @@ export type DomainErrorCode =
   | 'lifetime_out_of_bounds'
   | 'expiry_required';
 
-/** What an error says beside its code: only names and public values, never a secret or a verifier. */
+/** Details of an error. Public: must not contain a secret value or a verifier. */
 export type ErrorDetails = Readonly<Record<string, string | number | boolean | null>>;
 
 /**
- * A command that a rule refuses. Thrown by `decide` before any event is built, so a refusal changes nothing.
- * `message` is public text.
+ * A rule rejects a command. `decide` throws it instead of returning events, so a rejected command changes nothing.
+ * `message` is shown to the caller.
  */
 export class DomainError extends Error {
   constructor(
@@ -44,3 +44,9 @@ export const domainNotFound = (domainId: string): string => `No domain "${domain
 /** Returns an `invalid_request` error that names the invalid field. */
 export const invalid = (field: string, message: string): DomainError =>
   new DomainError('invalid_request', message, { field });
+
+/** Returns a `revision_conflict` error for an `If-Match` that is not the current revision of the resource. */
+export const revisionConflict = (ifMatch: number, revision: number): DomainError =>
+  new DomainError('revision_conflict', `The resource has changed since revision ${ifMatch}; read it again and retry.`, {
+    revision,
+  });

@@ -1,51 +1,51 @@
 import { DateTime } from 'luxon';
 import { DomainError, invalid } from './errors';
 
-/** RFC 3339 in UTC with milliseconds, always 24 characters, so that comparing text compares time. */
+/** RFC 3339 in UTC with milliseconds. Always 24 characters, so comparing strings compares time. */
 export type Instant = string;
 
 export const DURATION_UNITS = ['seconds', 'minutes', 'hours', 'days', 'weeks', 'months', 'years'] as const;
 export type DurationUnit = (typeof DURATION_UNITS)[number];
 
-/** A whole amount of at least 1 and a unit; kept as the user wrote it (3 months is not 7,776,000 s). */
+/** An integer of at least 1 and a unit, stored as the user wrote it: 3 months is not 7,776,000 s. */
 export interface Duration {
   readonly amount: number;
   readonly unit: DurationUnit;
 }
 
-/** The first and the last instant that Rekey knows: within them every instant has 24 characters. */
+/** The earliest and latest instant that have 24 characters. */
 export const EARLIEST: Instant = '0000-01-01T00:00:00.000Z';
 export const LATEST: Instant = '9999-12-31T23:59:59.999Z';
 
-/** A domain's rule: what a secret gets where nobody says more, and the bounds that nobody may leave. */
+/** A domain's policy: the default expiry of its secrets, and the bounds of every lifetime. */
 export interface DomainPolicy {
   readonly expiry?: { readonly mode: 'after'; readonly after: Duration } | { readonly mode: 'never' } | undefined;
   readonly minLifetime?: Duration | undefined;
   readonly maxLifetime?: Duration | undefined;
 }
 
-/** An application's own rule, or `inherit`: the domain's. */
+/** An application's default expiry; `inherit`: the domain's. */
 export type ApplicationPolicy =
   { readonly mode: 'inherit' } | { readonly mode: 'never' } | { readonly mode: 'after'; readonly after: Duration };
 
-/** What a command says of the expiry: a life, an instant, or `expiresAt: null` for never. Neither: not said. */
+/** The expiry in a command: a lifetime, an instant, or `expiresAt: null` for never. Neither: not stated. */
 export interface StatedExpiry {
   readonly expiresIn?: Duration;
   readonly expiresAt?: Instant | null;
 }
 
-/** What a secret said of its own expiry when it was made, which a renewal falls back on. */
+/** The expiry that a secret was last given itself. A renewal that states none uses it. */
 export type OwnExpiry =
   | { readonly kind: 'none' }
   | { readonly kind: 'in'; readonly duration: Duration }
   | { readonly kind: 'at' }
   | { readonly kind: 'never' };
 
-/** Which rule spoke. `domain-bound`: an inherited expiry did not fit the domain's bounds and ends there. */
+/** Where an expiry came from. `domain-bound`: the inherited expiry was outside the domain's bounds and was clamped. */
 export type ExpirySource = 'command' | 'secret' | 'application' | 'domain' | 'none' | 'domain-bound';
 
 export interface Expiry {
-  /** Absent: never. The value is expired when `now >= expiresAt`. */
+  /** Missing: never. The value is expired when `now >= expiresAt`. */
   readonly expiresAt?: Instant;
   readonly source: ExpirySource;
 }
@@ -60,25 +60,25 @@ export interface ExpiryQuestion {
 }
 
 /**
- * Adds a duration to an instant by the calendar in UTC; month ends are clamped (31 January + 1 month = 28 or 29
- * February). `undefined` where the result lies beyond `LATEST`.
+ * Adds a duration to an instant, by the UTC calendar with month ends clamped (31 January + 1 month = 28 or 29 February).
+ * Returns undefined if the result is after `LATEST`.
  */
 export const addDuration = (start: Instant, duration: Duration): Instant | undefined => {
   const end = DateTime.fromISO(start, { zone: 'utc' }).plus({ [duration.unit]: duration.amount });
   return end.isValid && end.year <= 9999 ? end.toISO() : undefined;
 };
 
-/** Takes a duration off an instant by the calendar in UTC, month ends clamped; not beyond `EARLIEST`. */
+/** Subtracts a duration from an instant, by the UTC calendar with month ends clamped; at least `EARLIEST`. */
 export const subtractDuration = (end: Instant, duration: Duration): Instant => {
   const start = DateTime.fromISO(end, { zone: 'utc' }).minus({ [duration.unit]: duration.amount });
   return start.isValid && start.year >= 0 ? start.toISO() : EARLIEST;
 };
 
-/** The greater of two instants; one that is absent does not count. */
+/** Returns the later of two instants; undefined is ignored. */
 export const later = (left: Instant, right: Instant | undefined): Instant =>
   right !== undefined && right > left ? right : left;
 
-/** The smaller of two instants; one that is absent is never. */
+/** Returns the earlier of two instants; undefined means never. */
 export const earlier = (left: Instant | undefined, right: Instant | undefined): Instant | undefined => {
   if (left === undefined) return right;
   if (right === undefined) return left;
@@ -86,8 +86,8 @@ export const earlier = (left: Instant | undefined, right: Instant | undefined): 
 };
 
 /**
- * The bounds as instants. Where they cross (a month and 30 days do so in January and not in February), the maximum
- * counts, and is the one end that fits.
+ * Returns the domain's bounds as instants. If they cross (1 month and 30 days do in February but not in January), the
+ * maximum wins.
  */
 const bounds = (start: Instant, { minLifetime, maxLifetime }: DomainPolicy) => {
   const latest = maxLifetime && (addDuration(start, maxLifetime) ?? LATEST);
@@ -95,15 +95,19 @@ const bounds = (start: Instant, { minLifetime, maxLifetime }: DomainPolicy) => {
   return { earliest, latest };
 };
 
-/** Says which bound a field leaves, and what the bound is. */
+/** Returns a `lifetime_out_of_bounds` error that names the field, the bound and its value. */
 export const outOfBounds = (field: string, bound: 'minLifetime' | 'maxLifetime', duration: Duration | undefined) =>
-  new DomainError('lifetime_out_of_bounds', `The lifetime is outside the domain's ${bound}.`, {
-    field,
-    bound,
-    ...(duration ? { amount: duration.amount, unit: duration.unit } : {}),
-  });
+  new DomainError(
+    'lifetime_out_of_bounds',
+    `The lifetime is outside the domain's ${bound}${duration ? ` of ${duration.amount} ${duration.unit}` : ''}.`,
+    {
+      field,
+      bound,
+      ...(duration ? { amount: duration.amount, unit: duration.unit } : {}),
+    },
+  );
 
-/** Refuses an end that a caller states outside the domain's bounds; `undefined` means never. */
+/** Throws `lifetime_out_of_bounds` if a stated end is outside the domain's bounds; undefined means never. */
 const refuseOutside = (field: string, start: Instant, end: Instant | undefined, policy: DomainPolicy): void => {
   const { earliest, latest } = bounds(start, policy);
   if (latest !== undefined && (end === undefined || end > latest))
@@ -114,15 +118,17 @@ const refuseOutside = (field: string, start: Instant, end: Instant | undefined, 
 
 const endOfLife = (field: string, start: Instant, duration: Duration): Instant => {
   const end = addDuration(start, duration);
-  if (end === undefined) throw invalid(field, `The end would lie after ${LATEST}.`);
+  if (end === undefined) throw invalid(field, `The end would be after ${LATEST}.`);
   return end;
 };
 
 /**
- * The expiry of a value that is made now (add or renew), from the first of these that speaks: the command, the secret's
- * own duration of before, the application's policy, the domain's policy, none.
- * Throws `lifetime_out_of_bounds` where the command states an end outside the domain's bounds, `expiry_required` where
- * the secret had an instant of its own and gets no new one, `invalid_request` for an end that is past.
+ * Returns the expiry of a value that is created now (add or renew), from the first of these that states one: the
+ * command, the secret's own earlier expiry, the application's policy, the domain's policy.
+ *
+ * Throws `lifetime_out_of_bounds` if the command states an expiry outside the domain's bounds, `expiry_required` if the
+ * secret had its own `expiresAt` and the command states no new expiry, `invalid_request` if the expiry is in the past or
+ * not after `notBefore`.
  */
 export const expiryOf = (question: ExpiryQuestion): Expiry => {
   const { now, notBefore, stated, own, domainPolicy } = question;
@@ -130,19 +136,23 @@ export const expiryOf = (question: ExpiryQuestion): Expiry => {
   if (stated.expiresIn !== undefined || stated.expiresAt !== undefined) {
     const field = stated.expiresIn ? 'expiresIn' : 'expiresAt';
     const end = stated.expiresIn ? endOfLife(field, start, stated.expiresIn) : (stated.expiresAt ?? undefined);
-    if (end !== undefined && end <= now) throw invalid(field, 'The expiry must lie in the future.');
+    if (end !== undefined && end <= now) throw invalid(field, 'The expiry must be in the future.');
     if (end !== undefined && notBefore !== undefined && end <= notBefore)
-      throw invalid(field, 'The expiry must lie after notBefore.');
+      throw invalid(field, 'The expiry must be after notBefore.');
     refuseOutside(field, start, end, domainPolicy);
     return { ...(end === undefined ? {} : { expiresAt: end }), source: 'command' };
   }
   if (own.kind === 'at')
-    throw new DomainError('expiry_required', 'This secret was given an instant to expire at; give it a new one.', {
-      field: 'expiresAt',
-    });
+    throw new DomainError(
+      'expiry_required',
+      'This secret was created with expiresAt; a renewal must state a new expiry.',
+      {
+        field: 'expiresAt',
+      },
+    );
   const expiry = withinBounds(start, inherited(start, own, question.applicationPolicy, domainPolicy), domainPolicy);
   if (expiry.expiresAt !== undefined && expiry.expiresAt <= start)
-    throw invalid('notBefore', `No life is left between notBefore and ${LATEST}.`);
+    throw invalid('notBefore', `notBefore must be before ${LATEST}.`);
   return expiry;
 };
 
@@ -175,18 +185,18 @@ const withinBounds = (start: Instant, expiry: Expiry, policy: DomainPolicy): Exp
 };
 
 /**
- * Refuses a domain policy that contradicts itself, judged from now: bounds that cross (`invalid_request`), an expiry
- * outside its own bounds (`lifetime_out_of_bounds`), an end beyond the last instant (`invalid_request`).
+ * Checks a domain policy as of now. Throws `invalid_request` if its bounds cross or an end is after `LATEST`,
+ * `lifetime_out_of_bounds` if its expiry is outside its own bounds.
  */
 export const checkDomainPolicy = (policy: DomainPolicy, now: Instant): void => {
   const earliest = policy.minLifetime && endOfLife('minLifetime', now, policy.minLifetime);
   const latest = policy.maxLifetime && endOfLife('maxLifetime', now, policy.maxLifetime);
   if (earliest !== undefined && latest !== undefined && earliest > latest)
-    throw invalid('minLifetime', 'minLifetime is longer than maxLifetime.');
+    throw invalid('minLifetime', 'minLifetime must not be longer than maxLifetime.');
   if (policy.expiry) checkStatedPolicy(policy.expiry, policy, now);
 };
 
-/** Refuses an application's policy that leaves the domain's bounds, judged from now. */
+/** Checks an application's policy as of now. Throws `lifetime_out_of_bounds` if it is outside the domain's bounds. */
 export const checkApplicationPolicy = (policy: ApplicationPolicy, domain: DomainPolicy, now: Instant): void => {
   if (policy.mode !== 'inherit') checkStatedPolicy(policy, domain, now);
 };
@@ -200,30 +210,30 @@ const checkStatedPolicy = (
   refuseOutside(policy.mode === 'after' ? 'expiry.after' : 'expiry.mode', now, end, domain);
 };
 
-/** How the current value of a secret got its expiry: what a preview of a policy judges it by. */
+/** How the current value of a secret got its expiry; input of a policy preview. */
 export interface PolicySubject {
   readonly valueCreatedAt: Instant;
-  /** As it was when the value was made: a later change moves no expiry. */
+  /** As it was when the value was created; later changes do not affect the expiry. */
   readonly notBefore?: Instant | undefined;
-  /** Absent: never. */
+  /** Missing: never. */
   readonly expiresAt?: Instant | undefined;
-  /** The secret's own `expiresIn`, the latest that was given to it. */
+  /** The last `expiresIn` that the secret was given itself. */
   readonly ownExpiresIn?: Duration | undefined;
-  /** True where the secret was last given `expiresAt: null`. */
+  /** True if the secret was last given `expiresAt: null`. */
   readonly ownNever?: boolean | undefined;
   readonly expirySource: ExpirySource;
-  /** The application's policy that it is to be judged by: the present one, or the new one. */
+  /** The application's policy to apply: the current one, or a new one to preview. */
   readonly applicationPolicy: ApplicationPolicy;
 }
 
 export interface PolicyPreview extends Expiry {
-  /** True where the policy would have ended the value at another instant, or would have refused its stated end. */
+  /** True if the policy would have set another expiry, or would have rejected the stated one. */
   readonly affected: boolean;
 }
 
 /**
- * What a value's expiry would have been, had the policies been in force when it was made. An end that its command
- * stated stays, and is affected where it lies outside the domain's bounds. Changes nothing, refuses nothing.
+ * Returns the expiry that a value would have if the policies had been in force when it was created. An expiry that the
+ * command stated is kept; it is `affected` if it is outside the domain's bounds.
  */
 export const previewExpiry = (subject: PolicySubject, domainPolicy: DomainPolicy): PolicyPreview => {
   const { valueCreatedAt, notBefore, expiresAt, ownExpiresIn, ownNever, expirySource, applicationPolicy } = subject;

@@ -1,10 +1,10 @@
 import canonicalize from 'canonicalize';
 import type { EventMetadata } from './decider';
 
-/** SHA-256 of UTF-8 text, in lower-case hex. Comes in from outside: this library does no I/O and knows no platform. */
+/** Returns SHA-256 of UTF-8 text, in lower-case hex. A parameter, because this lib does not import Node modules. */
 export type Sha256 = (text: string) => string;
 
-/** An event as it is stored, or as an export shows it: with `verifier`, or with `verifierDigest` in its place. */
+/** A stored event, with `verifier`, or an exported one, with `verifierDigest` in its place. */
 export interface ChainedEvent {
   readonly stream: string;
   readonly revision: number;
@@ -14,7 +14,7 @@ export interface ChainedEvent {
   readonly metadata: Readonly<Record<string, unknown>>;
 }
 
-/** The data as strangers may see it: `verifier` replaced by `verifierDigest`, SHA-256 of the PHC string. */
+/** Returns the data with `verifier` replaced by `verifierDigest`, the SHA-256 of the PHC string. */
 export const redact = (data: Readonly<Record<string, unknown>>, sha256: Sha256): Record<string, unknown> => {
   const { verifier, ...rest } = data;
   if (verifier === undefined) return rest;
@@ -22,8 +22,8 @@ export const redact = (data: Readonly<Record<string, unknown>>, sha256: Sha256):
 };
 
 /**
- * The hash of an event: SHA-256 over the previous hash and the canonical JSON (RFC 8785) of stream, revision, event id,
- * type, redacted data and the rest of the metadata. Computed over the stored JSON, never over an upcast form.
+ * Returns the hash of an event: SHA-256 over the previous hash and the canonical JSON (RFC 8785) of stream, revision,
+ * event id, type, redacted data and the other metadata. Must get the stored JSON: an upcast event has another hash.
  */
 export const hashOf = (event: ChainedEvent, previousHash: string, sha256: Sha256): string => {
   const { hash: _hash, previousHash: _previous, ...metadata } = event.metadata;
@@ -32,7 +32,7 @@ export const hashOf = (event: ChainedEvent, previousHash: string, sha256: Sha256
   return sha256(`${previousHash}\n${text ?? ''}`);
 };
 
-/** Gives an event its place in the chain of its stream. */
+/** Returns the event with its metadata, hash and previous hash. */
 export const chain = <E extends Omit<ChainedEvent, 'metadata'>>(
   event: E,
   metadata: Omit<EventMetadata, 'hash' | 'previousHash'>,
@@ -47,7 +47,7 @@ export const chain = <E extends Omit<ChainedEvent, 'metadata'>>(
   },
 });
 
-/** Where and why a chain is broken. */
+/** An event at which a chain is broken, and what does not match. */
 export interface BrokenLink {
   readonly stream: string;
   readonly revision: number;
@@ -55,7 +55,7 @@ export interface BrokenLink {
   readonly cause: 'hash' | 'previous-hash' | 'revision';
 }
 
-/** Where a walk over one stream has come to. */
+/** The last verified event of a stream. */
 export interface ChainPlace {
   readonly revision: number;
   readonly hash: string;
@@ -65,8 +65,8 @@ export interface ChainPlace {
 export const CHAIN_START: ChainPlace = { revision: -1, hash: '' };
 
 /**
- * Holds one event against the place that the walk has come to. Finds an event that was altered, moved, removed from
- * the middle or put in another order. What is cut off at the end cannot be seen from inside the chain.
+ * Verifies that an event follows `place`, and returns the place after it. Detects events that were altered, moved,
+ * reordered or removed from the middle of a stream. Cannot detect that events were removed from the end.
  */
 export const checkLink = (
   event: ChainedEvent,
@@ -81,8 +81,8 @@ export const checkLink = (
   });
   if (event.revision !== place.revision + 1) return broken('revision');
   if (event.metadata['previousHash'] !== place.hash) return broken('previous-hash');
-  // A digest beside the verifier that it stands for was put there by somebody, and redaction would hide it.
-  const doubled = 'verifier' in event.data && 'verifierDigest' in event.data;
-  if (doubled || hashOf(event, place.hash, sha256) !== stored) return broken('hash');
+  // Redaction replaces `verifier`, so a stored event with both was tampered with, and its hash would not show it.
+  const hasBoth = 'verifier' in event.data && 'verifierDigest' in event.data;
+  if (hasBoth || hashOf(event, place.hash, sha256) !== stored) return broken('hash');
   return { place: next };
 };

@@ -1,6 +1,6 @@
 /**
- * The text form of a secret: `rky_<lookupId:10>_<random:43><checksum:6>`, base62 after the prefix. URL-safe, without
- * a character that HTTP Basic would escape, selected by one double click, and recognisable by a secret scanner.
+ * The format of a generated secret value: `rky_<lookupId:10>_<random:43><checksum:6>`, base62 after the prefix. It needs
+ * no escaping in a URL or in HTTP Basic, is selected by a double click, and can be found by a secret scanner.
  */
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 const PREFIX = 'rky_';
@@ -9,22 +9,22 @@ const RANDOM_LENGTH = 43;
 const CHECKSUM_LENGTH = 6;
 const LOOKUP_SPACE = 62n ** BigInt(LOOKUP_LENGTH);
 
-/** How many random bytes make the secret part: 256 bits. */
+/** Random bytes in a value: 256 bits. */
 export const RANDOM_BYTES = 32;
-/** How many random bytes make a lookup id; more than 62^10 needs, so that the remainder is even. */
+/** Random bytes for a lookup id. More than 62^10 needs, so that the modulo bias is negligible. */
 export const LOOKUP_BYTES = 16;
 
-/** For secret scanners: matches every generated secret, and next to nothing else. */
+/** For secret scanners: matches every generated value, and hardly anything else. */
 export const SECRET_PATTERN = /\brky_[0-9A-Za-z]{10}_[0-9A-Za-z]{49}\b/;
 const WHOLE = new RegExp(`^${SECRET_PATTERN.source}$`);
 
-/** A secret's text with the prefix of ours, taken apart. */
+/** The parts of a generated value. */
 export interface ParsedSecret {
   readonly lookupId: string;
   readonly hint: string;
 }
 
-/** What a presented value is: one of ours with a right checksum, one that pretends to be ours, or a foreign one. */
+/** A presented value: `generated` has our prefix and a valid checksum, `malformed` our prefix only, `foreign` neither. */
 export type Presented =
   ({ readonly kind: 'generated' } & ParsedSecret) | { readonly kind: 'malformed' } | { readonly kind: 'foreign' };
 
@@ -34,7 +34,7 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, index) => {
   return value;
 });
 
-/** CRC-32 (ISO-HDLC, as in zlib) of ASCII text, as an unsigned number. */
+/** Returns the CRC-32 (ISO-HDLC, as in zlib) of ASCII text, as an unsigned number. */
 export const crc32 = (text: string): number => {
   let crc = 0xffffffff;
   for (let index = 0; index < text.length; index++)
@@ -42,7 +42,7 @@ export const crc32 = (text: string): number => {
   return (crc ^ 0xffffffff) >>> 0;
 };
 
-/** Base62, most significant digit first, padded with `0` to `length`. */
+/** Returns a number in base62, most significant digit first, padded with `0` to `length`. */
 export const base62 = (value: bigint, length: number): string => {
   let text = '';
   for (let rest = value; rest > 0n; rest /= 62n) text = (ALPHABET[Number(rest % 62n)] ?? '') + text;
@@ -51,21 +51,21 @@ export const base62 = (value: bigint, length: number): string => {
 
 const asNumber = (bytes: Uint8Array): bigint => bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
 
-/** A lookup id of ten characters from `LOOKUP_BYTES` bytes (random ones, or the start of an HMAC). */
+/** Returns a lookup id of 10 characters from `LOOKUP_BYTES` bytes (random, or the start of an HMAC). */
 export const lookupIdFrom = (bytes: Uint8Array): string => base62(asNumber(bytes) % LOOKUP_SPACE, LOOKUP_LENGTH);
 
-/** The plain secret from its lookup id and `RANDOM_BYTES` bytes of the system's generator. */
+/** Returns the secret value for a lookup id and `RANDOM_BYTES` bytes of a cryptographic random generator. */
 export const composeSecret = (lookupId: string, random: Uint8Array): string => {
   const body = `${PREFIX}${lookupId}_${base62(asNumber(random), RANDOM_LENGTH)}`;
   return body + base62(BigInt(crc32(body)), CHECKSUM_LENGTH);
 };
 
-/** The last four characters, which people may see to tell secrets apart. */
+/** Returns the last four characters of a value, which are shown so that people can tell values apart. */
 export const hintOf = (secret: string): string => secret.slice(-4);
 
 const CHECKSUM_AT = PREFIX.length + LOOKUP_LENGTH + 1 + RANDOM_LENGTH;
 
-/** Whether the last six characters are the checksum of all before them. Numbers only: this stands before every check. */
+/** Whether the last six characters are the checksum of the text before them. Avoids BigInt: it runs on every check. */
 const hasRightChecksum = (value: string): boolean => {
   let stated = 0;
   for (let index = CHECKSUM_AT; index < value.length; index++)
@@ -73,7 +73,7 @@ const hasRightChecksum = (value: string): boolean => {
   return stated === crc32(value.slice(0, CHECKSUM_AT));
 };
 
-/** Reads a presented value without any I/O; a wrong checksum under our prefix is `malformed`. */
+/** Parses a presented value. */
 export const parseSecret = (value: string): Presented => {
   if (!value.startsWith(PREFIX)) return { kind: 'foreign' };
   if (!WHOLE.test(value) || !hasRightChecksum(value)) return { kind: 'malformed' };

@@ -1,18 +1,18 @@
 import type { Decider, EventShape, Recorded } from './decider';
 import { unreachable } from './decider';
-import { DomainError, domainNotFound, invalid } from './errors';
+import { DomainError, domainNotFound, invalid, revisionConflict } from './errors';
 import type { DomainPolicy, Instant } from './expiry-policy';
 import { checkDomainPolicy } from './expiry-policy';
 import { sameJson } from './json';
 
 // ── Stream ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** The stream of a domain. Its id is its URL name, given once and never used again. */
+/** Returns the name of a domain's stream. The domain id is part of URLs and is never reused, not even after deletion. */
 export const domainStream = (domainId: string): string => `domain-${domainId}`;
 
 export const DOMAIN_ID_PATTERN = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
-/** First path segments that are ours, and so can be no domain's id. */
+/** First path segments of Rekey's own URLs. They cannot be domain ids. */
 export const RESERVED_DOMAIN_IDS: ReadonlySet<string> = new Set([
   'api',
   'management',
@@ -40,9 +40,9 @@ export const RESERVED_DOMAIN_IDS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The URL name made from a display name: accents dropped, everything else that does not fit turned into a hyphen.
- * `attempt` 1 is the plain name, 2 and more put that number behind it; a reserved name always gets one. A name of which
- * nothing is left becomes `domain`.
+ * Derives a domain id from a display name: removes accents and replaces all other characters that are not allowed with
+ * hyphens; `domain` if nothing is left. From `attempt` 2 on, appends the number of the attempt; a reserved name gets it
+ * on attempt 1 too.
  */
 export const domainIdFromName = (name: string, attempt = 1): string => {
   const slug =
@@ -57,7 +57,7 @@ export const domainIdFromName = (name: string, attempt = 1): string => {
 };
 
 // ── Events ───────────────────────────────────────────────────────────────────────────────────────────────────────
-// These types and names are the stored format: a shape breaks only into a new version with an upcast.
+// Names and shapes are the stored format: an incompatible change needs a new schema version and an upcast.
 
 export type SecurityDomainEvent =
   | E<'DomainCreated', { domainId: string; name: string; contacts: readonly string[] }>
@@ -82,7 +82,7 @@ export type SecurityDomainState =
       readonly name: string;
       readonly contacts: readonly string[];
       readonly policy: DomainPolicy;
-      /** Revision of the last event that changed the domain: its ETag. */
+      /** Revision of the last event that changed the domain. Its ETag. */
       readonly resourceRevision: number;
     };
 
@@ -134,7 +134,7 @@ interface C<Type extends string, Data extends object> {
 
 export interface SecurityDomainContext {
   readonly now: Instant;
-  /** `If-Match`: the resource's revision that the caller saw. */
+  /** `If-Match`: the resource revision that the caller last read. */
   readonly ifMatch?: number | undefined;
 }
 
@@ -148,17 +148,19 @@ const decide = (
   const { domainId } = command.data;
   if (command.type === 'CreateDomain') {
     if (!DOMAIN_ID_PATTERN.test(domainId) || RESERVED_DOMAIN_IDS.has(domainId))
-      throw invalid('id', 'This id cannot be a domain: it is reserved or does not fit [a-z0-9][a-z0-9-]{0,62}.');
-    if (state.status !== 'none') throw new DomainError('domain_taken', `The domain id ${domainId} was used before.`);
+      throw invalid(
+        'id',
+        `"${domainId}" cannot be a domain id: it is reserved or does not match [a-z0-9][a-z0-9-]{0,62}.`,
+      );
+    if (state.status !== 'none')
+      throw new DomainError('domain_taken', `The domain id "${domainId}" has already been used.`);
     const { name, contacts } = command.data;
     return [{ type: 'DomainCreated', data: { domainId, name, contacts: contacts ?? [] } }];
   }
   if (state.status === 'none' || state.status === 'deleted')
     throw new DomainError('domain_not_found', domainNotFound(domainId));
   if (context.ifMatch !== undefined && context.ifMatch !== state.resourceRevision)
-    throw new DomainError('revision_conflict', 'The domain was changed since you read it.', {
-      revision: state.resourceRevision,
-    });
+    throw revisionConflict(context.ifMatch, state.resourceRevision);
   switch (command.type) {
     case 'UpdateDomain': {
       const { name, contacts, enabled } = command.data;

@@ -3,7 +3,7 @@ import { fold } from './decider';
 import { DomainError, type DomainErrorCode, type ErrorDetails } from './errors';
 import type { Instant } from './expiry-policy';
 
-/** A history: events, and between them the instants from which on those that follow happen. */
+/** Events, with instants between them: an instant is the time of the events after it. */
 export type History<Event extends EventShape> = readonly (Event | Instant)[];
 
 const START: Instant = '2026-01-01T00:00:00.000Z';
@@ -16,7 +16,7 @@ const frozen = <T>(value: T): T => {
   return value;
 };
 
-/** Gives the events of a history their revisions and instants, and the instant at which it ends. */
+/** Returns the events of a history with revisions and metadata, and the last instant. */
 export const recorded = <Event extends EventShape>(
   history: History<Event>,
 ): { events: Recorded<Event>[]; now: Instant } => {
@@ -32,8 +32,8 @@ export const recorded = <Event extends EventShape>(
 };
 
 /**
- * Given a history, when a command comes, then … `now` is the history's last instant where `context` does not say.
- * State, events and command are frozen: whoever changes what he was given fails.
+ * Tests a decider: given a history, when a command is decided, then … `now` is the last instant of the history unless the
+ * context has one. State, events and command are frozen, so a decider that changes its arguments fails.
  */
 export const specification = <State, Command, Event extends EventShape, Context extends { readonly now: Instant }>(
   decider: Decider<State, Command, Event, Context>,
@@ -50,7 +50,7 @@ export const specification = <State, Command, Event extends EventShape, Context 
       return {
         events: () => decide([]),
         then: (...expected: Event[]) => expect(decide([])).toEqual(expected),
-        /** These events; and the same command again leads to nothing. */
+        /** Expects these events, and none when the same command is decided again. */
         thenOnce: (...expected: Event[]) => {
           const events = decide([]);
           expect(events).toEqual(expected);
@@ -67,7 +67,7 @@ export const specification = <State, Command, Event extends EventShape, Context 
   }),
 });
 
-/** What a call throws; undefined where it does not. */
+/** Returns what a call throws; undefined if it does not throw. */
 export const refusalOf = (call: () => unknown): unknown => {
   try {
     call();

@@ -1,7 +1,6 @@
 import { RekeyError, type Caller, type SecretStatus, type ViewName } from '@rekey/contracts';
 import type { applicationAnswer, domainAnswer, inventoryQuery, secretAnswer } from '@rekey/contracts';
-import { domainNotFound } from '@rekey/domain';
-import { present } from '@rekey/domain';
+import { domainNotFound, present } from '@rekey/domain';
 import type { ActiveView } from '@rekey/platform';
 import type { Clock } from '@rekey/ports';
 import {

@@ -11,7 +11,7 @@ export const clientId = 'shop';
 export const applicationId = applicationIdOf(domainId, clientId);
 export const ids = { applicationId, domainId };
 
-/** The first instant of every history, and some days later. */
+/** Returns the instant that many days after the first instant of every history. */
 export const day = (number: number, time = '00:00:00.000'): string =>
   new Date(Date.parse(`2026-01-01T${time}Z`) + number * 86_400_000).toISOString();
 
@@ -29,14 +29,14 @@ export const domain = (more: Partial<ActiveDomain> = {}): ActiveDomain => ({
   ...more,
 });
 
-/** Stands for the verifier of a value that was made for a command. */
+/** The verifier of the value that was generated for a command. */
 export const verifier = { verifier: 'phc', lookupId: 'lookup', hint: 'hint' };
 
 export const context: Omit<ApplicationContext, 'now'> = { domain: domain(), secretsMax: 3, verifier };
 
 export const { given } = specification(application, context);
 
-/** The secret `s1`, as the write side knows it after a history. */
+/** Returns the secret `s1` after a history. */
 export const secretOf = (...history: History<ApplicationEvent>): Secret | undefined => {
   const state = given(...history).state();
   return 'secrets' in state ? state.secrets['s1'] : undefined;
@@ -49,7 +49,7 @@ export const registered: ApplicationEvent = {
   data: { ...ids, clientId, name: 'Shop', contacts: [] },
 };
 
-/** A secret that never expires, unless more is said. */
+/** A secret that never expires by default. */
 export const added = (secretId = 's1', more: Partial<DataOf<'SecretAdded'>> = {}): ApplicationEvent => ({
   type: 'SecretAdded',
   data: { ...ids, secretId, version: 1, description: secretId, ...verifier, expirySource: 'none', ...more },

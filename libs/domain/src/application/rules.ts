@@ -1,4 +1,4 @@
-import { DomainError, domainNotFound, invalid } from '../errors';
+import { DomainError, domainNotFound, invalid, revisionConflict } from '../errors';
 import type { Duration, Instant, StatedExpiry } from '../expiry-policy';
 import { present } from '../json';
 import type { SecurityDomainState } from '../security-domain';
@@ -20,12 +20,7 @@ export const requireDomain = (domain: SecurityDomainState, domainId: string): Ex
 
 /** Throws `revision_conflict` where the caller sent `If-Match` with another revision than the current one. */
 export const requireRevision = ({ ifMatch }: ApplicationContext, revision: number): void => {
-  if (ifMatch !== undefined && ifMatch !== revision)
-    throw new DomainError(
-      'revision_conflict',
-      `The resource has changed since revision ${ifMatch}; read it again and retry.`,
-      { revision },
-    );
+  if (ifMatch !== undefined && ifMatch !== revision) throw revisionConflict(ifMatch, revision);
 };
 
 export const requireSecret = (secretId: string, state: RegisteredApplication): Secret => {

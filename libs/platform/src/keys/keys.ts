@@ -1,8 +1,8 @@
 import { base62 } from '@rekey/domain';
 import { recipientKeySchema } from '@rekey/contracts';
+import { sha256 } from '@rekey/ports';
 import { calculateJwkThumbprint, type JWK } from 'jose';
 import {
-  createHash,
   createPrivateKey,
   createPublicKey,
   generateKeyPairSync,
@@ -107,7 +107,7 @@ const makeToken = (): string => `rka_${base62(BigInt(`0x${randomBytes(TOKEN_BYTE
 
 const digestOfToken: Parse<string> = (text, path) => {
   if (!TOKEN_PATTERN.test(text)) throw new KeyError(path, 'the file does not hold a bearer token');
-  return createHash('sha256').update(text).digest('hex');
+  return sha256(text);
 };
 
 const makeIndexKey = (): string => randomBytes(INDEX_KEY_BYTES).toString('base64url');

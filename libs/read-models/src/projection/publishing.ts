@@ -1,6 +1,13 @@
-import { redact, type Sha256 } from '@rekey/domain';
-import { START, type Clock, type EventPublisher, type EventStore, type Position, type ReadModels } from '@rekey/ports';
-import { createHash } from 'node:crypto';
+import { redact } from '@rekey/domain';
+import {
+  START,
+  sha256,
+  type Clock,
+  type EventPublisher,
+  type EventStore,
+  type Position,
+  type ReadModels,
+} from '@rekey/ports';
 import type { LeaseState } from './build-plan';
 import type { Feed, FeedPage } from './feed';
 import { LeasedFeed, type Advance, type FeedWork, type Log } from './leased-feed';
@@ -8,8 +15,6 @@ import { LeasedFeed, type Advance, type FeedWork, type Log } from './leased-feed
 /** The publisher's checkpoint is stored like that of a view with this name. */
 export const PUBLISHED = 'published';
 const LOOK_EVERY_MS = 2_000;
-
-const sha256: Sha256 = (text) => createHash('sha256').update(text).digest('hex');
 
 /** Passes the feed to the publisher, with a lease and a checkpoint for each history of the store. */
 export class Publishing implements FeedWork {
