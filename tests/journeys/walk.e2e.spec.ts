@@ -10,7 +10,7 @@ const WALK_TIMEOUT_MS = 90_000;
 
 /** The shell commands of the README, exactly as a reader pastes them. */
 const walkOf = (page: string): string => {
-  const chapter = page.slice(page.indexOf('## A walk'), page.indexOf('## More'));
+  const chapter = page.slice(page.indexOf('## Walkthrough'), page.indexOf('## More'));
   return [...chapter.matchAll(/^```bash\n([\s\S]*?)^```$/gm)].map(([, block]) => block).join('\n');
 };
 
