@@ -181,7 +181,9 @@ export class Client {
     const timeout = error instanceof Error && error.name === 'TimeoutError';
     // Any other error is a bug in the CLI, not a network error.
     if (!timeout && !(error instanceof TypeError && error.cause !== undefined)) return error;
-    const why = timeout ? `no answer within ${this.options.timeoutMs / 1000} s` : (REASONS[code] ?? code.toLowerCase());
+    const why = timeout
+      ? `no response within ${this.options.timeoutMs / 1000} s`
+      : (REASONS[code] ?? code.toLowerCase());
     const lines = [`Cannot reach Rekey at ${this.options.url}: ${why}.`];
     if (NOT_REACHED.includes(code))
       lines.push('Check that the server is running (npm start) and that the address is right (--url, REKEY_URL).');

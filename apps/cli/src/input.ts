@@ -47,7 +47,9 @@ export const duration = (text: string): Duration => {
   const unit = Object.hasOwn(UNITS, name.toLowerCase()) ? UNITS[name.toLowerCase()] : undefined;
   const amount = Number(digits);
   if (unit === undefined || amount < 1 || amount > AMOUNT_MAX)
-    throw new InvalidArgumentError('Expected a whole number and a unit: 30s, 15min, 12h, 90d, 2w, 3months, 1y.');
+    throw new InvalidArgumentError(
+      'Expected a whole number above 0 and a unit: 30s, 15min, 12h, 90d, 2w, 3months, 1y.',
+    );
   return { amount, unit };
 };
 
@@ -65,13 +67,19 @@ export const instant = (text: string): Instant => {
 
 /** Parses a time or a duration before now: `7d` is seven days ago. */
 export const instantOrAgo = (text: string, now: Instant): Instant =>
-  startsLikeDate(text) ? instant(text) : subtractDuration(now, duration(text));
+  startsLikeDate(text) ? instant(text) : subtractDuration(now, distance(text));
 
 /** Parses a time or a duration after now: `30d` is in thirty days. */
 export const instantOrAhead = (text: string, now: Instant): Instant => {
-  const found = startsLikeDate(text) ? instant(text) : addDuration(now, duration(text));
+  const found = startsLikeDate(text) ? instant(text) : addDuration(now, distance(text));
   if (found !== undefined) return found;
   throw new InvalidArgumentError('Must be before the year 10000.');
+};
+
+/** Parses a duration where a time is accepted too. */
+const distance = (text: string): Duration => {
+  if (/^\s*\d/.test(text)) return duration(text);
+  throw new InvalidArgumentError('Expected a time, e.g. 2027-01-31T00:00:00Z or 2027-01-31, or a duration, e.g. 7d.');
 };
 
 const startsLikeDate = (text: string): boolean => /^\d{4}-/.test(text);

@@ -80,6 +80,12 @@ describe('an instant', () => {
     expect(instantOrAhead('2027-01-01T01:00+01:00', NOW)).toBe('2027-01-01T00:00:00.000Z');
     expect(() => instantOrAhead('9000y', NOW)).toThrow('before the year 10000');
   });
+
+  it('names both forms when the text is neither', () => {
+    expect(() => instantOrAgo('yesterday', NOW)).toThrow('Expected a time, e.g. 2027-01-31T00:00:00Z');
+    expect(() => instantOrAhead('tomorrow', NOW)).toThrow('or a duration, e.g. 7d');
+    expect(() => instantOrAgo('7parsecs', NOW)).toThrow('a unit');
+  });
 });
 
 describe('names and numbers', () => {

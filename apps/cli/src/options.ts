@@ -49,10 +49,14 @@ export const paged = (command: Command): Command =>
     .option('--all', 'Fetch all pages.');
 
 export const writes = (command: Command): Command =>
-  command.option('--idempotency-key <key>', 'Reuse this key to retry a request safely.', (key) => {
-    if (/^[\x21-\x7e]{1,255}$/.test(key)) return key;
-    throw new InvalidArgumentError('Expected a key: 1 to 255 visible ASCII characters.');
-  });
+  command.option(
+    '--idempotency-key <key>',
+    'Makes retries safe: a request that is repeated with the same key is executed once.',
+    (key) => {
+      if (/^[\x21-\x7e]{1,255}$/.test(key)) return key;
+      throw new InvalidArgumentError('Expected a key: 1 to 255 visible ASCII characters.');
+    },
+  );
 
 /** Adds the options of a write that can be limited to a known revision. */
 export const conditional = (command: Command): Command =>

@@ -31,7 +31,7 @@ Exit codes:
   0  success
   1  refused
   2  wrong command line
-  3  no answer or a temporary error; retry later
+  3  no response or a temporary error; retry later
   4  check: credentials not valid
   5  accepted, not in effect everywhere yet
   6  verify: history altered`;
@@ -50,8 +50,8 @@ export const programOf = (io: Io): Command => {
     .option('--token-file <file>', 'File with your access token.')
     .option('--token <token>', 'Access token. Other processes on this machine can read it; prefer --token-file.')
     .option('--config <file>', 'Settings file (default: ~/.config/rekey/cli.yml).')
-    .option('--json', "Print the server's answer as JSON.")
-    .option('--timeout <duration>', 'Time to wait for an answer (default: 30s).', milliseconds)
+    .option('--json', "Print the server's response as JSON.")
+    .option('--timeout <duration>', 'Time to wait for a response (default: 30s).', milliseconds)
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),

@@ -18,19 +18,19 @@ const WRITING: readonly ErrorCode[] = [...WITH_BODY, 'idempotency_key_reused', '
 /** Descriptions of path and query parameters. */
 const PARAMETERS: Readonly<Record<string, string>> = {
   domainId: 'Id of the domain.',
-  applicationId: 'Id of the application. Not the client id.',
+  applicationId: 'Id of the application (a UUID), not its client id.',
   secretId: 'Id of the secret.',
   commandId: 'Id of the command: `Rekey-Command-Id` of the response to it.',
   notificationId: 'Id of the notice.',
   view: 'Name of the view.',
   after: 'Cursor: `next` of the previous page.',
-  limit: 'Greatest number of items per page.',
-  q: 'Text that the name or id contains, ignoring case. In the inventory also the description.',
+  limit: 'Maximum number of items per page.',
+  q: 'Only items whose name or id contains this text, ignoring case. The inventory also searches descriptions.',
   preview: '`true`: only show what would change.',
   asOf: 'Show the state at this instant. Needs the role `auditor`.',
-  status: 'Statuses, separated by commas.',
+  status: 'Only secrets with one of these statuses, separated by commas.',
   expiresBefore: 'Only secrets that expire before this instant.',
-  unusedSince: 'Only secrets that exist since before this instant and were not used since.',
+  unusedSince: 'Only secrets that were created before this instant and have not been used since.',
   domain: 'Only this domain.',
   sort: 'Field to sort by; `-` reverses the order.',
   stream: 'Only events of this stream.',
@@ -38,14 +38,14 @@ const PARAMETERS: Readonly<Record<string, string>> = {
   actor: 'Only events that this caller caused.',
   from: 'Only events at or after this instant.',
   until: 'Only events before this instant.',
-  acknowledged: 'Only acknowledged notices, or only others.',
+  acknowledged: '`true`: only acknowledged notices. `false`: only notices that are not acknowledged.',
 };
 
 const HEADERS: Readonly<Record<string, string>> = {
   etag: 'Revision of the resource. Send it as `If-Match`.',
   link: 'Link to the next page (RFC 8288).',
   location: 'URL of the new resource. With status 202: URL of the outcome of the command.',
-  'rekey-command-id': 'Id of the command that was sent.',
+  'rekey-command-id': 'Id of the command that this request created. Its outcome is at `/api/v1/commands/{commandId}`.',
   'rekey-position': 'Position of the change. Send it as `Rekey-At-Least` to read a state that includes it.',
   'rekey-replayed': '`true` if this key was used before: this is the outcome of the first request.',
   'retry-after': 'Seconds to wait before trying again.',
@@ -96,7 +96,8 @@ const parameters = (route: RouteDescription): Json[] => {
   }
   const header = (name: string, description: string): void =>
     void found.push({ name, in: 'header', required: false, description, schema: { type: 'string' } });
-  if (route.writes) header('Idempotency-Key', 'Reuse this key to retry a request safely.');
+  if (route.writes)
+    header('Idempotency-Key', 'Makes retries safe: a request that is repeated with the same key is executed once.');
   if (route.writes?.ifMatch)
     header('If-Match', 'ETag of the resource. If it has changed since, the request fails with 412.');
   if (route.views?.length)
@@ -217,7 +218,11 @@ export const openApiOf = (routes: readonly RouteDescription[], version: string):
     paths,
     components: {
       securitySchemes: {
-        bearer: { type: 'http', scheme: 'bearer', description: 'An API token or an OIDC access token.' },
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'An access token of Rekey, or a JWT from the configured OpenID Connect issuer.',
+        },
         proxy: {
           type: 'apiKey',
           in: 'header',

@@ -11,7 +11,7 @@ export const addOperationCommands = (program: Command, io: Io): void => {
   program
     .command('health')
     .summary('Show whether the server is ready.')
-    .description('Show whether the server is ready. Exit codes: 1 not ready, 3 no answer.')
+    .description('Show whether the server is ready. Exit codes: 1 not ready, 3 no response.')
     .action(
       action(io, async (session) => {
         const answer = await session.client.send({ method: 'GET', path: '/health/ready', public: true });

@@ -39,7 +39,7 @@ export const addProjectionCommands = (program: Command, io: Io): void => {
   projections
     .command('rebuild')
     .description('Rebuild a view next to its active build. Joins a rebuild that is already running.')
-    .argument('<view>', 'View.', viewName)
+    .argument('<view>', 'Name of the view, as shown by `rekey projections list`.', viewName)
     .option('--wait', 'Wait until the new build is active.')
     .action(action<{ readonly wait?: boolean }, ViewName>(io, rebuild));
 
@@ -56,7 +56,7 @@ export const addProjectionCommands = (program: Command, io: Io): void => {
   projections
     .command('replay')
     .description('Replay the parked events of a stream. Exit codes: 1 some events still fail, 5 not picked up yet.')
-    .argument('<view>', 'View.', viewName)
+    .argument('<view>', 'Name of the view, as shown by `rekey projections list`.', viewName)
     .argument('<stream>', 'Stream, as shown by `rekey projections failed`.')
     .action(action<object, ViewName>(io, replay));
 };

@@ -50,7 +50,7 @@ export interface RestoreOptions {
 export const backup = async (folder: string, targetFile: string): Promise<BackupReport> => {
   const source = path.join(folder, STORE_FILE);
   if (!existsSync(source))
-    throw new RekeyError('not_found', `The folder has no store (${STORE_FILE}).`, { field: 'folder' });
+    throw new RekeyError('not_found', `No store (${STORE_FILE}) in the data folder ${folder}.`, { field: 'folder' });
   if (existsSync(targetFile)) throw refused('The file already exists; choose another name for the backup.');
   // Written under another name and renamed when complete, so that an interrupted backup cannot be mistaken for one.
   const unfinished = `${path.resolve(targetFile)}.${process.pid}.unfinished`;

@@ -5,7 +5,7 @@ import type { Services } from '../services';
 import { answerWithReceipt } from '../writes';
 
 const EFFECTIVE = {
-  description: 'In effect for every check received from now on.',
+  description: 'Done. The change applies to every check received after `effectiveAt`.',
   body: receiptAnswer,
   example: RECEIPT,
   headers: WRITE_HEADERS,
