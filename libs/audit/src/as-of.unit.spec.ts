@@ -66,12 +66,12 @@ const secrets = async (instant: string) =>
 
 describe('an application as of an instant', () => {
   it.each([
-    // the instant, and who could authenticate then
-    ['before there is a secret', '2027-01-02T23:59:59.999Z', []],
+    // Case, instant, and the secrets with their live versions.
+    ['before the first secret', '2027-01-02T23:59:59.999Z', []],
     ['the instant of the first secret', '2027-01-03T00:00Z', [['first', 'active', 1, [1]]]],
-    ['right before a renewal', '2027-01-09T23:59:59.999Z', [['first', 'active', 1, [1]]]],
+    ['just before a renewal', '2027-01-09T23:59:59.999Z', [['first', 'active', 1, [1]]]],
     ['the instant of the renewal', '2027-01-10T00:00Z', [['first', 'active', 2, [2, 1]]]],
-    ['the overlap, its last millisecond', '2027-01-11T23:59:59.999Z', [['first', 'active', 2, [2, 1]]]],
+    ['the last millisecond of the overlap', '2027-01-11T23:59:59.999Z', [['first', 'active', 2, [2, 1]]]],
     ['the end of the overlap', '2027-01-12T00:00Z', [['first', 'active', 2, [2]]]],
     [
       'before the start of a secret',
@@ -122,7 +122,7 @@ describe('an application as of an instant', () => {
       ],
     ],
     [
-      'an expiry, recorded or not',
+      'an expiry, even if it is not recorded',
       '2027-02-10T00:00Z',
       [
         ['first', 'expired', 2, []],
@@ -137,13 +137,13 @@ describe('an application as of an instant', () => {
         ['second', 'active', 1, [1]],
       ],
     ],
-    ['its deletion', '2027-04-01T00:00Z', []],
-    ['its new life', '2027-05-01T00:00Z', []],
-  ])('knows each secret and what of it authenticated: %s', async (_what, instant, expected) => {
+    ['the deletion of the application', '2027-04-01T00:00Z', []],
+    ['a new registration of the application', '2027-05-01T00:00Z', []],
+  ])('returns each secret and its live versions: %s', async (_what, instant, expected) => {
     expect(await secrets(instant)).toEqual(expected);
   });
 
-  it('is active while only the previous version authenticates, and expired after the overlap', async () => {
+  it('returns active while only the previous version is live, and expired after the overlap', async () => {
     const short = new MemoryHistory().write(
       domainCreated('shop', at('2027-01-01T00:00Z')),
       registered(at('2027-01-02T00:00Z')),
@@ -168,7 +168,7 @@ describe('an application as of an instant', () => {
     expect(await statusOf('2027-01-12T00:00Z')).toEqual([['expired', []]]);
   });
 
-  it('tells all that was known of it, and never a verifier', async () => {
+  it('returns every property of the application but no verifier', async () => {
     const state = await asOf('2027-01-16T00:00Z');
     expect(state).toMatchObject({
       asOf: at('2027-01-16T00:00Z'),
@@ -194,13 +194,13 @@ describe('an application as of an instant', () => {
     expect(JSON.stringify(state)).not.toContain('argon2');
   });
 
-  it('is gone between its deletion and its new life', async () => {
+  it('is not found between a deletion and a new registration', async () => {
     expect(await asOf('2027-03-31T23:59:59.999Z')).toMatchObject({ status: 'active', name: 'Web' });
     expect(await asOf('2027-04-30T23:59:59.999Z')).toMatchObject({ status: 'deleted', secrets: [], contacts: [] });
     expect(await asOf('2027-05-01T00:00Z')).toMatchObject({ status: 'active', name: 'Web again', contacts: [] });
   });
 
-  it('knows how its domain stood', async () => {
+  it('includes the state of the domain', async () => {
     expect(await asOf('2027-01-21T12:00Z')).toMatchObject({ domainStatus: 'disabled', status: 'active' });
     expect(await asOf('2027-05-20T00:00Z')).toMatchObject({ domainStatus: 'deleted', status: 'active' });
   });
@@ -212,7 +212,7 @@ describe('an application as of an instant', () => {
     await expect(asOf(instant, domainId)).rejects.toMatchObject({ code: 'application_not_found' });
   });
 
-  it('is not foretold', async () => {
+  it('rejects an instant in the future', async () => {
     await expect(asOf('2027-06-01T00:00:00.001Z')).rejects.toMatchObject({
       code: 'invalid_request',
       details: { field: 'asOf' },

@@ -23,7 +23,7 @@ const types = async (filter: Partial<HistoryFilter>, limit = 50, after?: string)
   (await readHistory(history, { domains: [], ...filter }, { limit, after })).items.map(({ type }) => type);
 
 describe('a page of the history', () => {
-  it('has the events in store order, with digests in place of verifiers', async () => {
+  it('returns events in store order, with digests instead of verifiers', async () => {
     const { items, next } = await readHistory(history, { domains: [] }, { limit: 50 });
     expect(items.map(({ position }) => Number(position))).toEqual([1, 2, 3, 4, 5, 6]);
     expect(next).toBeUndefined();
@@ -35,14 +35,14 @@ describe('a page of the history', () => {
     ['a stream', { stream: `application-${OTHER}` }, ['ApplicationRegistered']],
     ['a type', { type: 'DomainCreated' }, ['DomainCreated', 'DomainCreated']],
     ['an actor', { actor: 'bob' }, ['SecretAdded', 'ApplicationRegistered']],
-    ['a beginning, it included', { from: day(5) }, ['ApplicationRegistered', 'ApplicationRenamed']],
-    ['an end, it excluded', { until: day(2) }, ['DomainCreated']],
-    ['a stretch of time', { from: day(2), until: day(4) }, ['ApplicationRegistered', 'SecretAdded']],
+    ['an inclusive start', { from: day(5) }, ['ApplicationRegistered', 'ApplicationRenamed']],
+    ['an exclusive end', { until: day(2) }, ['DomainCreated']],
+    ['a time range', { from: day(2), until: day(4) }, ['ApplicationRegistered', 'SecretAdded']],
     ['domains', { domains: ['bank'] }, ['DomainCreated', 'ApplicationRegistered']],
-    ['a stream of a domain that may not be seen', { domains: ['shop'], stream: `application-${OTHER}` }, []],
-    ['several at once', { domains: ['bank'], actor: 'bob', from: day(1) }, ['ApplicationRegistered']],
-    ['a stream that is none of the feed', { stream: 'rekey-system' }, []],
-    ['a stream that is not there', { stream: 'application-none' }, []],
+    ['a stream of a domain that the caller may not see', { domains: ['shop'], stream: `application-${OTHER}` }, []],
+    ['several filters', { domains: ['bank'], actor: 'bob', from: day(1) }, ['ApplicationRegistered']],
+    ['a stream that is not in the feed', { stream: 'rekey-system' }, []],
+    ['a stream that does not exist', { stream: 'application-none' }, []],
   ])('can be limited to %s', async (_what, filter, expected) => {
     expect(await types(filter)).toEqual(expected);
   });
@@ -50,8 +50,8 @@ describe('a page of the history', () => {
   it.each<[string, Partial<HistoryFilter>]>([
     ['the feed', {}],
     ['a stream', { stream: history.events[1]?.stream }],
-    ['what fits', { type: 'DomainCreated' }],
-  ])('goes on where the one before ended, without a gap or a repeat: %s', async (_what, filter) => {
+    ['matching events', { type: 'DomainCreated' }],
+  ])('continues after the previous page without gaps or repeats: %s', async (_what, filter) => {
     const whole = await types(filter);
     for (const limit of [1, 2, 3]) {
       const all: string[] = [];
@@ -66,13 +66,13 @@ describe('a page of the history', () => {
     }
   });
 
-  it('names no next page after the last event that fits', async () => {
+  it('has no next page after the last matching event', async () => {
     const page = await readHistory(history, { domains: [], type: 'DomainCreated' }, { limit: 2 });
     expect(page.items).toHaveLength(2);
     expect(page.next).toBeUndefined();
   });
 
-  it('ends after so many events that did not fit, and says where to go on', async () => {
+  it('ends after a number of events that do not match, and returns a cursor to continue', async () => {
     const long = new MemoryHistory();
     const { data, metadata } = history.events[1] ?? { data: {}, metadata: {} as never };
     long.events = Array.from({ length: 10_500 }, (_event, index) => ({
@@ -97,14 +97,14 @@ describe('a page of the history', () => {
     ['the feed', undefined, 'x'],
     ['a stream', history.events[1]?.stream, '00x'],
     ['a stream', history.events[1]?.stream, '-5'],
-  ])('refuses a cursor that is none of %s', async (_what, stream, after) => {
+  ])('rejects an invalid cursor of %s', async (_what, stream, after) => {
     const page = readHistory(history, { domains: [], stream }, { limit: 1, after });
     await expect(page).rejects.toMatchObject({ code: 'invalid_request', details: { field: 'after' } });
   });
 });
 
 describe('an export', () => {
-  it('has one event a line, the same as the pages', async () => {
+  it('contains one event per line, the same as the pages', async () => {
     const lines: string[] = [];
     for await (const line of exportHistory(history, { domains: ['shop'] })) lines.push(line);
     const { items } = await readHistory(history, { domains: ['shop'] }, { limit: 50 });
@@ -112,7 +112,7 @@ describe('an export', () => {
     expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual(items);
   });
 
-  it('ends where the signal is given', async () => {
+  it('ends when the signal is aborted', async () => {
     const ending = new AbortController();
     let count = 0;
     for await (const _line of exportHistory(history, { domains: [] }, ending.signal)) if (++count === 2) ending.abort();

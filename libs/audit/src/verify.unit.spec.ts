@@ -35,7 +35,7 @@ const lines = async (): Promise<string[]> => {
   return all;
 };
 
-/** The store's own walk, and that of its export by a stranger, which must agree. */
+/** Verifies the store and its export, and expects the same result. */
 const verified = async (): Promise<Verification> => {
   const own = await verifyHistory(history, ALL);
   expect(await verifyExport(await lines())).toEqual(own);
@@ -45,25 +45,25 @@ const verified = async (): Promise<Verification> => {
 const indexOf = (type: string): number => history.events.findIndex((event) => event.type === type);
 const stream = `application-${APPLICATION}`;
 
-describe('a history that nobody touched', () => {
-  it('is found whole, by the store and from an export that holds no verifier', async () => {
+describe('an intact history', () => {
+  it('is valid in the store and in an export without verifiers', async () => {
     expect(await verified()).toEqual({ streams: 3, events: 7, broken: [] });
     expect((await lines()).join('')).not.toContain(VERIFIER);
     expect((await lines()).join('')).toContain('verifierDigest');
   });
 
-  it('is found whole stream by stream', async () => {
+  it('is valid stream by stream', async () => {
     expect(await verifyHistory(history, { stream, domains: [] })).toEqual({ streams: 1, events: 4, broken: [] });
     expect(await verifyHistory(history, { stream: 'application-none', domains: [] })).toMatchObject({ streams: 0 });
     expect(await verifyHistory(history, { stream: 'rekey-system', domains: [] })).toMatchObject({ streams: 0 });
   });
 
-  it('is walked as far as a caller may see', async () => {
+  it('is verified only as far as the caller may see', async () => {
     history.write(domainCreated('bank', day(8)));
     expect(await verifyHistory(history, { domains: ['bank'] })).toEqual({ streams: 1, events: 1, broken: [] });
   });
 
-  it('is walked in pieces', async () => {
+  it('is verified in several reads', async () => {
     for (let count = 0; count < 1_500; count++)
       history.write(ofApplication('ApplicationRenamed', day(9), { name: `${count}` }));
     expect(await verifyHistory(history, ALL)).toEqual({ streams: 3, events: 1_507, broken: [] });
@@ -71,22 +71,19 @@ describe('a history that nobody touched', () => {
   });
 });
 
-describe('an event that was', () => {
+describe('verifyHistory', () => {
   it.each<[string, (event: StoredEvent) => StoredEvent]>([
-    ['given other data', (event) => ({ ...event, data: { ...event.data, name: 'Other' } })],
-    ['given another type', (event) => ({ ...event, type: 'ContactsChanged' })],
-    ['given another id', (event) => ({ ...event, eventId: OTHER })],
-    [
-      'put down to somebody else',
-      (event) => ({ ...event, metadata: { ...event.metadata, actor: { type: 'user', id: 'bob' } } }),
-    ],
-    ['dated back', (event) => ({ ...event, metadata: { ...event.metadata, occurredAt: day(1) } })],
-  ])('%s is found', async (_what, change) => {
+    ['changed data', (event) => ({ ...event, data: { ...event.data, name: 'Other' } })],
+    ['a changed type', (event) => ({ ...event, type: 'ContactsChanged' })],
+    ['a changed id', (event) => ({ ...event, eventId: OTHER })],
+    ['a changed actor', (event) => ({ ...event, metadata: { ...event.metadata, actor: { type: 'user', id: 'bob' } } })],
+    ['an earlier time', (event) => ({ ...event, metadata: { ...event.metadata, occurredAt: day(1) } })],
+  ])('detects an event with %s', async (_what, change) => {
     history.alter(indexOf('ApplicationRenamed'), change);
     expect((await verified()).broken).toMatchObject([{ stream, revision: 2, cause: 'hash' }]);
   });
 
-  it('given another verifier is found', async () => {
+  it('detects an event with a changed verifier', async () => {
     history.alter(indexOf('SecretAdded'), (event) => ({
       ...event,
       data: { ...event.data, verifier: '$argon2id$other' },
@@ -94,7 +91,7 @@ describe('an event that was', () => {
     expect((await verified()).broken).toMatchObject([{ stream, revision: 1, cause: 'hash' }]);
   });
 
-  it('altered and given a hash that fits is found by the one after it', async () => {
+  it('detects an altered event with a recomputed hash, at the next event', async () => {
     const forged = new MemoryHistory().write(registered(day(2)), secretAdded(day(4), { description: 'forged' }));
     history.alter(indexOf('SecretAdded'), (event) => ({
       ...event,
@@ -104,23 +101,23 @@ describe('an event that was', () => {
     expect((await verified()).broken.length).toBeGreaterThan(0);
   });
 
-  it('removed from the middle is found', async () => {
+  it('detects an event removed from the middle', async () => {
     history.events.splice(indexOf('ApplicationRenamed'), 1);
     expect((await verified()).broken).toMatchObject([{ stream, revision: 3, cause: 'revision' }]);
   });
 
-  it('removed from the middle, with the later ones counted anew, is found', async () => {
+  it('detects an event removed from the middle even if later ones are renumbered', async () => {
     history.events.splice(indexOf('ApplicationRenamed'), 1);
     history.alter(indexOf('SecretRevoked'), (event) => ({ ...event, revision: 2 }));
     expect((await verified()).broken).toMatchObject([{ stream, revision: 2, cause: 'previous-hash' }]);
   });
 
-  it('removed from the beginning is found', async () => {
+  it('detects an event removed from the start', async () => {
     history.events.splice(indexOf('ApplicationRegistered'), 1);
     expect((await verified()).broken).toMatchObject([{ stream, revision: 1, cause: 'revision' }]);
   });
 
-  it('moved to another stream is found', async () => {
+  it('detects an event moved to another stream', async () => {
     history.alter(indexOf('ApplicationRenamed'), (event) => ({
       ...event,
       stream: `application-${OTHER}`,
@@ -134,7 +131,7 @@ describe('an event that was', () => {
     ]);
   });
 
-  it('put in another order is found', async () => {
+  it('detects reordered events', async () => {
     const [earlier, later] = [indexOf('SecretAdded'), indexOf('ApplicationRenamed')];
     const [first, second] = [history.events[earlier], history.events[later]];
     history.alter(earlier, (event) => ({ ...(second ?? event), position: event.position }));
@@ -143,8 +140,8 @@ describe('an event that was', () => {
   });
 });
 
-describe('tampering of any kind', () => {
-  it('is found wherever it happens, but for a cut-off end', async () => {
+describe('tampering', () => {
+  it('is detected anywhere, except for a truncated end', async () => {
     const changes: readonly ((events: StoredEvent[], index: number) => StoredEvent[])[] = [
       (events, index) =>
         events.map((event, at) => (at === index ? { ...event, data: { ...event.data, added: 1 } } : event)),
@@ -162,7 +159,7 @@ describe('tampering of any kind', () => {
     );
   });
 
-  it('all over is listed up to a bound', async () => {
+  it('in many places is listed up to a limit', async () => {
     for (let count = 0; count < BROKEN_MAX + 10; count++)
       history.write(ofApplication('ApplicationRenamed', day(9), { name: `${count}` }));
     history.events = history.events.map((event) => ({ ...event, type: 'X' }));
@@ -172,7 +169,7 @@ describe('tampering of any kind', () => {
 });
 
 describe('an export', () => {
-  it('of the end of a history is verified from where it begins, if that is said', async () => {
+  it('of the last part of a history is verified from its first event, if allowed', async () => {
     const end = (await lines()).slice(3);
     expect(await verifyExport(end, { partial: true })).toMatchObject({ broken: [] });
     expect((await verifyExport(end)).broken).toHaveLength(2);
@@ -180,12 +177,12 @@ describe('an export', () => {
     expect((await verifyExport(altered, { partial: true })).broken).toMatchObject([{ cause: 'hash' }]);
   });
 
-  it('may have empty lines', async () => {
+  it('may contain empty lines', async () => {
     expect(await verifyExport([...(await lines()), '', '\n'])).toMatchObject({ events: 7, broken: [] });
   });
 
   it.each(['{', 'null', '[]', '{"stream":"application-x"}', '"text"'])(
-    'with a line %s is refused with its number',
+    'with the line %s is rejected with the line number',
     async (line) => {
       await expect(verifyExport([...(await lines()), line])).rejects.toMatchObject({
         code: 'invalid_request',

@@ -44,7 +44,7 @@ describe('RecentCache', () => {
     expect([cache.get('used'), cache.get('unused')]).toEqual(['x', undefined]);
   });
 
-  it('keeps at least the last used half and at most the maximum, each with its last value', () => {
+  it('keeps at least the most recently used half and at most the maximum, with the latest values', () => {
     const step = fc.record({ key: fc.integer({ min: 0, max: 20 }).map(String), value: fc.option(fc.string()) });
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 12 }), fc.array(step, { maxLength: 200 }), (max, steps) => {
@@ -134,8 +134,8 @@ describe('MatchCache', () => {
     expect(computed).toBe(1);
   });
 
-  it('keeps no value and no verifier in memory', async () => {
-    // Buffers are outside the heap; their hex texts must be in it only while they are used.
+  it('does not keep values or verifiers in memory', async () => {
+    // Buffers are outside the heap. Their hex strings may be in it only while they are in use.
     const [value, verifier, control] = [randomBytes(24), randomBytes(24), randomBytes(24)];
     const cache = new MatchCache(10);
     await cache.matchesVerifier(verifier.toString('hex'), value.toString('hex'), yes);

@@ -15,7 +15,7 @@ const DOMAIN = 'shop';
 const CLIENT = 'web';
 const APPLICATION_ID = applicationIdOf(DOMAIN, CLIENT);
 
-/** A value that Rekey could have made: lookup id and random part from two numbers. */
+/** Returns a valid generated value with a lookup id and a random part from two numbers. */
 const generated = (lookup: number, random: number): string =>
   composeSecret(String(lookup).padStart(10, '0'), new Uint8Array(32).fill(random));
 const lookupOf = (lookup: number): string => String(lookup).padStart(10, '0');
@@ -61,7 +61,7 @@ const domainWith = (more: Partial<DomainCredentials> = {}): DomainCredentials =>
   ...more,
 });
 
-/** Stands for the view and the hash: documents that a test can change, and gates before what a test wants to hold. */
+/** Returns an authenticator with a fake view and hasher. Tests change documents with `put` and block calls with `gates`. */
 const setup = ({
   application = applicationWith(),
   domain = domainWith(),
@@ -118,8 +118,8 @@ const setup = ({
   return { authenticator, check, cause, put, clock, calls, gates, outcomes, usage, batches, limiter };
 };
 
-describe('a right secret', () => {
-  it('is admitted, and the answer names application, secret, version and end', async () => {
+describe('a correct value', () => {
+  it('is accepted with the application, secret, version and expiry', async () => {
     const end = fromNow(60);
     const { check } = setup({
       application: applicationWith({
@@ -137,11 +137,11 @@ describe('a right secret', () => {
     });
   });
 
-  it('has no end where its value has none', async () => {
+  it('has no expiry if its version has none', async () => {
     expect(await setup().check()).toMatchObject({ valid: true, expiresAt: undefined });
   });
 
-  it('is found among all secrets and values of the application', async () => {
+  it('is found among all secrets and versions of the application', async () => {
     const [current, previous, other] = [generated(2, 2), generated(3, 3), generated(4, 4)];
     const { check } = setup({
       application: applicationWith({
@@ -159,14 +159,14 @@ describe('a right secret', () => {
     expect(await check(other)).toMatchObject({ secretId: 'other', version: 1 });
   });
 
-  it('may be a value of the caller’s own', async () => {
+  it('may be an imported value', async () => {
     const { check } = setup({
       application: applicationWith({ secrets: [secretWith({ values: [valueOf(IMPORTED)] })] }),
     });
     expect(await check(IMPORTED)).toMatchObject({ valid: true, secretId: 'secret-1' });
   });
 
-  it('of its own that was given to two secrets is admitted as the one that may be used', async () => {
+  it('imported into two secrets is accepted for the active one', async () => {
     const values = [valueOf(IMPORTED)];
     const { check } = setup({
       application: applicationWith({
@@ -177,32 +177,32 @@ describe('a right secret', () => {
   });
 });
 
-describe('a refusal', () => {
+describe('a rejected check', () => {
   const wrong = generated(9, 9);
   const sameLookup = generated(1, 9);
   const withSecret = (more: Partial<Secret>) => ({ application: applicationWith({ secrets: [secretWith(more)] }) });
   const cases: [string, Parameters<typeof setup>[0], string, Partial<CheckRequest>, string][] = [
     ['a broken checksum', {}, `${VALUE.slice(0, -1)}!`, {}, 'malformed'],
-    ['no secret', {}, '', {}, 'malformed'],
-    ['a client id that cannot be', {}, VALUE, { clientId: 'é' }, 'malformed'],
-    ['a domain id that cannot be', {}, VALUE, { domainId: 'Shop' }, 'malformed'],
-    ['a value longer than any', {}, 'x'.repeat(5000), {}, 'malformed'],
-    ['no domain', { domain: null }, VALUE, {}, 'unknown_domain'],
+    ['an empty value', {}, '', {}, 'malformed'],
+    ['an invalid client id', {}, VALUE, { clientId: 'é' }, 'malformed'],
+    ['an invalid domain id', {}, VALUE, { domainId: 'Shop' }, 'malformed'],
+    ['a value that is too long', {}, 'x'.repeat(5000), {}, 'malformed'],
+    ['a missing domain', { domain: null }, VALUE, {}, 'unknown_domain'],
     ['another domain', {}, VALUE, { domainId: 'other' }, 'unknown_domain'],
     ['a deleted domain', { domain: domainWith({ state: 'deleted' }) }, VALUE, {}, 'unknown_domain'],
     ['a disabled domain', { domain: domainWith({ state: 'disabled' }) }, VALUE, {}, 'domain_disabled'],
-    ['no application', { application: null }, VALUE, {}, 'unknown_client'],
+    ['a missing application', { application: null }, VALUE, {}, 'unknown_client'],
     ['another client', {}, VALUE, { clientId: 'WEB' }, 'unknown_client'],
     ['a deleted application', { application: applicationWith({ state: 'deleted' }) }, VALUE, {}, 'unknown_client'],
     [
-      'an application of another name',
+      'an application with a different client id',
       { application: applicationWith({ clientId: 'b' }) },
       VALUE,
       {},
       'unknown_client',
     ],
     [
-      'an application of another domain',
+      'an application in a different domain',
       { application: applicationWith({ domainId: 'b' }) },
       VALUE,
       {},
@@ -215,29 +215,23 @@ describe('a refusal', () => {
       {},
       'application_disabled',
     ],
-    ['no secrets', { application: applicationWith({ secrets: [] }) }, VALUE, {}, 'no_match'],
-    ['a value that is none of its secrets', {}, wrong, {}, 'no_match'],
-    ['a wrong value of the caller’s own', {}, 'wrong', {}, 'no_match'],
+    ['an application without secrets', { application: applicationWith({ secrets: [] }) }, VALUE, {}, 'no_match'],
+    ['a value that matches none of the secrets', {}, wrong, {}, 'no_match'],
+    ['a wrong value in the imported format', {}, 'wrong', {}, 'no_match'],
     ['another value under a known lookup id', {}, sameLookup, {}, 'wrong_value'],
     ['a suspended secret', withSecret({ suspended: true }), VALUE, {}, 'suspended'],
-    ['a secret whose time has not come', withSecret({ notBefore: fromNow(1) }), VALUE, {}, 'not_yet_valid'],
+    ['a secret before notBefore', withSecret({ notBefore: fromNow(1) }), VALUE, {}, 'not_yet_valid'],
+    ['an expired value', withSecret({ values: [valueOf(VALUE, { validUntil: fromNow(0) })] }), VALUE, {}, 'expired'],
     [
-      'a value whose time is over',
-      withSecret({ values: [valueOf(VALUE, { validUntil: fromNow(0) })] }),
-      VALUE,
-      {},
-      'expired',
-    ],
-    [
-      'an address outside',
+      'an address outside the allowed networks',
       withSecret({ allowedCidrs: ['10.0.0.0/8'] }),
       VALUE,
       { remoteAddress: '192.0.2.1' },
       'address',
     ],
-    ['no address', withSecret({ allowedCidrs: ['10.0.0.0/8'] }), VALUE, {}, 'address_unknown'],
+    ['a missing address', withSecret({ allowedCidrs: ['10.0.0.0/8'] }), VALUE, {}, 'address_unknown'],
     [
-      'what is no address',
+      'an invalid address',
       withSecret({ allowedCidrs: ['0.0.0.0/0'] }),
       VALUE,
       { remoteAddress: '10.1' },
@@ -246,9 +240,9 @@ describe('a refusal', () => {
   ];
 
   it.each(cases)(
-    'of %s has its cause for the log, and one text for the caller',
-    async (_what, world, value, request, cause) => {
-      const { check, outcomes } = setup(world);
+    'for %s reports the cause to the log and a generic message to the caller',
+    async (_what, options, value, request, cause) => {
+      const { check, outcomes } = setup(options);
       const result = await check(value, request);
       expect(result).toMatchObject({ valid: false, cause });
       if (result.valid) throw new Error('It was admitted.');
@@ -261,49 +255,49 @@ describe('a refusal', () => {
     },
   );
 
-  it('for a broken document is no refusal of the credentials but `unavailable`', async () => {
-    const worlds = [{ application: applicationWith({ broken: true }) }, { domain: domainWith({ broken: true }) }];
-    for (const world of worlds) {
-      const result = await setup(world).check();
+  it('for a broken document returns `unavailable`', async () => {
+    const allOptions = [{ application: applicationWith({ broken: true }) }, { domain: domainWith({ broken: true }) }];
+    for (const options of allOptions) {
+      const result = await setup(options).check();
       expect(result).toMatchObject({ valid: false, cause: 'broken', error: { code: 'unavailable' } });
     }
   });
 
-  it('has a test for every cause', () => {
+  it('is tested for every cause', () => {
     const tested = new Set([...cases.map((entry) => entry[4]), 'broken']);
     expect([...REFUSAL_CAUSES].filter((cause) => !tested.has(cause))).toEqual([]);
   });
 
-  it('of what breaks our checksum or could not exist reads nothing', async () => {
+  it('for malformed input reads nothing', async () => {
     const { check, calls } = setup();
     for (const [, , value, request] of cases.filter((entry) => entry[4] === 'malformed')) await check(value, request);
     expect(calls).toEqual({ reads: 0, verifies: 0, lookups: 0 });
   });
 
-  it('costs no slow hash but for another value under a known lookup id', async () => {
-    for (const [, world, value, request, cause] of cases) {
-      const { check, calls } = setup(world);
+  it('computes a slow hash only for a wrong value with a known lookup id', async () => {
+    for (const [, options, value, request, cause] of cases) {
+      const { check, calls } = setup(options);
       await check(value, request);
       expect({ cause, verifies: calls.verifies }).toEqual({ cause, verifies: cause === 'wrong_value' ? 1 : 0 });
     }
   });
 
-  it('reads both documents at once, whatever is wrong', async () => {
-    for (const [, world, value, request] of cases.filter((entry) => entry[4] !== 'malformed')) {
-      const { check, calls } = setup(world);
+  it('reads both documents in one call, for every cause', async () => {
+    for (const [, options, value, request] of cases.filter((entry) => entry[4] !== 'malformed')) {
+      const { check, calls } = setup(options);
       await check(value, request);
       expect(calls.reads).toBe(1);
     }
   });
 
-  it('names nobody in the log whom only a stranger named', async () => {
+  it('does not log unverified names', async () => {
     const { check, outcomes } = setup();
     await check('misplaced-1', { clientId: 'misplaced-2' });
     await check('misplaced-1', { domainId: 'misplaced-3' });
     expect(JSON.stringify(outcomes)).not.toMatch(/misplaced/);
   });
 
-  it('names the secret in the log where it is known', async () => {
+  it('logs the secret if it is known', async () => {
     const { check, outcomes } = setup({
       application: applicationWith({ secrets: [secretWith({ suspended: true })] }),
     });
@@ -322,7 +316,7 @@ describe('a refusal', () => {
     ]);
   });
 
-  it('never shows the value that was presented', async () => {
+  it('does not reveal the presented value', async () => {
     const { check, outcomes } = setup();
     const results = [await check(wrong), await check('misplaced'), await check(sameLookup), await check(VALUE)];
     const shown = JSON.stringify([outcomes, results]);
@@ -331,7 +325,7 @@ describe('a refusal', () => {
 });
 
 describe('time', () => {
-  it('ends a value to the millisecond, remembered or not', async () => {
+  it('ends a value to the millisecond, even if it is cached', async () => {
     const { cause, clock } = setup({
       application: applicationWith({ secrets: [secretWith({ values: [valueOf(VALUE, { validUntil: fromNow(1) })] })] }),
     });
@@ -341,7 +335,7 @@ describe('time', () => {
     expect(await cause()).toBe('expired');
   });
 
-  it('begins a secret to the millisecond', async () => {
+  it('starts a secret to the millisecond', async () => {
     const { cause, clock } = setup({
       application: applicationWith({ secrets: [secretWith({ notBefore: fromNow(1) })] }),
     });
@@ -351,7 +345,7 @@ describe('time', () => {
     expect(await cause()).toBe('valid');
   });
 
-  it('ends an overlap, and the value after it goes on', async () => {
+  it('ends an overlap while the current value stays live', async () => {
     const old = generated(2, 2);
     const { cause, clock } = setup({
       application: applicationWith({
@@ -364,7 +358,7 @@ describe('time', () => {
   });
 });
 
-describe('networks', () => {
+describe('allowed networks', () => {
   const { cause } = setup({
     application: applicationWith({ secrets: [secretWith({ allowedCidrs: ['10.0.0.0/8', '2001:db8::/32'] })] }),
   });
@@ -376,16 +370,16 @@ describe('networks', () => {
     ['11.0.0.1', 'address'],
     ['2001:db9::7', 'address'],
     ['10.1.2.3.4', 'address_unknown'],
-  ])('%s is %s', async (remoteAddress, expected) => {
+  ])('return for address %s: %s', async (remoteAddress, expected) => {
     expect(await cause(VALUE, { remoteAddress })).toBe(expected);
   });
 
-  it('are held against the address on every check, remembered or not', async () => {
+  it('are compared with the address on every check, even if the match is cached', async () => {
     expect(await cause(VALUE, { remoteAddress: '10.0.0.1' })).toBe('valid');
     expect(await cause(VALUE, { remoteAddress: '192.0.2.1' })).toBe('address');
   });
 
-  it('never make a check fail, whatever the address text', async () => {
+  it('never make a check throw, for any address text', async () => {
     await fc.assert(
       fc.asyncProperty(fc.string({ unit: 'binary' }), async (remoteAddress) => {
         expect(await cause(VALUE, { remoteAddress })).toMatch(/^(address|address_unknown)$/);
@@ -394,14 +388,14 @@ describe('networks', () => {
   });
 });
 
-describe('what is remembered', () => {
-  it('spares the slow hash, and nothing else', async () => {
+describe('the cache of matches', () => {
+  it('saves only the slow hash', async () => {
     const { check, calls } = setup();
     for (let index = 0; index < 5; index++) expect(await check()).toMatchObject({ valid: true });
     expect(calls).toMatchObject({ reads: 5, verifies: 1 });
   });
 
-  it('is no mismatch', async () => {
+  it('does not contain mismatches', async () => {
     const { check, calls } = setup();
     for (let index = 0; index < 3; index++) await check(generated(1, 9));
     expect(calls.verifies).toBe(3);
@@ -414,14 +408,14 @@ describe('what is remembered', () => {
     ['of a deleted application', { application: applicationWith({ state: 'deleted' }) }, 'unknown_client'],
     ['of a disabled domain', { domain: domainWith({ state: 'disabled' }) }, 'domain_disabled'],
     ['of a deleted domain', { domain: domainWith({ state: 'deleted' }) }, 'unknown_domain'],
-  ] as const)('does not outlive that the secret is %s', async (_what, change, expected) => {
+  ] as const)('does not accept a secret that is now %s', async (_what, change, expected) => {
     const { cause, put } = setup();
     expect(await cause()).toBe('valid');
     put('application' in change ? change.application : change.domain);
     expect(await cause()).toBe(expected);
   });
 
-  it('does not answer for a renewed verifier under the same lookup id', async () => {
+  it('does not accept a value after the verifier with the same lookup id changed', async () => {
     const { cause, put } = setup();
     expect(await cause()).toBe('valid');
     const renewed = { ...valueOf(VALUE), verifier: verifierOf(generated(1, 2)) };
@@ -429,7 +423,7 @@ describe('what is remembered', () => {
     expect(await cause()).toBe('wrong_value');
   });
 
-  it('is one computation for all who ask at the same time', async () => {
+  it('computes once for concurrent checks', async () => {
     const { check, calls, gates } = setup();
     let open: () => void = () => undefined;
     gates.verify = new Promise<void>((resolve) => (open = resolve));
@@ -441,12 +435,12 @@ describe('what is remembered', () => {
     expect(calls.verifies).toBe(1);
   });
 
-  it('is nothing where the hash could not be computed', async () => {
-    let away = true;
+  it('does not contain a failed computation', async () => {
+    let failing = true;
     const { check, outcomes } = setup({
       hasher: {
         verify: async () => {
-          if (away) throw new Error('No memory for Argon2.');
+          if (failing) throw new Error('No memory for Argon2.');
           return true;
         },
         importedLookupId: importedLookup,
@@ -454,13 +448,13 @@ describe('what is remembered', () => {
     });
     await expect(check()).rejects.toThrow('No memory');
     expect(outcomes).toMatchObject([{ outcome: 'unavailable' }]);
-    away = false;
+    failing = false;
     expect(await check()).toMatchObject({ valid: true });
   });
 });
 
 describe('a revocation', () => {
-  it('holds for every check received after it, while an earlier one still computes the same hash', async () => {
+  it('applies to every later check, even while an earlier one still computes the same hash', async () => {
     const { check, cause, put, gates } = setup();
     let open: () => void = () => undefined;
     gates.verify = new Promise<void>((resolve) => (open = resolve));
@@ -474,7 +468,7 @@ describe('a revocation', () => {
     expect(await cause()).toBe('no_match');
   });
 
-  it('between look-up and answer of one check leaves nothing behind for the next', async () => {
+  it('applies to the next check, in any sequence of revoking and restoring', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.boolean(), { minLength: 1, maxLength: 30 }), async (revokedAt) => {
         const { cause, put } = setup();
@@ -488,8 +482,8 @@ describe('a revocation', () => {
   });
 });
 
-describe('a view that may not be trusted', () => {
-  it('gives neither yes nor no, also for what is remembered', async () => {
+describe('an unavailable view', () => {
+  it('makes every check fail as unavailable, even if the match is cached', async () => {
     const { check, gates, outcomes } = setup();
     expect(await check()).toMatchObject({ valid: true });
     gates.viewDown = true;
@@ -504,7 +498,7 @@ describe('a view that may not be trusted', () => {
 describe('the limiter', () => {
   const limits = { failuresMax: 3, windowMs: 60_000 };
 
-  it('turns wrong answers into `rate_limited`, with the seconds to wait', async () => {
+  it('replaces rejections with `rate_limited` and the seconds to wait', async () => {
     const { check, outcomes } = setup({ limits });
     const codes: string[] = [];
     for (let index = 0; index < 5; index++) {
@@ -518,7 +512,7 @@ describe('the limiter', () => {
     expect(outcomes.map(({ limited }) => limited)).toEqual([false, false, false, true, true, true]);
   });
 
-  it('never keeps a right secret out, remembered or not, generated or imported', async () => {
+  it('never rejects a correct value, cached or not, generated or imported', async () => {
     const other = generated(2, 2);
     const { check } = setup({
       limits,
@@ -535,7 +529,7 @@ describe('the limiter', () => {
     for (const value of [VALUE, other, IMPORTED]) expect(await check(value)).toMatchObject({ valid: true });
   });
 
-  it('counts unknown clients and malformed values of a source together', async () => {
+  it('counts unknown clients and malformed values together per source', async () => {
     const { check, limiter } = setup({ limits });
     for (let index = 0; index < 1000; index++) await check(VALUE, { clientId: `made-up-${index}` });
     await check('rky_broken');
@@ -543,14 +537,14 @@ describe('the limiter', () => {
     expect(await check(VALUE, { clientId: 'one-more' })).toMatchObject({ error: { code: 'rate_limited' } });
   });
 
-  it('counts by the source that the caller names', async () => {
+  it('counts by the source given by the caller', async () => {
     const { check, outcomes } = setup({ limits });
     for (let index = 0; index < 4; index++)
       await check(generated(9, 9), { remoteAddress: `10.0.0.${index}`, limiterSource: 'gateway-a' });
     expect(outcomes.map(({ limited, source }) => [limited, source]).at(-1)).toEqual([true, 'gateway-a']);
   });
 
-  it('does not count what was neither right nor wrong', async () => {
+  it('does not count checks that could not be completed', async () => {
     const { check, gates, limiter } = setup({ application: applicationWith({ broken: true }) });
     await check();
     gates.viewDown = true;
@@ -558,7 +552,7 @@ describe('the limiter', () => {
     expect(limiter.size).toBe(0);
   });
 
-  it('lets an imported value of one client wait for its turn, and finds it right', async () => {
+  it('queues the imported values of one client, and accepts them', async () => {
     const values = Array.from({ length: 6 }, (_, index) => `own value ${index}`);
     let running = 0;
     let most = 0;
@@ -584,7 +578,7 @@ describe('the limiter', () => {
 });
 
 describe('usage', () => {
-  it('counts what was admitted, with time and address, and nothing else', async () => {
+  it('counts only accepted checks, with time and address', async () => {
     const { check, usage, batches, clock } = setup();
     await check(VALUE, { remoteAddress: '10.0.0.1' });
     clock.advance(2_000);
@@ -603,14 +597,14 @@ describe('HTTP Basic', () => {
     ['raw', `${CLIENT}:${IMPORTED.replace(' + ', ' - ')}`, IMPORTED.replace(' + ', ' - ')],
     ['percent-encoded', `${CLIENT}:${encodeURIComponent(IMPORTED)}`, IMPORTED],
     ['form-encoded', `${CLIENT}:${new URLSearchParams({ v: IMPORTED }).toString().slice(2)}`, IMPORTED],
-    ['raw with a plus', `${CLIENT}:a+b`, 'a+b'],
-    ['raw with what looks like an escape', `${CLIENT}:a%41b`, 'a%41b'],
-  ])('takes credentials %s', async (_how, text, value) => {
+    ['raw with a plus sign', `${CLIENT}:a+b`, 'a+b'],
+    ['raw with text that looks like an escape', `${CLIENT}:a%41b`, 'a%41b'],
+  ])('accepts credentials that are %s', async (_how, text, value) => {
     const { authenticator } = setup({ application: { ...own, secrets: [secretWith({ values: [valueOf(value)] })] } });
     expect(await authenticator.checkBasic(DOMAIN, basic(text), {})).toMatchObject({ valid: true, clientId: CLIENT });
   });
 
-  it('does not decode twice', async () => {
+  it('does not decode credentials twice', async () => {
     const { authenticator } = setup({
       application: { ...own, secrets: [secretWith({ values: [valueOf('50%')] })] },
     });
@@ -618,7 +612,7 @@ describe('HTTP Basic', () => {
     expect(result).toMatchObject({ valid: false });
   });
 
-  it('counts and tells a refusal once, however many readings there were', async () => {
+  it('counts and reports a rejection once, for any number of readings', async () => {
     const { authenticator, outcomes, limiter } = setup({ application: own, limits: { failuresMax: 1 } });
     const result = await authenticator.checkBasic(DOMAIN, basic(`${CLIENT}:a%41b`), { remoteAddress: '10.0.0.1' });
     expect(result).toMatchObject({ valid: false, cause: 'no_match', error: { code: 'invalid_client_credentials' } });
@@ -626,7 +620,7 @@ describe('HTTP Basic', () => {
     expect(limiter.size).toBe(1);
   });
 
-  it('tells of the reading that came to a known client', async () => {
+  it('reports the reading that matches a known client', async () => {
     const { authenticator, outcomes } = setup();
     await authenticator.checkBasic(DOMAIN, basic(`${encodeURIComponent('wéb')}:x`), {});
     await authenticator.checkBasic(DOMAIN, basic(`w%65b:${VALUE}x`), {});
@@ -634,7 +628,7 @@ describe('HTTP Basic', () => {
     expect(outcomes.map(({ outcome }) => outcome)).toEqual(['unknown_client', 'malformed', 'no_match']);
   });
 
-  it('refuses what holds no credentials without a read', async () => {
+  it('rejects a header without credentials and reads nothing', async () => {
     const { authenticator, calls } = setup();
     for (const header of [undefined, '', 'Bearer x', 'Basic !', basic('no colon')])
       expect(await authenticator.checkBasic(DOMAIN, header, {})).toMatchObject({ valid: false, cause: 'malformed' });
@@ -643,7 +637,7 @@ describe('HTTP Basic', () => {
 });
 
 describe('any input', () => {
-  it('is answered with yes or no, and yes only to the right value', async () => {
+  it('is accepted or rejected, and only the correct value is accepted', async () => {
     const { check } = setup();
     const text = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.constantFrom(VALUE, CLIENT, DOMAIN, ''));
     await fc.assert(
@@ -655,7 +649,7 @@ describe('any input', () => {
     );
   });
 
-  it('that differs from the right value in one character is refused', async () => {
+  it('that differs from the correct value in one character is rejected', async () => {
     const { check } = setup();
     const character = fc.constantFrom(...'0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_');
     await fc.assert(
@@ -667,7 +661,7 @@ describe('any input', () => {
     );
   });
 
-  it('finds each of many secrets by its lookup id with one slow hash', async () => {
+  it('needs only one slow hash among many secrets', async () => {
     const values = Array.from({ length: 20 }, (_, index) => generated(100 + index, index));
     const { check, calls } = setup({
       application: applicationWith({
@@ -681,7 +675,7 @@ describe('any input', () => {
   });
 });
 
-it('accepts exactly the versions that liveVersions lists', async () => {
+it('accepts exactly the versions that liveVersions returns', async () => {
   const instant = fc.option(fc.integer({ min: -3, max: 3 }).map(fromNow), { nil: undefined });
   const lifecycle: fc.Arbitrary<Lifecycle> = fc.record({
     status: fc.constantFrom('active' as const, 'suspended' as const),

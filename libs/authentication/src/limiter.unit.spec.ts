@@ -14,7 +14,7 @@ const failTimes = (limiter: FailureLimiter, times: number, client: string | unde
   Array.from({ length: times }, () => limiter.failed(client, source));
 
 describe('FailureLimiter', () => {
-  it('lets a number of failures pass and then says how long to wait', () => {
+  it('allows a number of failures and then returns how long to wait', () => {
     const { limiter, clock } = setup();
     expect(failTimes(limiter, 3, 'app')).toEqual([undefined, undefined, undefined]);
     clock.advance(500);
@@ -23,14 +23,14 @@ describe('FailureLimiter', () => {
     expect(limiter.failed('app', '10.0.0.1')).toBe(1);
   });
 
-  it('begins anew when the window has ended', () => {
+  it('resets the count when the window ends', () => {
     const { limiter, clock } = setup();
     failTimes(limiter, 10, 'app');
     clock.advance(60_000);
     expect(failTimes(limiter, 4, 'app')).toEqual([undefined, undefined, undefined, 60]);
   });
 
-  it('counts each client and each source by itself', () => {
+  it('counts each client and each source separately', () => {
     const { limiter } = setup();
     failTimes(limiter, 10, 'app');
     expect(limiter.failed('other', '10.0.0.1')).toBeUndefined();
@@ -45,13 +45,13 @@ describe('FailureLimiter', () => {
     expect(limiter.size).toBe(1);
   });
 
-  it('keeps a bounded number of counts', () => {
+  it('limits the number of counts', () => {
     const { limiter } = setup();
     for (let index = 0; index < 10_000; index++) limiter.failed('app', `10.${index >> 8}.${index & 255}.1`);
     expect(limiter.size).toBe(100);
   });
 
-  it('takes an address for one source however it is written, and an IPv6 /64 for one', () => {
+  it('treats all spellings of an address, and an IPv6 /64 network, as one source', () => {
     expect(sourceKey('::ffff:10.0.0.1')).toBe(sourceKey('10.0.0.1'));
     expect(sourceKey('2001:db8:1:2::1')).toBe(sourceKey('2001:db8:1:2:ffff::9'));
     expect(sourceKey('2001:db8:1:2::1')).not.toBe(sourceKey('2001:db8:1:3::1'));
@@ -59,7 +59,7 @@ describe('FailureLimiter', () => {
     expect(sourceKey(undefined)).toBe('');
   });
 
-  it('makes a short key of any source', () => {
+  it('uses a short key for any source', () => {
     fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => sourceKey(text).length <= 64));
     expect(sourceKey('x'.repeat(10_000))).toHaveLength(64);
   });
@@ -73,7 +73,7 @@ describe('FailureLimiter.inTurn', () => {
   };
   const settle = () => new Promise((resolve) => setImmediate(resolve));
 
-  it('runs so many verifications of a client at a time, in order, and those of others beside them', async () => {
+  it('runs a limited number of verifications per client, in order, and other clients in parallel', async () => {
     const { limiter } = setup();
     const gates = [held(), held(), held(), held()];
     const begun: number[] = [];
@@ -96,7 +96,7 @@ describe('FailureLimiter.inTurn', () => {
     expect(begun).toEqual([0, 1, 2, 3]);
   });
 
-  it('gives its place on when a verification fails', async () => {
+  it('starts the next verification when one fails', async () => {
     const { limiter } = setup({ slowConcurrency: 1 });
     const gate = held();
     const first = limiter.inTurn('app', async () => {
@@ -110,7 +110,7 @@ describe('FailureLimiter.inTurn', () => {
     expect(await limiter.inTurn('app', async () => 'third')).toBe('third');
   });
 
-  it('never runs more than allowed, whatever comes when', async () => {
+  it('never exceeds the limit, in any order of calls', async () => {
     const { limiter } = setup();
     let running = 0;
     let most = 0;

@@ -14,7 +14,7 @@ describe('parseAddress', () => {
     ['0:0:0:0:0:ffff:10.0.0.1', '10.0.0.1'],
     ['2001:DB8:0::1', '2001:db8::1'],
     ['fe80::1%eth0', 'fe80::1'],
-  ])('reads %s as %s', (text, address) => {
+  ])('parses %s as %s', (text, address) => {
     expect(addressText(text)).toBe(address);
   });
 
@@ -40,11 +40,11 @@ describe('parseAddress', () => {
     '%',
     '10.0.0.1, 10.0.0.2',
     'unknown',
-  ])('takes %j for no address', (text) => {
+  ])('rejects %j', (text) => {
     expect(parseAddress(text)).toBeUndefined();
   });
 
-  it('never throws, whatever the text', () => {
+  it('never throws, for any text', () => {
     const pieces = fc.constantFrom(
       '1',
       '255',
@@ -94,15 +94,15 @@ describe('Networks', () => {
     [['::ffff:10.0.0.0/104'], '10.1.2.3', true],
     [['192.0.2.0/24', '10.0.0.0/8'], '10.0.0.1', true],
     [[], '10.0.0.1', false],
-  ])('%j holds %s: %s', (cidrs, address, expected) => {
+  ])('returns whether %j contains %s: %s', (cidrs, address, expected) => {
     expect(inside(cidrs, address)).toBe(expected);
   });
 
-  it('lets nobody into a network that cannot be read', () => {
+  it('matches no address with an invalid network', () => {
     expect(inside(['nonsense', '10.0.0.0/99', '10.0.0.0'], '10.0.0.0')).toBe(false);
   });
 
-  it('answers alike when it has read a network before', () => {
+  it('returns the same result for a cached network', () => {
     const networks = new Networks(1);
     const address = parseAddress('10.0.0.1');
     if (!address) throw new Error('An address was expected.');
@@ -110,7 +110,7 @@ describe('Networks', () => {
       expect(networks.anyContains([cidr], address)).toBe(cidr === '10.0.0.0/8');
   });
 
-  it('knows every address as part of each network around it', () => {
+  it('finds every address in each network that contains it', () => {
     fc.assert(
       fc.property(fc.ipV4(), fc.integer({ min: 0, max: 32 }), (address, bits) => {
         expect(inside([`${address}/${bits}`], address)).toBe(true);

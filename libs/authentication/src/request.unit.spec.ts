@@ -4,7 +4,7 @@ import { parseBasic } from './request';
 const header = (text: string): string => `Basic ${Buffer.from(text, 'utf8').toString('base64')}`;
 const read = (text: string): string[] =>
   parseBasic(header(text)).map(({ clientId, clientSecret }) => `${clientId} / ${clientSecret}`);
-/** application/x-www-form-urlencoded, as RFC 6749 §2.3.1 requires. */
+/** Encodes as application/x-www-form-urlencoded (RFC 6749 §2.3.1). */
 const form = (text: string): string => new URLSearchParams({ '': text }).toString().slice(1);
 
 const vschar = fc.string({ unit: fc.integer({ min: 0x20, max: 0x7e }).map((code) => String.fromCharCode(code)) });
@@ -24,25 +24,25 @@ describe('parseBasic', () => {
     expect(read('urn%3Aclient:secret')[0]).toBe('urn:client / secret');
   });
 
-  it('reads escapes decoded, then raw', () => {
+  it('returns escapes decoded, then raw', () => {
     expect(read('client:100%25')).toEqual(['client / 100%', 'client / 100%25']);
   });
 
-  it('decodes once, never twice', () => {
+  it('decodes only once', () => {
     expect(read('client:%2525')).toEqual(['client / %25', 'client / %2525']);
   });
 
-  it('reads text raw if a percent sign does not begin an escape', () => {
+  it('returns raw text if a percent sign does not begin an escape', () => {
     expect(read('client:100%')).toEqual(['client / 100%']);
     expect(read('client:%zz%41')).toEqual(['client / %zz%41']);
     expect(read('50%:a%41+')).toEqual(['50% / a%41+']);
   });
 
-  it('reads a plus as a plus, then as a space', () => {
+  it('returns a plus sign as a plus sign, then as a space', () => {
     expect(read('my+app:a+b')).toEqual(['my+app / a+b', 'my app / a b']);
   });
 
-  it('reads both meanings of a plus next to escapes', () => {
+  it('returns both meanings of a plus sign next to escapes', () => {
     expect(read('client:ab+c%2Fd%3D')).toEqual(['client / ab+c/d=', 'client / ab c/d=']);
   });
 
@@ -50,7 +50,7 @@ describe('parseBasic', () => {
     expect(read('client:%ff')).toEqual(['client / %ff']);
   });
 
-  it('does not decode into control characters', () => {
+  it('does not decode escapes to control characters', () => {
     expect(read('client:a%00b')).toEqual(['client / a%00b']);
   });
 
@@ -67,7 +67,7 @@ describe('parseBasic', () => {
     ['a control character', header('client:sec\u0000ret')],
     ['a line break', header('client:secret\n')],
     ['a header longer than any credentials', header(`client:${'x'.repeat(9000)}`)],
-  ])('returns no reading of %s', (_what, text) => {
+  ])('returns no reading for %s', (_what, text) => {
     expect(parseBasic(text)).toEqual([]);
   });
 
@@ -98,7 +98,7 @@ describe('parseBasic', () => {
     );
   });
 
-  it('returns raw credentials, except if they contain both a plus and a percent sign', () => {
+  it('returns raw credentials, unless they contain both a plus and a percent sign', () => {
     fc.assert(
       fc.property(clientId, vschar, (id, secret) => {
         fc.pre(!id.includes(':'));

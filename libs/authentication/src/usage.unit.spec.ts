@@ -10,12 +10,12 @@ const setup = (options: Partial<UsageOptions> = {}) => {
   const clock = new ManualClock(START_MS);
   const batches: UsageEntry[][] = [];
   const failures: unknown[] = [];
-  const engine = { away: false };
+  const store = { down: false };
   let forgotten = 0;
   const usage = new UsageRecorder({
     clock,
     sink: async (batch) => {
-      if (engine.away) throw new Error('The view store is away.');
+      if (store.down) throw new Error('The view store is away.');
       batches.push(batch);
     },
     onSinkFailed: (error) => failures.push(error),
@@ -23,11 +23,11 @@ const setup = (options: Partial<UsageOptions> = {}) => {
     ...options,
   });
   const total = () => batches.flat().reduce((sum, { count }) => sum + count, 0);
-  return { clock, usage, batches, failures, engine, total, forgotten: () => forgotten };
+  return { clock, usage, batches, failures, store, total, forgotten: () => forgotten };
 };
 
 describe('UsageRecorder', () => {
-  it('hands on one entry per secret, with count, last use and last address', async () => {
+  it('passes one entry per secret to the sink, with count, last use and last address', async () => {
     const { usage, batches } = setup();
     usage.record('s1', at(1), '::ffff:10.0.0.1');
     usage.record('s1', at(3), '10.0.0.2');
@@ -42,14 +42,14 @@ describe('UsageRecorder', () => {
     ]);
   });
 
-  it('hands on no address that is none', async () => {
+  it('omits an invalid address', async () => {
     const { usage, batches } = setup();
     usage.record('s1', at(1), 'not an address');
     await usage.flush();
     expect(batches[0]).toEqual([{ id: 's1', count: 1, lastUsedAt: at(1) }]);
   });
 
-  it('hands on at intervals from its start, and nothing where there is nothing', async () => {
+  it('flushes at intervals from its start, and not without entries', async () => {
     const { usage, clock, batches } = setup({ flushEveryMs: 1_000 });
     usage.record('s1', at(0));
     clock.advance(5_000);
@@ -68,7 +68,7 @@ describe('UsageRecorder', () => {
     await usage.stop();
   });
 
-  it('hands on what is left when it stops, and nothing after that', async () => {
+  it('flushes the remaining entries when it stops, and nothing afterwards', async () => {
     const { usage, clock, batches } = setup({ flushEveryMs: 1_000 });
     usage.start();
     usage.record('s1', at(0));
@@ -79,7 +79,7 @@ describe('UsageRecorder', () => {
     expect(batches).toHaveLength(1);
   });
 
-  it('waits for a batch under way when it stops, and loses nothing', async () => {
+  it('waits for a running flush when it stops, and loses nothing', async () => {
     const { usage, batches, total } = setup({
       sink: async (batch) => {
         await settle();
@@ -93,16 +93,16 @@ describe('UsageRecorder', () => {
     expect(total()).toBe(2);
   });
 
-  it('keeps what the sink did not take, and adds to it', async () => {
-    const { usage, engine, batches, failures } = setup();
-    engine.away = true;
+  it('keeps entries that the sink rejects, and adds to them', async () => {
+    const { usage, store, batches, failures } = setup();
+    store.down = true;
     usage.record('s1', at(1), '10.0.0.1');
     usage.record('s2', at(1));
     await usage.flush();
     usage.record('s1', at(2), '10.0.0.2');
     await usage.flush();
     expect(failures).toHaveLength(2);
-    engine.away = false;
+    store.down = false;
     await usage.flush();
     expect(batches).toEqual([
       [
@@ -112,7 +112,7 @@ describe('UsageRecorder', () => {
     ]);
   });
 
-  it('hands on large numbers of secrets in batches of 10, and keeps those that were not taken', async () => {
+  it('flushes many secrets in batches of 10, and keeps the rejected ones', async () => {
     let taken = 0;
     const sizes: number[] = [];
     const { usage } = setup({
@@ -133,7 +133,7 @@ describe('UsageRecorder', () => {
     expect(taken).toBe(25);
   });
 
-  it('leaves the store alone after each batch for three times as long as it took, but not where it stops', async () => {
+  it('pauses after each batch for three times its duration, except when it stops', async () => {
     const sizes: number[] = [];
     const clock = new ManualClock(START_MS);
     const sink = async (batch: UsageEntry[]): Promise<void> => {
@@ -155,25 +155,25 @@ describe('UsageRecorder', () => {
     expect(sizes).toEqual([10, 10, 10, 10, 5]);
   });
 
-  it('says when the last batch was not taken, and takes another try', async () => {
-    const { usage, engine, total } = setup();
-    engine.away = true;
+  it('reports when the last batch failed, and retries', async () => {
+    const { usage, store, total } = setup();
+    store.down = true;
     usage.record('s1', at(1));
     await expect(usage.stop()).rejects.toThrow('away');
-    engine.away = false;
+    store.down = false;
     await usage.stop();
     expect(total()).toBe(1);
   });
 
-  it('counts a bounded number of secrets, hands on early, and says what it forgot', async () => {
-    const { usage, engine, total, forgotten, failures } = setup({ secretsMax: 10 });
-    engine.away = true;
+  it('limits the number of secrets, flushes early, and reports dropped entries', async () => {
+    const { usage, store, total, forgotten, failures } = setup({ secretsMax: 10 });
+    store.down = true;
     for (let index = 0; index < 25; index++) {
       usage.record(`s${index}`, at(1));
       await settle();
     }
     expect(failures).toHaveLength(1);
-    engine.away = false;
+    store.down = false;
     await usage.flush();
     expect(total()).toBe(10);
     expect(forgotten()).toBe(15);
@@ -182,11 +182,11 @@ describe('UsageRecorder', () => {
     expect(total()).toBe(15);
   });
 
-  it('loses no use, whatever fails when', async () => {
-    const steps = fc.array(fc.oneof(fc.nat(5), fc.constantFrom('flush', 'away', 'back')), { maxLength: 60 });
+  it('loses no use, for any sequence of failures', async () => {
+    const steps = fc.array(fc.oneof(fc.nat(5), fc.constantFrom('flush', 'down', 'up')), { maxLength: 60 });
     await fc.assert(
       fc.asyncProperty(steps, async (all) => {
-        const { usage, engine, total } = setup();
+        const { usage, store, total } = setup();
         let used = 0;
         for (const step of all) {
           if (typeof step === 'number') {
@@ -194,9 +194,9 @@ describe('UsageRecorder', () => {
           } else if (step === 'flush') {
             void usage.flush();
             if (used % 2) await settle();
-          } else engine.away = step === 'away';
+          } else store.down = step === 'down';
         }
-        engine.away = false;
+        store.down = false;
         await usage.stop();
         expect(total()).toBe(used);
       }),

@@ -1,4 +1,4 @@
 import { unreachable } from './decider';
 
-it('unreachable throws with the value that no case handles', () =>
+it('unreachable throws an error that names the unhandled value', () =>
   expect(() => unreachable('x' as never)).toThrow('Not handled: "x"'));

@@ -28,7 +28,7 @@ const NOW = '2026-01-31T12:00:00.000Z';
 const inDays = (amount: number, from: Instant = NOW): Instant => addDuration(from, days(amount)) ?? LATEST;
 const after = (duration: Duration) => ({ mode: 'after', after: duration }) as const;
 
-const ask = (question: Partial<ExpiryQuestion>) =>
+const evaluate = (question: Partial<ExpiryQuestion>) =>
   expiryOf({
     now: NOW,
     stated: {},
@@ -38,7 +38,7 @@ const ask = (question: Partial<ExpiryQuestion>) =>
     ...question,
   });
 
-const refusal = (question: Partial<ExpiryQuestion>) => refusalOf(() => ask(question));
+const rejection = (question: Partial<ExpiryQuestion>) => refusalOf(() => evaluate(question));
 
 const instants = fc
   .date({ min: new Date('1970-01-01'), max: new Date(LATEST), noInvalidDate: true })
@@ -46,7 +46,7 @@ const instants = fc
 const durations = fc.record({ amount: fc.integer({ min: 1, max: 1e9 }), unit: fc.constantFrom(...DURATION_UNITS) });
 const shortDurations = fc.record({ amount: fc.integer({ min: 1, max: 50 }), unit: fc.constantFrom(...DURATION_UNITS) });
 
-describe('adding a duration', () => {
+describe('addDuration', () => {
   it.each<[string, Duration, string]>([
     ['2026-01-31T12:00:00.000Z', of(1, 'months'), '2026-02-28T12:00:00.000Z'],
     ['2028-01-31T12:00:00.000Z', of(1, 'months'), '2028-02-29T12:00:00.000Z'],
@@ -60,13 +60,13 @@ describe('adding a duration', () => {
     ['2028-02-28T00:00:00.000Z', days(1), '2028-02-29T00:00:00.000Z'],
     ['2026-02-28T00:00:00.000Z', days(1), '2026-03-01T00:00:00.000Z'],
     ['2026-12-28T00:00:00.000Z', of(1, 'weeks'), '2027-01-04T00:00:00.000Z'],
-    // Clocks change in Europe on 29 March 2026: UTC does not care.
+    // Daylight saving time begins in Europe on 29 March 2026; UTC is unaffected.
     ['2026-03-28T23:30:00.000Z', days(1), '2026-03-29T23:30:00.000Z'],
     ['2026-03-28T23:30:00.000Z', of(24, 'hours'), '2026-03-29T23:30:00.000Z'],
     ['2026-12-31T23:59:30.500Z', of(90, 'seconds'), '2027-01-01T00:01:00.500Z'],
     ['2026-12-31T23:59:30.500Z', of(90, 'minutes'), '2027-01-01T01:29:30.500Z'],
     ['9998-12-31T23:59:59.999Z', of(1, 'years'), LATEST],
-  ])('%s + %j = %s', (start, duration, end) => expect(addDuration(start, duration)).toBe(end));
+  ])('returns for %s + %j: %s', (start, duration, end) => expect(addDuration(start, duration)).toBe(end));
 
   it.each<[string, Duration]>([
     [LATEST, of(1, 'seconds')],
@@ -74,9 +74,11 @@ describe('adding a duration', () => {
     ['9999-12-01T00:00:00.000Z', of(1, 'months')],
     [NOW, of(1_000_000_000, 'years')],
     [NOW, of(1_000_000_000, 'weeks')],
-  ])('%s + %j lies beyond the last instant', (start, duration) => expect(addDuration(start, duration)).toBeUndefined());
+  ])('returns undefined for %s + %j, which is after the last instant', (start, duration) =>
+    expect(addDuration(start, duration)).toBeUndefined(),
+  );
 
-  it('gives a later instant of the same form, or none', () =>
+  it('returns a later instant in the same format, or undefined', () =>
     fc.assert(
       fc.property(instants, durations, (start, duration) => {
         const end = addDuration(start, duration);
@@ -86,7 +88,7 @@ describe('adding a duration', () => {
       }),
     ));
 
-  it('keeps the order of starts and of amounts', () =>
+  it('preserves the order of starts and of amounts', () =>
     fc.assert(
       fc.property(instants, instants, shortDurations, fc.nat(50), (one, other, duration, more) => {
         const [first, second] = one < other ? [one, other] : [other, one];
@@ -97,16 +99,16 @@ describe('adding a duration', () => {
     ));
 });
 
-describe('taking a duration off', () => {
+describe('subtractDuration', () => {
   it.each<[string, Duration, string]>([
     ['2026-03-31T00:00:00.000Z', of(1, 'months'), '2026-02-28T00:00:00.000Z'],
     ['2028-02-29T00:00:00.000Z', of(1, 'years'), '2027-02-28T00:00:00.000Z'],
     ['2026-01-10T00:00:00.000Z', days(20), '2025-12-21T00:00:00.000Z'],
     [NOW, of(3000, 'years'), EARLIEST],
     [NOW, of(1_000_000_000, 'years'), EARLIEST],
-  ])('%s - %j = %s', (end, duration, start) => expect(subtractDuration(end, duration)).toBe(start));
+  ])('returns for %s - %j: %s', (end, duration, start) => expect(subtractDuration(end, duration)).toBe(start));
 
-  it('gives an earlier instant of the same form', () =>
+  it('returns an earlier instant in the same format', () =>
     fc.assert(
       fc.property(instants, durations, (end, duration) => {
         const start = subtractDuration(end, duration);
@@ -116,97 +118,107 @@ describe('taking a duration off', () => {
     ));
 });
 
-describe('the earlier and the later instant', () => {
-  it('take what is absent for never, or for nothing said', () => {
+describe('earlier and later', () => {
+  it('treat undefined as never, or as not given', () => {
     expect([later('a', 'b'), later('b', 'a'), later('a', undefined)]).toEqual(['b', 'b', 'a']);
     expect([earlier('a', 'b'), earlier('b', 'a'), earlier('a', undefined)]).toEqual(['a', 'a', 'a']);
     expect([earlier(undefined, 'a'), earlier(undefined, undefined)]).toEqual(['a', undefined]);
   });
 });
 
-describe('the expiry of a value, from the first that speaks', () => {
+describe('precedence of expiries', () => {
   const applicationPolicy = after(days(20));
   const domainPolicy: DomainPolicy = { expiry: after(days(30)) };
   const own: OwnExpiry = { kind: 'in', duration: days(10) };
 
-  it('1: the command, by a life', () => {
+  it('1: uses expiresIn of the command', () => {
     const stated = { expiresIn: days(5) };
-    expect(ask({ stated, own, applicationPolicy, domainPolicy })).toEqual({ expiresAt: inDays(5), source: 'command' });
-  });
-
-  it('1: the command, by an instant', () => {
-    const stated = { expiresAt: inDays(5) };
-    expect(ask({ stated, own, applicationPolicy, domainPolicy })).toEqual({ expiresAt: inDays(5), source: 'command' });
-  });
-
-  it('1: the command, by null: never', () =>
-    expect(ask({ stated: { expiresAt: null }, own, applicationPolicy, domainPolicy })).toEqual({ source: 'command' }));
-
-  it("2: the secret's own life", () =>
-    expect(ask({ own, applicationPolicy, domainPolicy })).toEqual({ expiresAt: inDays(10), source: 'secret' }));
-
-  it("2: the secret's own never", () =>
-    expect(ask({ own: { kind: 'never' }, applicationPolicy, domainPolicy })).toEqual({ source: 'secret' }));
-
-  it('2: an own instant must be given anew', () => {
-    expect(refusal({ own: { kind: 'at' }, applicationPolicy, domainPolicy })).toMatchObject({
-      code: 'expiry_required',
-      details: { field: 'expiresAt' },
-    });
-    expect(ask({ own: { kind: 'at' }, stated: { expiresIn: days(5) } })).toEqual({
+    expect(evaluate({ stated, own, applicationPolicy, domainPolicy })).toEqual({
       expiresAt: inDays(5),
       source: 'command',
     });
   });
 
-  it("3: the application's policy", () => {
-    expect(ask({ applicationPolicy, domainPolicy })).toEqual({ expiresAt: inDays(20), source: 'application' });
-    expect(ask({ applicationPolicy: { mode: 'never' }, domainPolicy })).toEqual({ source: 'application' });
+  it('1: uses expiresAt of the command', () => {
+    const stated = { expiresAt: inDays(5) };
+    expect(evaluate({ stated, own, applicationPolicy, domainPolicy })).toEqual({
+      expiresAt: inDays(5),
+      source: 'command',
+    });
   });
 
-  it("4: the domain's policy", () => {
-    expect(ask({ domainPolicy })).toEqual({ expiresAt: inDays(30), source: 'domain' });
-    expect(ask({ domainPolicy: { expiry: { mode: 'never' } } })).toEqual({ source: 'domain' });
+  it('1: never expires when the command sets expiresAt to null', () =>
+    expect(evaluate({ stated: { expiresAt: null }, own, applicationPolicy, domainPolicy })).toEqual({
+      source: 'command',
+    }));
+
+  it("2: uses the secret's own expiresIn", () =>
+    expect(evaluate({ own, applicationPolicy, domainPolicy })).toEqual({ expiresAt: inDays(10), source: 'secret' }));
+
+  it("2: never expires when the secret's own expiry is never", () =>
+    expect(evaluate({ own: { kind: 'never' }, applicationPolicy, domainPolicy })).toEqual({ source: 'secret' }));
+
+  it("2: requires a new expiry when the secret's own expiry is an instant", () => {
+    expect(rejection({ own: { kind: 'at' }, applicationPolicy, domainPolicy })).toMatchObject({
+      code: 'expiry_required',
+      details: { field: 'expiresAt' },
+    });
+    expect(evaluate({ own: { kind: 'at' }, stated: { expiresIn: days(5) } })).toEqual({
+      expiresAt: inDays(5),
+      source: 'command',
+    });
   });
 
-  it('5: none', () => expect(ask({})).toEqual({ source: 'none' }));
+  it("3: uses the application's policy", () => {
+    expect(evaluate({ applicationPolicy, domainPolicy })).toEqual({ expiresAt: inDays(20), source: 'application' });
+    expect(evaluate({ applicationPolicy: { mode: 'never' }, domainPolicy })).toEqual({ source: 'application' });
+  });
+
+  it("4: uses the domain's policy", () => {
+    expect(evaluate({ domainPolicy })).toEqual({ expiresAt: inDays(30), source: 'domain' });
+    expect(evaluate({ domainPolicy: { expiry: { mode: 'never' } } })).toEqual({ source: 'domain' });
+  });
+
+  it('5: does not expire otherwise', () => expect(evaluate({})).toEqual({ source: 'none' }));
 });
 
-describe('the start of a life', () => {
-  it('is notBefore where that comes, and now where it has passed', () => {
+describe('start of the lifetime', () => {
+  it('is notBefore if that is in the future, and now otherwise', () => {
     const notBefore = '2028-01-31T00:00:00.000Z';
     const domainPolicy = { expiry: after(of(1, 'months')) };
-    expect(ask({ notBefore, domainPolicy }).expiresAt).toBe('2028-02-29T00:00:00.000Z');
-    expect(ask({ notBefore, stated: { expiresIn: days(1) } }).expiresAt).toBe('2028-02-01T00:00:00.000Z');
-    expect(ask({ notBefore: '2020-01-01T00:00:00.000Z', domainPolicy }).expiresAt).toBe('2026-02-28T12:00:00.000Z');
+    expect(evaluate({ notBefore, domainPolicy }).expiresAt).toBe('2028-02-29T00:00:00.000Z');
+    expect(evaluate({ notBefore, stated: { expiresIn: days(1) } }).expiresAt).toBe('2028-02-01T00:00:00.000Z');
+    expect(evaluate({ notBefore: '2020-01-01T00:00:00.000Z', domainPolicy }).expiresAt).toBe(
+      '2026-02-28T12:00:00.000Z',
+    );
   });
 
-  it('bounds too are counted from it', () => {
+  it('is also the start of the minimum and maximum lifetime', () => {
     const notBefore = inDays(100);
     const domainPolicy = { minLifetime: days(10), maxLifetime: days(20) };
-    expect(ask({ notBefore, stated: { expiresAt: inDays(120) }, domainPolicy }).expiresAt).toBe(inDays(120));
-    expect(refusal({ notBefore, stated: { expiresAt: inDays(109) }, domainPolicy })).toMatchObject({
+    expect(evaluate({ notBefore, stated: { expiresAt: inDays(120) }, domainPolicy }).expiresAt).toBe(inDays(120));
+    expect(rejection({ notBefore, stated: { expiresAt: inDays(109) }, domainPolicy })).toMatchObject({
       details: { bound: 'minLifetime' },
     });
   });
 
-  it('must leave a life before the last instant', () => {
+  it('must be before the last instant', () => {
     const [notBefore, field] = [LATEST, 'notBefore'];
-    expect(refusal({ notBefore, domainPolicy: { expiry: after(days(1)) } })).toMatchObject({ details: { field } });
-    expect(refusal({ notBefore, domainPolicy: { maxLifetime: days(1) } })).toMatchObject({ details: { field } });
-    expect(ask({ notBefore })).toEqual({ source: 'none' });
+    expect(rejection({ notBefore, domainPolicy: { expiry: after(days(1)) } })).toMatchObject({ details: { field } });
+    expect(rejection({ notBefore, domainPolicy: { maxLifetime: days(1) } })).toMatchObject({ details: { field } });
+    expect(evaluate({ notBefore })).toEqual({ source: 'none' });
   });
 });
 
-describe('a stated expiry is refused', () => {
+describe('an expiry given by the command is rejected', () => {
   it.each<[string, Partial<ExpiryQuestion>, string]>([
-    ['that is now', { stated: { expiresAt: NOW } }, 'expiresAt'],
-    ['that is past', { stated: { expiresAt: inDays(-1) } }, 'expiresAt'],
+    ['now', { stated: { expiresAt: NOW } }, 'expiresAt'],
+    ['in the past', { stated: { expiresAt: inDays(-1) } }, 'expiresAt'],
     ['at notBefore', { stated: { expiresAt: inDays(3) }, notBefore: inDays(3) }, 'expiresAt'],
     ['before notBefore', { stated: { expiresAt: inDays(2) }, notBefore: inDays(3) }, 'expiresAt'],
-    ['beyond the last instant', { stated: { expiresIn: of(8000, 'years') } }, 'expiresIn'],
+    ['after the last instant', { stated: { expiresIn: of(8000, 'years') } }, 'expiresIn'],
   ])('%s', (_, question, field) =>
-    expect(refusal(question)).toMatchObject({ code: 'invalid_request', details: { field } }),
+    expect(rejection(question)).toMatchObject({ code: 'invalid_request', details: { field } }),
   );
 
   const domainPolicy: DomainPolicy = { minLifetime: of(1, 'days'), maxLifetime: of(1, 'months') };
@@ -214,7 +226,7 @@ describe('a stated expiry is refused', () => {
 
   it.each<[string, ExpiryQuestion['stated'], object]>([
     [
-      'never, with a maximum',
+      'never, despite a maximum',
       { expiresAt: null },
       { field: 'expiresAt', bound: 'maxLifetime', amount: 1, unit: 'months' },
     ],
@@ -226,22 +238,25 @@ describe('a stated expiry is refused', () => {
       { expiresIn: of(23, 'hours') },
       { field: 'expiresIn', bound: 'minLifetime', amount: 1, unit: 'days' },
     ],
-  ])('with the bound named: %s', (_, stated, details) =>
-    expect(refusal({ stated, domainPolicy })).toMatchObject({ code: 'lifetime_out_of_bounds', details }),
+  ])('outside the bounds, naming the bound: %s', (_, stated, details) =>
+    expect(rejection({ stated, domainPolicy })).toMatchObject({ code: 'lifetime_out_of_bounds', details }),
   );
 
-  it('not on the bounds themselves', () => {
-    expect(ask({ stated: { expiresAt: latest }, domainPolicy })).toEqual({ expiresAt: latest, source: 'command' });
-    expect(ask({ stated: { expiresIn: days(1) }, domainPolicy })).toEqual({ expiresAt: inDays(1), source: 'command' });
+  it('unless it is exactly at a bound', () => {
+    expect(evaluate({ stated: { expiresAt: latest }, domainPolicy })).toEqual({ expiresAt: latest, source: 'command' });
+    expect(evaluate({ stated: { expiresIn: days(1) }, domainPolicy })).toEqual({
+      expiresAt: inDays(1),
+      source: 'command',
+    });
   });
 
-  it('never is fine above a minimum alone', () =>
-    expect(ask({ stated: { expiresAt: null }, domainPolicy: { minLifetime: days(9) } })).toEqual({
+  it('unless it is never and only a minimum is set', () =>
+    expect(evaluate({ stated: { expiresAt: null }, domainPolicy: { minLifetime: days(9) } })).toEqual({
       source: 'command',
     }));
 });
 
-describe("an inherited expiry that does not fit ends at the domain's bound", () => {
+describe("an inherited expiry outside the domain's bounds is moved to the bound", () => {
   const domainPolicy: DomainPolicy = { minLifetime: days(10), maxLifetime: days(20) };
   const long = { expiresAt: inDays(20), source: 'domain-bound' };
   const short = { expiresAt: inDays(10), source: 'domain-bound' };
@@ -249,52 +264,60 @@ describe("an inherited expiry that does not fit ends at the domain's bound", () 
   it.each<[string, Partial<ExpiryQuestion>, object]>([
     ["a policy of the application's, too long", { applicationPolicy: after(days(21)) }, long],
     ["a policy of the application's, too short", { applicationPolicy: after(days(9)) }, short],
-    ['never by the application', { applicationPolicy: { mode: 'never' } }, long],
-    ['an own life, too long', { own: { kind: 'in', duration: of(1, 'years') } }, long],
-    ['an own life, too short', { own: { kind: 'in', duration: days(1) } }, short],
-    ['an own never', { own: { kind: 'never' } }, long],
+    ['never, set by the application', { applicationPolicy: { mode: 'never' } }, long],
+    ['an own lifetime that is too long', { own: { kind: 'in', duration: of(1, 'years') } }, long],
+    ['an own lifetime that is too short', { own: { kind: 'in', duration: days(1) } }, short],
+    ['never, set by the secret', { own: { kind: 'never' } }, long],
     ['none', {}, long],
-    ['one that fits', { applicationPolicy: after(days(15)) }, { expiresAt: inDays(15), source: 'application' }],
-    ['one on the bound', { applicationPolicy: after(days(20)) }, { expiresAt: inDays(20), source: 'application' }],
-  ])('%s', (_, question, expected) => expect(ask({ domainPolicy, ...question })).toEqual(expected));
+    [
+      'an expiry within the bounds (unchanged)',
+      { applicationPolicy: after(days(15)) },
+      { expiresAt: inDays(15), source: 'application' },
+    ],
+    [
+      'an expiry exactly at the bound (unchanged)',
+      { applicationPolicy: after(days(20)) },
+      { expiresAt: inDays(20), source: 'application' },
+    ],
+  ])('%s', (_, question, expected) => expect(evaluate({ domainPolicy, ...question })).toEqual(expected));
 
-  it('also where the domain rule itself leaves its bounds, as months do in some months', () => {
+  it("even if the domain's own expiry exceeds the maximum because months differ in length", () => {
     const policy: DomainPolicy = { expiry: after(of(1, 'months')), maxLifetime: days(30) };
-    expect(ask({ domainPolicy: policy, now: '2026-02-01T00:00:00.000Z' }).source).toBe('domain');
-    expect(ask({ domainPolicy: policy, now: '2026-03-01T00:00:00.000Z' })).toEqual({
+    expect(evaluate({ domainPolicy: policy, now: '2026-02-01T00:00:00.000Z' }).source).toBe('domain');
+    expect(evaluate({ domainPolicy: policy, now: '2026-03-01T00:00:00.000Z' })).toEqual({
       expiresAt: '2026-03-31T00:00:00.000Z',
       source: 'domain-bound',
     });
   });
 
-  it('never lies on a minimum alone', () =>
-    expect(ask({ domainPolicy: { minLifetime: days(9) } })).toEqual({ source: 'none' }));
+  it('stays never when only a minimum is set', () =>
+    expect(evaluate({ domainPolicy: { minLifetime: days(9) } })).toEqual({ source: 'none' }));
 
-  it('and at the last instant where the bound lies beyond it', () => {
+  it('is moved to the last instant if the bound is after it', () => {
     const now = '9999-06-01T00:00:00.000Z';
-    expect(ask({ now, domainPolicy: { maxLifetime: of(1, 'years') } }).expiresAt).toBe(LATEST);
-    expect(ask({ now, domainPolicy: { minLifetime: of(1, 'years'), expiry: after(days(1)) } })).toEqual({
+    expect(evaluate({ now, domainPolicy: { maxLifetime: of(1, 'years') } }).expiresAt).toBe(LATEST);
+    expect(evaluate({ now, domainPolicy: { minLifetime: of(1, 'years'), expiry: after(days(1)) } })).toEqual({
       expiresAt: LATEST,
       source: 'domain-bound',
     });
-    expect(ask({ now, domainPolicy: { expiry: after(of(1, 'years')) } })).toEqual({
+    expect(evaluate({ now, domainPolicy: { expiry: after(of(1, 'years')) } })).toEqual({
       expiresAt: LATEST,
       source: 'domain',
     });
   });
 
-  it('the maximum counts at an instant at which the bounds cross', () => {
+  it('is moved to the maximum at an instant at which minimum and maximum cross', () => {
     const crossing: DomainPolicy = { minLifetime: of(1, 'months'), maxLifetime: days(30) };
     const now = '2026-03-01T00:00:00.000Z';
     const expiresAt = inDays(30, now);
-    expect(ask({ now, domainPolicy: crossing })).toEqual({ expiresAt, source: 'domain-bound' });
-    expect(ask({ now, domainPolicy: crossing, stated: { expiresAt } })).toEqual({ expiresAt, source: 'command' });
-    expect(refusal({ now, domainPolicy: crossing, stated: { expiresIn: days(31) } })).toMatchObject({
+    expect(evaluate({ now, domainPolicy: crossing })).toEqual({ expiresAt, source: 'domain-bound' });
+    expect(evaluate({ now, domainPolicy: crossing, stated: { expiresAt } })).toEqual({ expiresAt, source: 'command' });
+    expect(rejection({ now, domainPolicy: crossing, stated: { expiresIn: days(31) } })).toMatchObject({
       details: { bound: 'maxLifetime' },
     });
   });
 
-  it('every expiry lies within the bounds, after now and after notBefore', () =>
+  it('always ends within the bounds, after now and after notBefore', () =>
     fc.assert(
       fc.property(
         instants,
@@ -336,16 +359,21 @@ describe("an inherited expiry that does not fit ends at the domain's bound", () 
     ));
 });
 
-describe('a policy is refused', () => {
+describe('a policy is rejected', () => {
   it.each<[string, DomainPolicy, string, string]>([
     ['with crossed bounds', { minLifetime: days(2), maxLifetime: days(1) }, 'invalid_request', 'minLifetime'],
-    ['with a minimum beyond all time', { minLifetime: of(9000, 'years') }, 'invalid_request', 'minLifetime'],
-    ['with a maximum beyond all time', { maxLifetime: of(9000, 'years') }, 'invalid_request', 'maxLifetime'],
-    ['with a life beyond all time', { expiry: after(of(9000, 'years')) }, 'invalid_request', 'expiry.after'],
+    ['with a minimum after the last instant', { minLifetime: of(9000, 'years') }, 'invalid_request', 'minLifetime'],
+    ['with a maximum after the last instant', { maxLifetime: of(9000, 'years') }, 'invalid_request', 'maxLifetime'],
+    [
+      'with a lifetime that ends after the last instant',
+      { expiry: after(of(9000, 'years')) },
+      'invalid_request',
+      'expiry.after',
+    ],
     ['too long', { expiry: after(days(3)), maxLifetime: days(2) }, 'lifetime_out_of_bounds', 'expiry.after'],
     ['too short', { expiry: after(days(1)), minLifetime: days(2) }, 'lifetime_out_of_bounds', 'expiry.after'],
     [
-      'never under a maximum',
+      'never, despite a maximum',
       { expiry: { mode: 'never' }, maxLifetime: days(2) },
       'lifetime_out_of_bounds',
       'expiry.mode',
@@ -354,7 +382,7 @@ describe('a policy is refused', () => {
     expect(refusalOf(() => checkDomainPolicy(policy, NOW))).toMatchObject({ code, details: { field } }),
   );
 
-  it('not where it is sound', () => {
+  it('unless it is consistent', () => {
     const day = days(1);
     for (const policy of [
       {},
@@ -371,7 +399,7 @@ describe('a policy is refused', () => {
     [after(days(2)), undefined],
     [after(days(4)), undefined],
     [after(days(5)), 'maxLifetime'],
-  ])('of an application, outside the domain: %j', (policy, bound) => {
+  ])("of an application, outside the domain's bounds: %j", (policy, bound) => {
     const domain: DomainPolicy = { minLifetime: days(2), maxLifetime: days(4) };
     const refused = refusalOf(() => checkApplicationPolicy(policy, domain, NOW));
     if (bound === undefined) expect(refused).toBeUndefined();
@@ -379,7 +407,7 @@ describe('a policy is refused', () => {
   });
 });
 
-describe('the preview of a policy', () => {
+describe('previewExpiry', () => {
   const inherit = { mode: 'inherit' } as const;
   const subject = (more: Partial<PolicySubject>): PolicySubject => ({
     valueCreatedAt: NOW,
@@ -389,7 +417,7 @@ describe('the preview of a policy', () => {
     ...more,
   });
 
-  it("judges an inherited expiry from the value's own creation", () => {
+  it('evaluates an inherited expiry from the creation of the value', () => {
     expect(previewExpiry(subject({}), { expiry: after(days(90)) })).toEqual({
       expiresAt: inDays(90),
       source: 'domain',
@@ -399,7 +427,7 @@ describe('the preview of a policy', () => {
     expect(previewExpiry(subject({}), {})).toEqual({ source: 'none', affected: true });
   });
 
-  it('does not count one that would be the same by another rule', () => {
+  it('does not report a value whose expiry stays the same under a different rule', () => {
     expect(previewExpiry(subject({}), { expiry: after(days(30)) }).affected).toBe(false);
     expect(previewExpiry(subject({ applicationPolicy: after(days(30)) }), { expiry: after(days(1)) })).toEqual({
       expiresAt: inDays(30),
@@ -409,7 +437,7 @@ describe('the preview of a policy', () => {
     expect(previewExpiry(subject({ expiresAt: undefined, expirySource: 'none' }), {}).affected).toBe(false);
   });
 
-  it('starts at the notBefore of then', () => {
+  it('starts the lifetime at notBefore', () => {
     const notBefore = inDays(10);
     expect(previewExpiry(subject({ notBefore }), { expiry: after(days(20)) })).toMatchObject({
       expiresAt: inDays(30),
@@ -417,13 +445,13 @@ describe('the preview of a policy', () => {
     });
   });
 
-  it("takes the application's new policy", () =>
+  it("uses the application's new policy", () =>
     expect(previewExpiry(subject({ applicationPolicy: { mode: 'never' } }), {})).toEqual({
       source: 'application',
       affected: true,
     }));
 
-  it("goes by the secret's own life where the value was made by it, and by the bounds", () => {
+  it("uses the secret's own lifetime if the expiry came from it or from a bound", () => {
     const renewed = subject({ expirySource: 'secret', ownExpiresIn: days(30) });
     expect(previewExpiry(renewed, { expiry: after(days(1)) })).toMatchObject({ source: 'secret', affected: false });
     expect(previewExpiry(renewed, { maxLifetime: days(7) })).toEqual({
@@ -435,7 +463,7 @@ describe('the preview of a policy', () => {
     expect(previewExpiry(bounded, {})).toEqual({ expiresAt: inDays(60), source: 'secret', affected: true });
   });
 
-  it("goes by the secret's own never", () => {
+  it("uses the secret's own never", () => {
     const never = subject({ expirySource: 'secret', expiresAt: undefined });
     expect(previewExpiry(never, { expiry: after(days(1)) })).toEqual({ source: 'secret', affected: false });
     const bounded = subject({ expirySource: 'domain-bound', ownNever: true });
@@ -444,17 +472,17 @@ describe('the preview of a policy', () => {
 
   it.each<[string, Partial<PolicySubject>, DomainPolicy, boolean]>([
     ['within the bounds', { ownExpiresIn: days(30) }, { expiry: after(days(1)), maxLifetime: days(30) }, false],
-    ['longer than the maximum', { ownExpiresIn: days(30) }, { maxLifetime: days(29) }, true],
-    ['shorter than the minimum', {}, { minLifetime: days(31) }, true],
-    ['never, under a maximum', { expiresAt: undefined }, { maxLifetime: days(31) }, true],
-    ['never, without one', { expiresAt: undefined, ownNever: true }, { expiry: after(days(1)) }, false],
-  ])('leaves a stated expiry as it is: %s', (_, more, policy, affected) => {
+    ['above the maximum', { ownExpiresIn: days(30) }, { maxLifetime: days(29) }, true],
+    ['below the minimum', {}, { minLifetime: days(31) }, true],
+    ['never, with a maximum', { expiresAt: undefined }, { maxLifetime: days(31) }, true],
+    ['never, without a maximum', { expiresAt: undefined, ownNever: true }, { expiry: after(days(1)) }, false],
+  ])('compares an expiry given by a command only with the bounds: %s', (_, more, policy, affected) => {
     const stated = subject({ expirySource: 'command', ...more });
     const { expiresAt } = stated;
     expect(previewExpiry(stated, policy)).toEqual({ ...(expiresAt && { expiresAt }), source: 'command', affected });
   });
 
-  it('says of the policies in force that nothing would be otherwise, and never throws', () =>
+  it('reports no change for the current policies, and never throws', () =>
     fc.assert(
       fc.property(
         instants,
@@ -468,7 +496,7 @@ describe('the preview of a policy', () => {
           const { expiresAt, source: expirySource } = refused
             ? { expiresAt: LATEST, source: 'none' as const }
             : expiryOf(question);
-          const made = {
+          const valueSubject = {
             valueCreatedAt: now,
             notBefore,
             expiresAt,
@@ -476,7 +504,7 @@ describe('the preview of a policy', () => {
             expirySource,
             applicationPolicy: inherit,
           };
-          const preview = previewExpiry(made, domainPolicy);
+          const preview = previewExpiry(valueSubject, domainPolicy);
           if (!refused) expect(preview).toMatchObject({ source: expirySource, affected: false });
         },
       ),

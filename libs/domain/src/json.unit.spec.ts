@@ -14,12 +14,12 @@ describe('sameJson', () => {
     [null, {}, false],
     [null, null, true],
     [0, false, false],
-  ])('%j and %j: %j', (left, right, same) => {
+  ])('returns for %j and %j: %j', (left, right, same) => {
     expect(sameJson(left, right)).toBe(same);
     expect(sameJson(right, left)).toBe(same);
   });
 
-  it('is true for every value and its copy, and for values with the same text', () =>
+  it('returns true for a value and its copy, and for values that serialize to the same text', () =>
     fc.assert(
       fc.property(fc.jsonValue(), fc.jsonValue(), (left, right) => {
         const [one, other] = [JSON.stringify(left), JSON.stringify(right)];
@@ -29,5 +29,5 @@ describe('sameJson', () => {
     ));
 });
 
-it('present leaves out the keys whose value is undefined', () =>
+it('present omits keys whose value is undefined', () =>
   expect(Object.keys(present({ a: 1, b: undefined, c: null }))).toEqual(['a', 'c']));

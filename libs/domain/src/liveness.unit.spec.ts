@@ -12,12 +12,12 @@ describe('liveVersions', () => {
     ['a secret without instants', secret(), day(0), [2]],
     ['before notBefore', secret({ notBefore: day(1) }), day(1, -1), []],
     ['from notBefore on', secret({ notBefore: day(1) }), day(1), [2]],
-    ['until expiresAt', secret({ expiresAt: day(3) }), day(3, -1), [2]],
+    ['before expiresAt', secret({ expiresAt: day(3) }), day(3, -1), [2]],
     ['at expiresAt', secret({ expiresAt: day(3) }), day(3), []],
     ['during an overlap', secret({ previousValidUntil: day(3) }), day(3, -1), [2, 1]],
     ['at the end of an overlap', secret({ previousValidUntil: day(3) }), day(3), [2]],
     ['a current version that expires first', secret({ expiresAt: day(1), previousValidUntil: day(3) }), day(1), [1]],
-    ['after both', secret({ expiresAt: day(1), previousValidUntil: day(3) }), day(3), []],
+    ['after expiresAt and the overlap', secret({ expiresAt: day(1), previousValidUntil: day(3) }), day(3), []],
     ['an overlap before notBefore', secret({ notBefore: day(2), previousValidUntil: day(3) }), day(1), []],
     ['a suspended secret', secret({ status: 'suspended', previousValidUntil: day(3) }), day(0), []],
     ['a revoked secret', secret({ status: 'revoked', previousValidUntil: day(3) }), day(0), []],
@@ -42,12 +42,12 @@ describe('statusAt', () => {
     expect(statusAt(lifecycle, now, 10)).toBe(status);
   });
 
-  it('is active instead of expiring when no window is given', () => {
+  it('returns active instead of expiring without a window', () => {
     expect(statusAt(secret({ expiresAt: day(1) }), day(0))).toBe('active');
     expect(statusAt(secret({ expiresAt: day(1), previousValidUntil: day(3) }), day(2))).toBe('active');
   });
 
-  it('is not expiring with a window of 0 days before the expiry', () => {
+  it('does not return expiring before the expiry when the window is 0 days', () => {
     expect(statusAt(secret({ expiresAt: day(1) }), day(1, -1), 0)).toBe('active');
   });
 
@@ -56,7 +56,7 @@ describe('statusAt', () => {
   });
 });
 
-describe('for every secret, instant and window', () => {
+describe('properties of liveness', () => {
   const instant = fc.integer({ min: 0, max: 12 }).map((days) => day(days));
   const optional = fc.option(instant, { nil: undefined });
   const lifecycle: fc.Arbitrary<Lifecycle> = fc.record({
@@ -67,7 +67,7 @@ describe('for every secret, instant and window', () => {
     previousValidUntil: optional,
   });
 
-  it('the status is active or expiring exactly when a version is live', () =>
+  it('statusAt returns active or expiring if and only if a version is live', () =>
     fc.assert(
       fc.property(lifecycle, instant, fc.nat(20), (one, now, withinDays) => {
         const live = liveVersions(one, now).length > 0;
@@ -76,7 +76,7 @@ describe('for every secret, instant and window', () => {
       }),
     ));
 
-  it('the status without a window differs only in that expiring is active', () =>
+  it('statusAt without a window returns active instead of expiring, and otherwise the same status', () =>
     fc.assert(
       fc.property(lifecycle, instant, fc.nat(20), (one, now, withinDays) => {
         const status = statusAt(one, now, withinDays);
@@ -84,7 +84,7 @@ describe('for every secret, instant and window', () => {
       }),
     ));
 
-  it('a version is live exactly when versionStateAt says so', () =>
+  it('liveVersions contains a version if and only if versionStateAt returns live', () =>
     fc.assert(
       fc.property(lifecycle, instant, (one, now) => {
         const { status, version, notBefore, expiresAt, previousValidUntil } = one;
@@ -105,7 +105,7 @@ describe('for every secret, instant and window', () => {
     ));
 });
 
-it('an end is exclusive, and a missing end is never reached', () => {
+it('hasEnded treats the end as exclusive and an undefined end as never reached', () => {
   expect(hasEnded(day(1), day(1, -1))).toBe(false);
   expect(hasEnded(day(1), day(1))).toBe(true);
   expect(hasEnded(undefined, day(9))).toBe(false);

@@ -24,12 +24,12 @@ const ONES = composeSecret(
 
 describe('crc32', () => {
   it.each([
-    // The check value of CRC-32/ISO-HDLC, and values that zlib gives.
+    // The check value of CRC-32/ISO-HDLC, and values computed by zlib.
     ['123456789', 0xcbf43926],
     ['', 0],
     ['a', 0xe8b7be43],
     ['The quick brown fox jumps over the lazy dog', 0x414fa339],
-  ])('of %j is that of zlib', (text, expected) => expect(crc32(text)).toBe(expected));
+  ])('returns the same value as zlib for %j', (text, expected) => expect(crc32(text)).toBe(expected));
 });
 
 describe('base62', () => {
@@ -42,24 +42,24 @@ describe('base62', () => {
     [61n, 1, 'z'],
     [62n, 3, '010'],
     [2n ** 32n - 1n, 6, '4gfFC3'],
-  ])('writes %d with the most significant digit first', (value, length, text) =>
+  ])('encodes %d with the most significant digit first', (value, length, text) =>
     expect(base62(value, length)).toBe(text),
   );
 
-  it('has room for the greatest value of each part', () => {
+  it('can encode the largest value of each part', () => {
     expect(base62(2n ** 256n - 1n, 43)).toHaveLength(43);
     expect(base62(62n ** 10n - 1n, 10)).toBe('z'.repeat(10));
   });
 });
 
-describe('a composed secret', () => {
-  // Reckoned independently, with zlib and big integers of another language.
-  it('has a fixed form for fixed bytes', () => {
+describe('composeSecret', () => {
+  // Computed independently, with zlib and the big integers of another language.
+  it('returns a fixed value for fixed bytes', () => {
     expect(ZEROS).toBe(`rky_${'0'.repeat(10)}_${'0'.repeat(43)}18wAxV`);
     expect([ONES.slice(0, 15), ONES.slice(-6), ONES.length]).toEqual(['rky_9n8mt7Fhc7_', '3sl6bQ', 64]);
   });
 
-  it('is parsed back: lookup id and hint', () =>
+  it('returns a value that parses to its lookup id and hint', () =>
     fc.assert(
       fc.property(bytes(LOOKUP_BYTES), bytes(RANDOM_BYTES), (lookup, random) => {
         const lookupId = lookupIdFrom(lookup);
@@ -69,7 +69,7 @@ describe('a composed secret', () => {
       }),
     ));
 
-  it('is URL-safe, needs no escaping and is found in running text', () =>
+  it('returns a URL-safe value that needs no escaping and can be found in text', () =>
     fc.assert(
       fc.property(secrets, (secret) => {
         expect(encodeURIComponent(secret)).toBe(secret);
@@ -77,7 +77,7 @@ describe('a composed secret', () => {
       }),
     ));
 
-  it('keeps every random bit: other bytes, another secret', () =>
+  it('returns different values for different bytes', () =>
     fc.assert(
       fc.property(bytes(RANDOM_BYTES), fc.nat(255), (random, bit) => {
         const other = Uint8Array.from(random);
@@ -88,12 +88,12 @@ describe('a composed secret', () => {
 });
 
 describe('parseSecret', () => {
-  it('takes what it made before: the form is stored with callers', () => {
+  it('accepts values issued by earlier releases', () => {
     expect(parseSecret(ZEROS)).toMatchObject({ kind: 'generated', lookupId: '0000000000' });
     expect(parseSecret(ONES)).toMatchObject({ kind: 'generated' });
   });
 
-  it('calls a value without our prefix foreign', () => {
+  it('returns foreign for a value without the prefix', () => {
     for (const value of ['', 'x', 'rky', 'RKY_0', `x${ONES}`, ` ${ONES}`, 'p4ssw0rd'])
       expect(parseSecret(value)).toEqual({ kind: 'foreign' });
   });
@@ -102,14 +102,14 @@ describe('parseSecret', () => {
     ['the prefix alone', 'rky_'],
     ['too short', ONES.slice(0, -1)],
     ['too long', `${ONES}0`],
-    ['a line end behind it', `${ONES}\n`],
-    ['a sign outside the alphabet', ONES.replace(/.$/, '-')],
+    ['a trailing line break', `${ONES}\n`],
+    ['a character outside the alphabet', ONES.replace(/.$/, '-')],
     ['no separator', ONES.replace(/^(rky_.{10})_/, '$10')],
     ['a checksum that only fits modulo 2^32', ONES.slice(0, -6) + overflowing(ONES)],
     ['very long', `rky_${'0'.repeat(100_000)}`],
-  ])('calls malformed: %s', (_, value) => expect(parseSecret(value)).toEqual({ kind: 'malformed' }));
+  ])('returns malformed for: %s', (_, value) => expect(parseSecret(value)).toEqual({ kind: 'malformed' }));
 
-  it('notices any one changed character behind the prefix', () =>
+  it('detects any single changed character after the prefix', () =>
     fc.assert(
       fc.property(secrets, fc.integer({ min: 4, max: 63 }), fc.constantFrom(...'09AZaz_-.'), (secret, at, sign) => {
         fc.pre(secret[at] !== sign);
@@ -117,7 +117,7 @@ describe('parseSecret', () => {
       }),
     ));
 
-  it('notices two characters that changed places', () =>
+  it('detects two swapped characters', () =>
     fc.assert(
       fc.property(secrets, fc.integer({ min: 4, max: 62 }), (secret, at) => {
         const [left = '', right = ''] = [secret[at], secret[at + 1]];
@@ -141,7 +141,7 @@ describe('parseSecret', () => {
     ));
 });
 
-/** The checksum plus 2^32, which six base62 digits can hold too. */
+/** Returns the checksum plus 2^32, which also fits into six base62 digits. */
 function overflowing(secret: string): string {
   return base62(BigInt(crc32(secret.slice(0, -6))) + 2n ** 32n, 6);
 }

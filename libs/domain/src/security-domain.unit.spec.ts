@@ -34,7 +34,7 @@ const changePolicy = { type: 'ChangeDomainPolicy', data: { domainId, policy } } 
 const remove = { type: 'DeleteDomain', data: { domainId } } as const;
 
 describe('creating a domain', () => {
-  it('makes it, without a policy', () => {
+  it('creates it without a policy', () => {
     given().when(create()).then(created);
     expect(given(created).state()).toEqual({
       status: 'active',
@@ -46,38 +46,38 @@ describe('creating a domain', () => {
     });
   });
 
-  it('takes contacts along', () =>
+  it('stores the contacts', () =>
     given()
       .when(create({ contacts }))
       .then({ type: 'DomainCreated', data: { domainId, name: 'Payments', contacts } }));
 
-  it('is refused where the id was used, also by a deleted domain', () => {
+  it('rejects an id that is in use or belongs to a deleted domain', () => {
     given(created).when(create()).thenRefused('domain_taken');
     given(created, disabled).when(create()).thenRefused('domain_taken');
     given(created, deleted).when(create()).thenRefused('domain_taken');
   });
 
   it.each(['', '-a', 'A', 'a.b', 'a_b', 'a b', 'é', 'a'.repeat(64), 'a\n', ...RESERVED_DOMAIN_IDS])(
-    'is refused under the id %j',
+    'rejects the id %j',
     (id) =>
       given()
         .when(create({ domainId: id }))
         .thenRefused('invalid_request', { field: 'id' }),
   );
 
-  it.each(['a', '0', 'a-', 'a--b', 'a'.repeat(63), 'api2', 'constructor'])('takes the id %j', (id) =>
+  it.each(['a', '0', 'a-', 'a--b', 'a'.repeat(63), 'api2', 'constructor'])('accepts the id %j', (id) =>
     given()
       .when(create({ domainId: id }))
       .then({ type: 'DomainCreated', data: { domainId: id, name: 'Payments', contacts: [] } }),
   );
 
-  it.each(['api', 'management', 'docs', 'health', 'metrics', 'console'])('keeps %j for itself', (segment) =>
+  it.each(['api', 'management', 'docs', 'health', 'metrics', 'console'])('reserves the id %j', (segment) =>
     expect(RESERVED_DOMAIN_IDS.has(segment)).toBe(true),
   );
 });
 
 describe('updating a domain', () => {
-  it('renames it, once', () => {
+  it('renames it, and does nothing when repeated', () => {
     given(created)
       .when(update({ name: 'Pay' }))
       .thenOnce(renamed);
@@ -86,14 +86,14 @@ describe('updating a domain', () => {
       .thenNothing();
   });
 
-  it('changes its contacts, once', () => {
+  it('changes its contacts, and does nothing when repeated', () => {
     given(created).when(update({ contacts })).thenOnce(contacted);
     given(created, contacted)
       .when(update({ contacts: [] }))
       .thenOnce({ type: 'ContactsChanged', data: { domainId, contacts: [] } });
   });
 
-  it('disables and enables it, once', () => {
+  it('disables and enables it, and does nothing when repeated', () => {
     given(created)
       .when(update({ enabled: false }))
       .thenOnce(disabled);
@@ -105,7 +105,7 @@ describe('updating a domain', () => {
       .thenNothing();
   });
 
-  it('does several at once, and nothing where nothing is said', () => {
+  it('applies several changes at once, and none for an empty update', () => {
     given(created)
       .when(update({ name: 'Pay', contacts, enabled: false }))
       .thenOnce(renamed, contacted, disabled);
@@ -113,8 +113,8 @@ describe('updating a domain', () => {
   });
 });
 
-describe('changing the policy', () => {
-  it('does so once, whatever the order of the keys', () => {
+describe('changing the policy of a domain', () => {
+  it('changes it, and does nothing when repeated in a different key order', () => {
     given(created).when(changePolicy).thenOnce(policyChanged);
     const turned = { maxLifetime: { unit: 'days', amount: 365 }, expiry: { after: days(90), mode: 'after' } } as const;
     given(created, policyChanged)
@@ -122,7 +122,7 @@ describe('changing the policy', () => {
       .thenNothing();
   });
 
-  it('keeps durations as they were written: 3 months are not 90 days', () => {
+  it('stores durations as given: 3 months are not 90 days', () => {
     const months = { expiry: { mode: 'after', after: { amount: 3, unit: 'months' } } } as const;
     const weeks = { expiry: { mode: 'after', after: { amount: 12, unit: 'weeks' } } } as const;
     const inWeeks: SecurityDomainEvent = { type: 'PolicyChanged', data: { domainId, policy: weeks } };
@@ -134,12 +134,12 @@ describe('changing the policy', () => {
       .then({ type: 'PolicyChanged', data: { domainId, policy: { expiry: { mode: 'after', after: days(84) } } } });
   });
 
-  it('takes it away whole', () =>
+  it('removes the whole policy', () =>
     given(created, policyChanged)
       .when({ type: 'ChangeDomainPolicy', data: { domainId, policy: {} } })
       .thenOnce({ type: 'PolicyChanged', data: { domainId, policy: {} } }));
 
-  it('is refused where the policy contradicts itself', () => {
+  it('rejects an inconsistent policy', () => {
     const [one, two] = [days(1), days(2)];
     given(created)
       .when({ type: 'ChangeDomainPolicy', data: { domainId, policy: { minLifetime: two, maxLifetime: one } } })
@@ -149,7 +149,7 @@ describe('changing the policy', () => {
       .thenRefused('lifetime_out_of_bounds', { field: 'expiry.mode', bound: 'maxLifetime' });
   });
 
-  it('the same policy again is nothing new in a month in which it would be refused', () => {
+  it('accepts an unchanged policy even in a month in which it would be rejected', () => {
     const monthly = {
       expiry: { mode: 'after', after: { amount: 1, unit: 'months' } },
       maxLifetime: days(30),
@@ -167,28 +167,31 @@ describe('changing the policy', () => {
 });
 
 describe('deleting a domain', () => {
-  it('ends it, also a disabled one', () => {
+  it('deletes it, even if it is disabled', () => {
     given(created).when(remove).then(deleted);
     given(created, disabled).when(remove).then(deleted);
     expect(given(created, deleted).state()).toEqual({ status: 'deleted' });
   });
 
-  it.each([update({ name: 'x' }), changePolicy, remove])('leaves nothing for $type', (command) => {
+  it.each([update({ name: 'x' }), changePolicy, remove])('rejects $type afterwards', (command) => {
     given(created, deleted).when(command).thenRefused('domain_not_found');
     given().when(command).thenRefused('domain_not_found');
   });
 
-  it('is not undone by whatever the stream holds behind it', () =>
+  it('is final: later events in the stream do not undo it', () =>
     expect(given(created, deleted, renamed, enabled, policyChanged).state()).toEqual({ status: 'deleted' }));
 });
 
 describe('If-Match', () => {
-  it.each([update({ name: 'x' }), changePolicy, remove])('holds $type against what the caller saw', (command) => {
-    given(created, renamed).when(command, { ifMatch: 0 }).thenRefused('revision_conflict', { revision: 1 });
-    expect(given(created, renamed).when(command, { ifMatch: 1 }).events()).toHaveLength(1);
-  });
+  it.each([update({ name: 'x' }), changePolicy, remove])(
+    'compares the revision given by the caller for $type',
+    (command) => {
+      given(created, renamed).when(command, { ifMatch: 0 }).thenRefused('revision_conflict', { revision: 1 });
+      expect(given(created, renamed).when(command, { ifMatch: 1 }).events()).toHaveLength(1);
+    },
+  );
 
-  it('counts every change of the domain', () => {
+  it('covers every change of the domain', () => {
     const history = [created, renamed, contacted, policyChanged, disabled, enabled];
     history.forEach((_, index) =>
       expect(given(...history.slice(0, index + 1)).state()).toMatchObject({ resourceRevision: index }),
@@ -199,7 +202,7 @@ describe('If-Match', () => {
 describe('folding a domain', () => {
   const facts = [created, renamed, contacted, policyChanged, disabled, enabled, deleted];
 
-  it('in two parts is folding in one, twice the same', () =>
+  it('is deterministic and returns the same state in one part or two', () =>
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...facts), { maxLength: 12 }), fc.nat(12), (history, at) => {
         const { events } = recorded(history);
@@ -210,8 +213,8 @@ describe('folding a domain', () => {
     ));
 });
 
-describe('the id of a domain', () => {
-  it('names its stream', () => expect(domainStream('payments')).toBe('domain-payments'));
+describe('domain ids', () => {
+  it('determine the stream name', () => expect(domainStream('payments')).toBe('domain-payments'));
 
   it.each<[string, number | undefined, string]>([
     ['Payments', undefined, 'payments'],
@@ -231,9 +234,9 @@ describe('the id of a domain', () => {
     ['a'.repeat(70), 12, `${'a'.repeat(60)}-12`],
     [`${'a'.repeat(62)} b`, undefined, 'a'.repeat(62)],
     [`${'a'.repeat(60)} bcd`, 10, `${'a'.repeat(60)}-10`],
-  ])('made from %j, attempt %j, is %j', (name, attempt, id) => expect(domainIdFromName(name, attempt)).toBe(id));
+  ])('returns for name %j and attempt %j: %j', (name, attempt, id) => expect(domainIdFromName(name, attempt)).toBe(id));
 
-  it('can be made from every name, and is another for every attempt', () =>
+  it('can be derived from every name and differ for every attempt', () =>
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 100 }), fc.integer({ min: 1, max: 1e6 }), (name, attempt) => {
         const id = domainIdFromName(name, attempt);

@@ -32,7 +32,7 @@ const acknowledged: ApplicationEvent = { type: 'ExpiryNoticeAcknowledged', data:
 
 const soon = [registered, added('s1', { expiresAt: day(5) })];
 
-describe('an expired secret', () => {
+describe('recording an expiry', () => {
   const expire = (version = 1): ApplicationCommand => ({
     type: 'ExpireSecret',
     data: { ...ids, secretId: 's1', version },
@@ -42,7 +42,7 @@ describe('an expired secret', () => {
     data: { ...ids, secretId: 's1', version: 1, expiresAt: day(5) },
   };
 
-  it('is recorded at its instant, not before, and once', () => {
+  it('is accepted from the expiry on, and does nothing when repeated', () => {
     given(...soon, '2026-01-05T23:59:59.999Z')
       .when(expire())
       .thenNothing();
@@ -51,14 +51,14 @@ describe('an expired secret', () => {
       .thenOnce(expired);
   });
 
-  it('is recorded while it is suspended or its application disabled', () => {
+  it('is accepted for a suspended secret and in a disabled application', () => {
     for (const pause of [suspended(), disabled])
       given(...soon, pause, day(6))
         .when(expire())
         .thenOnce(expired);
   });
 
-  it('is nothing where the secret was renewed, revoked or never expires', () => {
+  it('does nothing if the secret is renewed, revoked or never expires', () => {
     given(...soon, renewed(2, { expiresAt: day(6) }), day(7))
       .when(expire(1))
       .thenNothing();
@@ -71,16 +71,16 @@ describe('an expired secret', () => {
       .thenNothing();
   });
 
-  it('is recorded again for the next version', () =>
+  it('is accepted again for the next version', () =>
     given(...soon, day(5), expired, renewed(2, { expiresAt: day(6) }), day(6))
       .when(expire(2))
       .thenOnce({ type: 'SecretExpired', data: { ...ids, secretId: 's1', version: 2, expiresAt: day(6) } }));
 
-  it('is refused for an unknown secret', () => given(registered).when(expire()).thenRefused('secret_not_found'));
+  it('rejects an unknown secret', () => given(registered).when(expire()).thenRefused('secret_not_found'));
 });
 
-describe('a notice', () => {
-  it('is recorded as sent, once', () => {
+describe('expiry notices', () => {
+  it('are recorded as sent only once', () => {
     given(...soon)
       .when(recordSent())
       .thenOnce(sent);
@@ -89,7 +89,7 @@ describe('a notice', () => {
       .thenNothing();
   });
 
-  it('is another one for another version, threshold or channel', () => {
+  it('are distinguished by version, threshold and channel', () => {
     const history = [...soon, sent, renewed(2, { expiresAt: day(9) })];
     for (const more of [{ version: 2 }, { threshold: 1 }, { threshold: 0.5 }, { channel: 'ui' }])
       expect(
@@ -100,7 +100,7 @@ describe('a notice', () => {
     expect(noticeId(key)).toBe('1.5.log');
   });
 
-  it('is recorded as failed, once, and not where it was sent', () => {
+  it('are recorded as failed only once, and not after they were sent', () => {
     given(...soon)
       .when(recordFailed)
       .thenOnce(failed);
@@ -112,7 +112,7 @@ describe('a notice', () => {
       .thenNothing();
   });
 
-  it('that failed can be retried, once, and then be sent or fail again', () => {
+  it('can be retried once after a failure, and can then be sent or fail again', () => {
     given(...soon, failed)
       .when(retry)
       .thenOnce(retried);
@@ -127,26 +127,26 @@ describe('a notice', () => {
       .thenOnce(retried);
   });
 
-  it('that did not fail is not retried', () => {
+  it('cannot be retried if they did not fail', () => {
     for (const history of [[], [sent], [failed, acknowledged]])
       given(...soon, ...history)
         .when(retry)
         .thenNothing();
   });
 
-  it('that failed may have been sent after all', () =>
+  it('can be recorded as sent after a failure', () =>
     given(...soon, failed)
       .when(recordSent())
       .thenOnce(sent));
 
-  it('is acknowledged once, sent or failed', () => {
+  it('can be acknowledged once, whether sent or failed', () => {
     for (const told of [sent, failed])
       given(...soon, told)
         .when(acknowledge)
         .thenOnce(acknowledged);
   });
 
-  it('that nobody was told cannot be acknowledged', () => {
+  it('cannot be acknowledged before they are sent or failed', () => {
     given(...soon)
       .when(acknowledge)
       .thenRefused('invalid_request', { field: 'threshold' });
@@ -155,7 +155,7 @@ describe('a notice', () => {
       .thenRefused('invalid_request');
   });
 
-  it('is refused for a version or secret that there is not', () => {
+  it('are rejected for an unknown version or secret', () => {
     for (const version of [0, 2])
       given(...soon)
         .when(recordSent({ version }))
@@ -164,12 +164,12 @@ describe('a notice', () => {
       given(registered).when(each).thenRefused('secret_not_found');
   });
 
-  it('is recorded also where the secret was revoked meanwhile', () =>
+  it('are recorded even if the secret was revoked in the meantime', () =>
     given(...soon, revoked())
       .when(recordSent())
       .thenOnce(sent));
 
-  it("and a recorded expiry do not change the secret's ETag; all else does", () => {
+  it('and recorded expiries do not change the ETag of the secret, but every other event does', () => {
     const expired: ApplicationEvent = {
       type: 'SecretExpired',
       data: { ...ids, secretId: 's1', version: 1, expiresAt: day(5) },

@@ -12,7 +12,7 @@ import { DomainError } from '../errors';
 import { DURATION_UNITS, type ApplicationPolicy, type DomainPolicy, type Instant } from '../expiry-policy';
 import { isLive, liveVersions, statusAt } from '../liveness';
 
-// ── Commands at random ───────────────────────────────────────────────────────────────────────────────────────────
+// ── Random commands ─────────────────────────────────────────────────────────────────────────────────────────────
 
 const START = Date.parse('2026-01-01T00:00:00.000Z');
 const HOUR = 3_600_000;
@@ -44,14 +44,14 @@ const version = fc.integer({ min: 1, max: 2 });
 const force = fc.boolean();
 const notBefore = fc.option(instant, { nil: undefined });
 const notice = { version, threshold: fc.constantFrom(0, 5), channel: fc.constant('log') };
-const nothing = fc.constant({});
+const noData = fc.constant({});
 
-/** Data of each command beside the ids, and how often it comes. */
+/** For each command: its weight, and its data without the ids. */
 const commands: { [Type in ApplicationCommand['type']]: [number, fc.Arbitrary<object>] } = {
   RegisterApplication: [2, fc.constant({ clientId, name: 'Shop' })],
   UpdateApplication: [2, fc.record({ enabled: fc.boolean() })],
   ChangeApplicationPolicy: [2, fc.record({ policy: applicationPolicy })],
-  DeleteApplication: [1, nothing],
+  DeleteApplication: [1, noData],
   AddSecret: [
     10,
     fc.tuple(fc.record({ description: secretId, notBefore }), expiry).map(([own, end]) => ({ ...own, ...end })),
@@ -62,10 +62,10 @@ const commands: { [Type in ApplicationCommand['type']]: [number, fc.Arbitrary<ob
       .tuple(fc.record({ overlap: fc.option(duration, { nil: undefined }) }), expiry)
       .map(([own, end]) => ({ ...own, ...end })),
   ],
-  EndOverlap: [3, nothing],
+  EndOverlap: [3, noData],
   RevokeSecret: [3, fc.record({ force })],
   SuspendSecret: [3, fc.record({ force })],
-  ResumeSecret: [3, nothing],
+  ResumeSecret: [3, noData],
   UpdateSecret: [3, fc.record({ notBefore: fc.option(instant) })],
   ExpireSecret: [2, fc.record({ version })],
   RecordNoticeSent: [2, fc.record({ ...notice, recipients: fc.nat(3) })],
@@ -74,7 +74,7 @@ const commands: { [Type in ApplicationCommand['type']]: [number, fc.Arbitrary<ob
   AcknowledgeNotice: [3, fc.record(notice)],
 };
 
-const ofApplication = new Set<string>([
+const applicationCommands = new Set<string>([
   'RegisterApplication',
   'UpdateApplication',
   'ChangeApplicationPolicy',
@@ -87,7 +87,7 @@ const command: fc.Arbitrary<ApplicationCommand> = fc.oneof(
       ([more, id]) =>
         ({
           type,
-          data: { ...ids, ...(!ofApplication.has(type) && { secretId: id }), ...more },
+          data: { ...ids, ...(!applicationCommands.has(type) && { secretId: id }), ...more },
         }) as ApplicationCommand,
     ),
   })),
@@ -96,7 +96,7 @@ const command: fc.Arbitrary<ApplicationCommand> = fc.oneof(
 interface Step {
   readonly waitMs: number;
   readonly command: ApplicationCommand;
-  /** The domain's policy becomes this one before the command. */
+  /** The policy of the domain from this command on. */
   readonly policy: DomainPolicy | undefined;
 }
 const steps: fc.Arbitrary<Step[]> = fc
@@ -117,7 +117,7 @@ const steps: fc.Arbitrary<Step[]> = fc
     ...some,
   ]);
 
-interface Moment {
+interface StepResult {
   readonly step: Step;
   readonly now: Instant;
   readonly before: ApplicationState;
@@ -126,8 +126,11 @@ interface Moment {
   readonly events: readonly Recorded<ApplicationEvent>[];
 }
 
-/** Runs the steps on a clock of their own; refusals change nothing. Tells of every moment. */
-const run = (all: readonly Step[], each: (moment: Moment) => void = () => undefined): Recorded<ApplicationEvent>[] => {
+/** Runs the steps with a simulated clock, ignores rejected commands, and calls `each` after every step. */
+const run = (
+  all: readonly Step[],
+  each: (result: StepResult) => void = () => undefined,
+): Recorded<ApplicationEvent>[] => {
   const events: Recorded<ApplicationEvent>[] = [];
   let nowMs = START;
   let policy: DomainPolicy = {};
@@ -151,7 +154,7 @@ const run = (all: readonly Step[], each: (moment: Moment) => void = () => undefi
   return events;
 };
 
-const holds = (check: (moment: Moment) => void) =>
+const checkEveryStep = (check: (result: StepResult) => void) =>
   fc.assert(
     fc.property(steps, (all) => void run(all, check)),
     { numRuns: 150 },
@@ -160,11 +163,11 @@ const holds = (check: (moment: Moment) => void) =>
 const secretsOf = (state: ApplicationState): RegisteredApplication['secrets'] =>
   'secrets' in state ? state.secrets : {};
 
-// ── Values, seen from the events alone ───────────────────────────────────────────────────────────────────────────
+// ── Ends of values, computed from the events only ───────────────────────────────────────────────────────────────
 
 const NEVER = '~';
 
-/** When each value ends, from the events alone, without the aggregate's state: `<secretId>/<version>` → end. */
+/** Returns when each value ends, computed from the events without the state: `<secretId>/<version>` → end. */
 const endsOf = (events: readonly Recorded<ApplicationEvent>[]): Map<string, Instant> => {
   const ends = new Map<string, Instant>();
   const end = (key: string, at: Instant) => ends.set(key, at < (ends.get(key) ?? at) ? at : (ends.get(key) ?? at));
@@ -184,7 +187,7 @@ const endsOf = (events: readonly Recorded<ApplicationEvent>[]): Map<string, Inst
   return ends;
 };
 
-/** The same from the aggregate's state; a value that it no longer knows has ended. */
+/** Returns the same, read from the state. A value that is missing there has ended. */
 const knownEnds = (state: ApplicationState): Map<string, Instant> =>
   new Map(
     Object.values(secretsOf(state))
@@ -197,10 +200,10 @@ const knownEnds = (state: ApplicationState): Map<string, Instant> =>
       ]),
   );
 
-// ── What holds ───────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Properties ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-describe('whatever commands come, in whatever order', () => {
-  it('they reach every kind of event: the properties below speak of something', () => {
+describe('random command sequences', () => {
+  it('produce every type of event', () => {
     const seen = new Set<string>();
     for (const all of fc.sample(steps, { numRuns: 600, seed: 7 })) run(all).forEach(({ type }) => seen.add(type));
     expect([...seen].sort()).toEqual(
@@ -226,7 +229,7 @@ describe('whatever commands come, in whatever order', () => {
     );
   });
 
-  it('folding is deterministic, and folding in two parts is folding in one', () =>
+  it('fold deterministically, and to the same state in one part or two', () =>
     fc.assert(
       fc.property(steps, fc.nat(40), (all, at) => {
         const events = run(all);
@@ -236,19 +239,19 @@ describe('whatever commands come, in whatever order', () => {
       }),
     ));
 
-  it("no command lengthens an existing value's life, and no dead value lives again", () =>
-    holds(({ before, after }) => {
+  it('never extend the lifetime of a value or make an ended value live again', () =>
+    checkEveryStep(({ before, after }) => {
       const [old, now] = [knownEnds(before), knownEnds(after)];
       for (const [key, end] of old) expect((now.get(key) ?? '') <= end).toBe(true);
       for (const [key] of now) {
         const [id = '', number = ''] = key.split('/');
-        const made = secretsOf(before)[id];
-        if (!old.has(key)) expect(Number(number)).toBe(made ? made.version + 1 : 1);
+        const existing = secretsOf(before)[id];
+        if (!old.has(key)) expect(Number(number)).toBe(existing ? existing.version + 1 : 1);
       }
     }));
 
-  it('the state knows of every value what the events alone say of it', () =>
-    holds(({ events, after, now }) => {
+  it('give every value the same end in the state as in the events', () =>
+    checkEveryStep(({ events, after, now }) => {
       const known = knownEnds(after);
       for (const [key, end] of endsOf(events)) {
         const alive = now < end;
@@ -257,8 +260,8 @@ describe('whatever commands come, in whatever order', () => {
       }
     }));
 
-  it('liveVersions are the versions that the events left alive, of an active secret from its notBefore on', () =>
-    holds(({ events, after, now }) => {
+  it('make liveVersions return the versions of an active, started secret that have not ended', () =>
+    checkEveryStep(({ events, after, now }) => {
       const ends = [...endsOf(events)];
       for (const secret of Object.values(secretsOf(after))) {
         const alive = ends.filter(([key, end]) => key.startsWith(`${secret.secretId}/`) && now < end);
@@ -271,16 +274,16 @@ describe('whatever commands come, in whatever order', () => {
       }
     }));
 
-  it('at most two values of a secret live: the last two', () =>
-    holds(({ events, after, now }) => {
+  it('leave at most the last two values of a secret live', () =>
+    checkEveryStep(({ events, after, now }) => {
       for (const { secretId: id, version: current } of Object.values(secretsOf(after))) {
         const live = [...endsOf(events)].filter(([key, end]) => key.startsWith(`${id}/`) && now < end);
         for (const [key] of live) expect([`${id}/${current}`, `${id}/${current - 1}`]).toContain(key);
       }
     }));
 
-  it('every value begins before it ends', () =>
-    holds(({ decided, now }) => {
+  it('start every value before its end', () =>
+    checkEveryStep(({ decided, now }) => {
       for (const { type, data } of decided)
         if (type === 'SecretAdded' || type === 'SecretRenewed') {
           expect((data.expiresAt ?? NEVER) > now).toBe(true);
@@ -289,42 +292,42 @@ describe('whatever commands come, in whatever order', () => {
         }
     }));
 
-  it('the cap holds', () =>
-    holds(({ after }) => {
+  it('never exceed the limit of secrets', () =>
+    checkEveryStep(({ after }) => {
       const unrevoked = Object.values(secretsOf(after)).filter(({ status }) => status !== 'revoked');
       expect(unrevoked.length).toBeLessThanOrEqual(context.secretsMax);
     }));
 
-  it('descriptions of unrevoked secrets differ', () =>
-    holds(({ after }) => {
+  it('keep the descriptions of unrevoked secrets unique', () =>
+    checkEveryStep(({ after }) => {
       const unrevoked = Object.values(secretsOf(after)).filter(({ status }) => status !== 'revoked');
       expect(new Set(unrevoked.map(({ description }) => description)).size).toBe(unrevoked.length);
     }));
 
-  it('without force, revoking and suspending never take the last live secret', () =>
-    holds(({ step, before, after, now, decided }) => {
+  it('never revoke or suspend the last live secret without force', () =>
+    checkEveryStep(({ step, before, after, now, decided }) => {
       const { type, data } = step.command;
       if ((type !== 'RevokeSecret' && type !== 'SuspendSecret') || data.force || decided.length === 0) return;
       const live = (state: ApplicationState) => Object.values(secretsOf(state)).some((secret) => isLive(secret, now));
       if (live(before)) expect(live(after)).toBe(true);
     }));
 
-  it('nothing happens after deletion but a new registration', () =>
-    holds(({ step, before, after, decided }) => {
+  it('change nothing after a deletion, except by a new registration', () =>
+    checkEveryStep(({ step, before, after, decided }) => {
       if (before.status !== 'deleted' || step.command.type === 'RegisterApplication') return;
       expect(decided).toEqual([]);
       expect(after).toBe(before);
     }));
 
-  it('what is not a register, an add, a renewal or a deletion is nothing when it comes twice', () => {
-    const anew = new Set(['RegisterApplication', 'AddSecret', 'RenewSecret', 'DeleteApplication']);
-    holds(({ step, after, now, decided }) => {
-      if (decided.length === 0 || anew.has(step.command.type)) return;
+  it('do nothing when a command is repeated, except to register, add, renew or delete', () => {
+    const notIdempotent = new Set(['RegisterApplication', 'AddSecret', 'RenewSecret', 'DeleteApplication']);
+    checkEveryStep(({ step, after, now, decided }) => {
+      if (decided.length === 0 || notIdempotent.has(step.command.type)) return;
       expect(application.decide(step.command, after, { ...context, now })).toEqual([]);
     });
   });
 
-  it('adding and then revoking leaves nothing that authenticates, ever', () =>
+  it('leave no live value after every secret is revoked', () =>
     fc.assert(
       fc.property(steps, fc.nat(5000), (all, laterHours) => {
         const revocations = ['s1', 's2', 's3', 's4'].map((id): Step => ({

@@ -35,7 +35,7 @@ const described = (description: string) =>
   ({ type: 'SecretDescribed', data: { ...ids, secretId: 's1', description } }) as const;
 
 describe('adding a secret', () => {
-  it('makes version 1 of it', () => {
+  it('creates version 1', () => {
     given(registered).when(add()).then(added());
     expect(secretOf(registered, day(3), added())).toEqual({
       secretId: 's1',
@@ -50,11 +50,11 @@ describe('adding a secret', () => {
     });
   });
 
-  it('keeps what it was given', () => {
-    const given1 = { notBefore: day(5), allowedCidrs: ['10.0.0.0/8'] };
+  it('stores notBefore and the networks', () => {
+    const options = { notBefore: day(5), allowedCidrs: ['10.0.0.0/8'] };
     given(registered)
-      .when(add('s1', { ...given1, expiresIn: days(10) }))
-      .then(added('s1', { ...given1, ownExpiresIn: days(10), expiresAt: day(15), expirySource: 'command' }));
+      .when(add('s1', { ...options, expiresIn: days(10) }))
+      .then(added('s1', { ...options, ownExpiresIn: days(10), expiresAt: day(15), expirySource: 'command' }));
     given(registered)
       .when(add('s1', { expiresAt: day(10) }))
       .then(added('s1', { expiresAt: day(10), expirySource: 'command' }));
@@ -63,7 +63,7 @@ describe('adding a secret', () => {
       .then(added('s1', { expirySource: 'command' }));
   });
 
-  it("takes the application's policy, else the domain's", () => {
+  it('uses the policy of the application, or else of the domain', () => {
     const inDomain = { domain: domain({ policy: { expiry: { mode: 'after', after: of(1, 'months') } } }) };
     given(registered)
       .when(add(), inDomain)
@@ -79,7 +79,7 @@ describe('adding a secret', () => {
       .then(added('s1', { expiresAt: day(7), expirySource: 'domain-bound' }));
   });
 
-  it('is refused with two expiries, or one outside the bounds', () => {
+  it('rejects two expiries and an expiry outside the bounds', () => {
     given(registered)
       .when(add('s1', { expiresIn: days(1), expiresAt: day(1) }))
       .thenRefused('invalid_request', { field: 'expiresAt' });
@@ -91,7 +91,7 @@ describe('adding a secret', () => {
       .thenRefused('lifetime_out_of_bounds', { field: 'expiresAt', bound: 'maxLifetime' });
   });
 
-  it('is refused where it would never live', () => {
+  it('rejects a secret that would never be live', () => {
     given(registered)
       .when(add('s1', { notBefore: day(5), expiresAt: day(5) }))
       .thenRefused('invalid_request', { field: 'expiresAt' });
@@ -100,7 +100,7 @@ describe('adding a secret', () => {
       .thenRefused('invalid_request', { field: 'notBefore' });
   });
 
-  it('trims the description, and wants 1 to 128 characters of it', () => {
+  it('trims the description and requires 1 to 128 characters', () => {
     given(registered)
       .when(add('s1', { description: '\t a  b \n' }))
       .then(added('s1', { description: 'a  b' }));
@@ -111,7 +111,7 @@ describe('adding a secret', () => {
       given(registered).when(add('s1', { description })).thenRefused('invalid_request', { field: 'description' });
   });
 
-  it('wants another description than every unrevoked secret has, exact case, trimmed', () => {
+  it('rejects the trimmed, case-sensitive description of another unrevoked secret', () => {
     const history = [registered, added('s1', { description: 'blue' })];
     for (const description of ['blue', ' blue '])
       given(...history)
@@ -131,14 +131,14 @@ describe('adding a secret', () => {
       .thenRefused('description_taken');
   });
 
-  it('is refused under an id that a secret has or had', () => {
+  it('rejects the id of a current or former secret', () => {
     for (const history of [[], [revoked()]])
       given(registered, added(), ...history)
         .when(add('s1', { description: 'other' }))
         .thenRefused('invalid_request', { field: 'secretId' });
   });
 
-  it('is refused above the cap: expired and suspended ones count, revoked ones do not', () => {
+  it('rejects a secret above the limit, which counts expired and suspended but not revoked secrets', () => {
     const full = [registered, added('s1', { expiresAt: day(1) }), added('s2'), added('s3'), suspended('s2'), day(2)];
     given(...full)
       .when(add('s4'))
@@ -151,7 +151,7 @@ describe('adding a secret', () => {
       .then(added('s4'));
   });
 
-  it('is refused in a disabled application or domain', () => {
+  it('rejects a disabled application or domain', () => {
     given(registered, disabled).when(add()).thenRefused('application_disabled');
     given(registered)
       .when(add(), { domain: domain({ status: 'disabled' }) })
@@ -160,7 +160,7 @@ describe('adding a secret', () => {
 });
 
 describe('revoking a secret', () => {
-  it('is done once, for a reason', () => {
+  it('stores the reason, and does nothing when repeated', () => {
     given(registered, added(), added('s2')).when(revoke()).thenOnce(revoked());
     given(registered, added(), added('s2'))
       .when(revoke({ reason: 'keyCompromise' }))
@@ -170,7 +170,7 @@ describe('revoking a secret', () => {
       .thenNothing();
   });
 
-  it('needs no force where the secret is not live anyhow', () => {
+  it('does not require force for a secret that is not live', () => {
     given(registered, added(), suspended()).when(revoke()).thenOnce(revoked());
     given(registered, added('s1', { expiresAt: day(1) }), day(1))
       .when(revoke())
@@ -180,17 +180,17 @@ describe('revoking a secret', () => {
       .thenOnce(revoked());
   });
 
-  it('is refused for an unknown secret', () => given(registered).when(revoke()).thenRefused('secret_not_found'));
+  it('rejects an unknown secret', () => given(registered).when(revoke()).thenRefused('secret_not_found'));
 });
 
 describe('suspending and resuming a secret', () => {
-  it('is done once each', () => {
+  it('does nothing when repeated', () => {
     given(registered, added(), added('s2')).when(suspend()).thenOnce(suspended());
     given(registered, added(), suspended()).when(resume).thenOnce(resumed());
     given(registered, added()).when(resume).thenNothing();
   });
 
-  it('keeps the reason', () => {
+  it('stores the reason', () => {
     given(registered, added(), added('s2'))
       .when(suspend({ reason: 'leak?' }))
       .then({ type: 'SecretSuspended', data: { ...ids, secretId: 's1', reason: 'leak?' } });
@@ -199,14 +199,14 @@ describe('suspending and resuming a secret', () => {
       .then({ type: 'SecretResumed', data: { ...ids, secretId: 's1', reason: 'no leak' } });
   });
 
-  it('is refused for a revoked or unknown secret', () => {
+  it('rejects a revoked or unknown secret', () => {
     for (const command of [suspend({ force: true }), resume]) {
       given(registered, added(), revoked()).when(command).thenRefused('secret_revoked');
       given(registered).when(command).thenRefused('secret_not_found');
     }
   });
 
-  it('does not hold up the end of the life', () =>
+  it('does not extend the lifetime', () =>
     given(registered, added('s1', { expiresAt: day(2) }), suspended(), day(3))
       .when(resume)
       .thenOnce(resumed()));
@@ -214,15 +214,15 @@ describe('suspending and resuming a secret', () => {
 
 describe('the last live secret', () => {
   const suspendAndRevoke = [revoke(), suspend()];
-  const dead: Record<string, History<ApplicationEvent>> = {
-    'no other': [],
-    'one revoked': [added('s2'), revoked('s2')],
-    'one suspended': [added('s2'), suspended('s2')],
-    'one expired': [added('s2', { expiresAt: day(1) })],
-    'one not valid yet': [added('s2', { notBefore: day(9) })],
+  const notLive: Record<string, History<ApplicationEvent>> = {
+    none: [],
+    revoked: [added('s2'), revoked('s2')],
+    suspended: [added('s2'), suspended('s2')],
+    expired: [added('s2', { expiresAt: day(1) })],
+    'not yet valid': [added('s2', { notBefore: day(9) })],
   };
 
-  it.each(Object.entries(dead))('is kept where beside it is %s', (_, others) => {
+  it.each(Object.entries(notLive))('requires force when the other secret is: %s', (_, others) => {
     for (const command of suspendAndRevoke) {
       given(registered, added(), ...others, day(1))
         .when(command)
@@ -234,7 +234,7 @@ describe('the last live secret', () => {
     }
   });
 
-  it('is not the last where another one lives, be it by its overlap', () => {
+  it('does not require force while another secret is live, even if only by its overlap', () => {
     const overlapping = [added('s2'), renewed(2, { secretId: 's2', expiresAt: day(1), previousValidUntil: day(3) })];
     for (const command of suspendAndRevoke) {
       expect(given(registered, added(), added('s2')).when(command).events()).toHaveLength(1);
@@ -246,14 +246,14 @@ describe('the last live secret', () => {
     }
   });
 
-  it('lives on by its overlap', () =>
+  it('stays live through its overlap', () =>
     given(registered, added(), renewed(2, { expiresAt: day(1), previousValidUntil: day(3) }), day(2))
       .when(revoke())
       .thenRefused('last_live_secret'));
 });
 
 describe('updating a secret', () => {
-  it('describes it, once', () => {
+  it('changes the description, and does nothing when repeated', () => {
     given(registered, added())
       .when(update({ description: ' blue ' }))
       .thenOnce(described('blue'));
@@ -268,7 +268,7 @@ describe('updating a secret', () => {
       .thenRefused('invalid_request', { field: 'description' });
   });
 
-  it('restricts its networks, once', () => {
+  it('restricts its networks, and does nothing when repeated', () => {
     const history = [registered, added('s1', { notBefore: day(2) })];
     const open = restricted({ notBefore: day(2) });
     given(...history)
@@ -282,7 +282,7 @@ describe('updating a secret', () => {
       .thenNothing();
   });
 
-  it('moves and removes notBefore, once', () => {
+  it('changes and removes notBefore, and does nothing when repeated', () => {
     const history = [registered, added('s1', { expiresAt: day(30), notBefore: day(2), allowedCidrs: ['10.0.0.0/8'] })];
     given(...history)
       .when(update({ notBefore: day(4) }))
@@ -297,23 +297,23 @@ describe('updating a secret', () => {
     expect(secretOf(...history, restricted({}))).toMatchObject({ expiresAt: day(30) });
   });
 
-  it('does both at once, and nothing where nothing is said', () => {
+  it('applies both changes at once, and none for an empty update', () => {
     given(registered, added())
       .when(update({ description: 'blue', notBefore: day(1) }))
       .thenOnce(described('blue'), restricted({ notBefore: day(1) }));
     given(registered, added()).when(update({})).thenNothing();
   });
 
-  it('refuses a start that leaves no life', () =>
+  it('rejects a notBefore that is not before the expiry', () =>
     given(registered, added('s1', { expiresAt: day(5) }))
       .when(update({ notBefore: day(5) }))
       .thenRefused('invalid_request', { field: 'notBefore' }));
 
-  describe("and the domain's longest life", () => {
+  describe('with a maximum lifetime of the domain', () => {
     const bounded = { domain: domain({ policy: { maxLifetime: days(10) } }) };
     const history = [registered, added('s1', { notBefore: day(20), expiresAt: day(30), expirySource: 'domain-bound' })];
 
-    it('refuses an earlier start that would stretch the life past it', () => {
+    it('rejects an earlier notBefore that makes the lifetime exceed the maximum', () => {
       for (const notBefore of [null, day(0), day(19)])
         given(...history)
           .when(update({ notBefore }), bounded)
@@ -325,7 +325,7 @@ describe('updating a secret', () => {
           });
     });
 
-    it('takes a later start, one from which it fits, and every one where there is no expiry', () => {
+    it('accepts a later notBefore, one within the maximum, and any without an expiry', () => {
       given(...history)
         .when(update({ notBefore: day(25) }), bounded)
         .thenOnce(restricted({ notBefore: day(25) }));
@@ -337,13 +337,13 @@ describe('updating a secret', () => {
         .thenOnce(restricted({}));
     });
 
-    it('takes every earlier start of a life that has begun, be the bound stricter meanwhile', () =>
+    it('accepts any earlier notBefore once the lifetime has begun, even under a stricter maximum', () =>
       given(...history, day(20))
         .when(update({ notBefore: null }), { domain: domain({ policy: { maxLifetime: days(5) } }) })
         .thenOnce(restricted({})));
   });
 
-  it('is refused for a revoked or unknown secret', () => {
+  it('rejects a revoked or unknown secret', () => {
     given(registered, added(), revoked())
       .when(update({ description: 'x' }))
       .thenRefused('secret_revoked');
@@ -353,5 +353,5 @@ describe('updating a secret', () => {
   });
 });
 
-it('a verifier stands in an event only, never in the state', () =>
+it('the state does not contain the verifier of an event', () =>
   expect(JSON.stringify(given(registered, added(), renewed(2)).state())).not.toContain(verifier.verifier));

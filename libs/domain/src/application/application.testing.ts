@@ -11,7 +11,7 @@ export const clientId = 'shop';
 export const applicationId = applicationIdOf(domainId, clientId);
 export const ids = { applicationId, domainId };
 
-/** Returns the instant that many days after the first instant of every history. */
+/** Returns the instant `number` days after the start of every history. */
 export const day = (number: number, time = '00:00:00.000'): string =>
   new Date(Date.parse(`2026-01-01T${time}Z`) + number * 86_400_000).toISOString();
 
@@ -29,27 +29,27 @@ export const domain = (more: Partial<ActiveDomain> = {}): ActiveDomain => ({
   ...more,
 });
 
-/** The verifier of the value that was generated for a command. */
+/** The verifier of the value generated for a command. */
 export const verifier = { verifier: 'phc', lookupId: 'lookup', hint: 'hint' };
 
 export const context: Omit<ApplicationContext, 'now'> = { domain: domain(), secretsMax: 3, verifier };
 
 export const { given } = specification(application, context);
 
-/** Returns the secret `s1` after a history. */
+/** Returns the secret `s1`, folded from a history. */
 export const secretOf = (...history: History<ApplicationEvent>): Secret | undefined => {
   const state = given(...history).state();
   return 'secrets' in state ? state.secrets['s1'] : undefined;
 };
 
-// ── Facts ────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Events ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export const registered: ApplicationEvent = {
   type: 'ApplicationRegistered',
   data: { ...ids, clientId, name: 'Shop', contacts: [] },
 };
 
-/** A secret that never expires by default. */
+/** Returns the event of an added secret, by default without an expiry. */
 export const added = (secretId = 's1', more: Partial<DataOf<'SecretAdded'>> = {}): ApplicationEvent => ({
   type: 'SecretAdded',
   data: { ...ids, secretId, version: 1, description: secretId, ...verifier, expirySource: 'none', ...more },

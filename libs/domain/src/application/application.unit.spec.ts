@@ -33,8 +33,8 @@ const remove = { type: 'DeleteApplication', data: ids } as const;
 const add = (secretId = 's1') => ({ type: 'AddSecret', data: { ...ids, secretId, description: secretId } }) as const;
 const contacts = ['shop@example.com'];
 
-/** One command of every kind that needs an application. */
-const others: ApplicationCommand[] = [
+/** One command of every type that requires an application. */
+const commands: ApplicationCommand[] = [
   update({ name: 'x' }),
   changePolicy({ mode: 'never' }),
   remove,
@@ -58,13 +58,13 @@ const others: ApplicationCommand[] = [
   { type: 'AcknowledgeNotice', data: { ...ids, secretId: 's1', version: 1, threshold: 1, channel: 'log' } },
 ];
 
-describe('the id of an application', () => {
-  it('is uuid v5 of domain and client id, for ever the same', () => {
+describe('applicationIdOf', () => {
+  it('returns the UUID v5 of domain and client id', () => {
     expect(applicationIdOf('payments', 'shop')).toBe('5acde966-650c-5ff2-8657-03ac4959c380');
     expect(applicationStream(applicationId)).toBe(`application-${applicationId}`);
   });
 
-  it('is another for another domain and for another case', () => {
+  it('returns different ids for different domains and letter case', () => {
     const all = [
       ['a', 'b'],
       ['a', 'B'],
@@ -77,7 +77,7 @@ describe('the id of an application', () => {
 });
 
 describe('registering an application', () => {
-  it('makes it, with an inherited policy and without secrets', () => {
+  it('creates it with an inherited policy and without secrets', () => {
     given().when(register()).then(registered);
     expect(given(registered).state()).toEqual({
       status: 'active',
@@ -92,24 +92,24 @@ describe('registering an application', () => {
     });
   });
 
-  it('takes contacts along', () =>
+  it('stores the contacts', () =>
     given()
       .when(register({ contacts }))
       .then({ type: 'ApplicationRegistered', data: { ...ids, clientId, name: 'Shop', contacts } }));
 
-  it('adds the first secret with it', () =>
+  it('also adds the first secret', () =>
     given()
       .when(register({ firstSecret: { secretId: 's1', description: ' first ' } }))
       .then(registered, added('s1', { description: 'first' })));
 
-  it("gives the first secret the domain's expiry", () =>
+  it("uses the domain's expiry for the first secret", () =>
     given()
       .when(register({ firstSecret: { secretId: 's1', description: 's1' } }), {
         domain: domain({ policy: { expiry: { mode: 'after', after: days(90) } } }),
       })
       .then(registered, added('s1', { expiresAt: '2026-04-01T00:00:00.000Z', expirySource: 'domain' })));
 
-  it('keeps no hint of a value that has none', () => {
+  it('stores no hint for a value without one', () => {
     const { hint: _, ...imported } = verifier;
     const [, event] = given()
       .when(register({ firstSecret: { secretId: 's1', description: 's1' } }), { verifier: imported })
@@ -117,12 +117,12 @@ describe('registering an application', () => {
     expect(event?.data).not.toHaveProperty('hint');
   });
 
-  it('is refused where the client id is taken', () => {
+  it('rejects a client id that is in use', () => {
     given(registered).when(register()).thenRefused('client_id_taken');
     given(registered, disabled).when(register()).thenRefused('client_id_taken');
   });
 
-  it('is refused in a domain that is away or disabled', () => {
+  it('rejects a missing or disabled domain', () => {
     for (const status of ['none', 'deleted'] as const)
       given().when(register(), { domain: { status } }).thenRefused('domain_not_found');
     given()
@@ -130,30 +130,30 @@ describe('registering an application', () => {
       .thenRefused('domain_disabled');
   });
 
-  it.each(['', 'x'.repeat(256), 'é', 'a\tb', 'a\nb', '\u007f', 'a\u0000'])('is refused for the client id %j', (id) =>
+  it.each(['', 'x'.repeat(256), 'é', 'a\tb', 'a\nb', '\u007f', 'a\u0000'])('rejects the client id %j', (id) =>
     given()
       .when(register({ clientId: id, applicationId: applicationIdOf(domainId, id) }))
       .thenRefused('invalid_request', { field: 'clientId' }),
   );
 
-  it.each(['~', ' a b ', 'a:b/c?d#e%20', 'x'.repeat(255), '__proto__'])('takes the client id %j', (id) => {
+  it.each(['~', ' a b ', 'a:b/c?d#e%20', 'x'.repeat(255), '__proto__'])('accepts the client id %j', (id) => {
     const data = { domainId, applicationId: applicationIdOf(domainId, id), clientId: id, name: 'Shop' };
     given()
       .when({ type: 'RegisterApplication', data })
       .then({ type: 'ApplicationRegistered', data: { ...data, contacts: [] } });
   });
 
-  it('is refused under an id that belongs to another name', () =>
+  it('rejects an application id that does not match the client id', () =>
     given()
       .when(register({ clientId: 'other' }))
       .thenRefused('invalid_request', { field: 'applicationId' }));
 
-  it('is refused with a first secret without a description', () =>
+  it('rejects a first secret without a description', () =>
     given()
       .when(register({ firstSecret: { secretId: 's1', description: ' ' } }))
       .thenRefused('invalid_request', { field: 'description' }));
 
-  it('fails loudly where no value was made for the first secret', () =>
+  it('throws if no value was generated for the first secret', () =>
     expect(
       refusalOf(() =>
         given()
@@ -164,7 +164,7 @@ describe('registering an application', () => {
 });
 
 describe('updating an application', () => {
-  it('renames it, once', () => {
+  it('renames it, and does nothing when repeated', () => {
     given(registered)
       .when(update({ name: 'Store' }))
       .thenOnce({ type: 'ApplicationRenamed', data: { ...ids, name: 'Store' } });
@@ -173,12 +173,12 @@ describe('updating an application', () => {
       .thenNothing();
   });
 
-  it('changes its contacts, once', () =>
+  it('changes its contacts, and does nothing when repeated', () =>
     given(registered)
       .when(update({ contacts }))
       .thenOnce({ type: 'ContactsChanged', data: { ...ids, contacts } }));
 
-  it('disables and enables it, once', () => {
+  it('disables and enables it, and does nothing when repeated', () => {
     given(registered)
       .when(update({ enabled: false }))
       .thenOnce(disabled);
@@ -190,7 +190,7 @@ describe('updating an application', () => {
       .thenNothing();
   });
 
-  it('does several at once, and nothing where nothing is said', () => {
+  it('applies several changes at once, and none for an empty update', () => {
     given(registered)
       .when(update({ name: 'Store', contacts, enabled: false }))
       .thenOnce(
@@ -203,11 +203,12 @@ describe('updating an application', () => {
 });
 
 describe("changing an application's policy", () => {
-  it.each<ApplicationPolicy>([{ mode: 'never' }, { mode: 'after', after: days(30) }])('to %j, once', (policy) =>
-    given(registered).when(changePolicy(policy)).thenOnce(policyChanged(policy)),
+  it.each<ApplicationPolicy>([{ mode: 'never' }, { mode: 'after', after: days(30) }])(
+    'changes it to %j, and does nothing when repeated',
+    (policy) => given(registered).when(changePolicy(policy)).thenOnce(policyChanged(policy)),
   );
 
-  it('back to inherit, once', () => {
+  it('changes it back to inherit, and does nothing when repeated', () => {
     given(registered, policyChanged({ mode: 'never' }))
       .when(changePolicy({ mode: 'inherit' }))
       .thenOnce(policyChanged({ mode: 'inherit' }));
@@ -216,7 +217,7 @@ describe("changing an application's policy", () => {
       .thenNothing();
   });
 
-  it("is refused outside the domain's bounds, with the bound named", () => {
+  it("rejects a policy outside the domain's bounds and names the bound", () => {
     const bounded = { domain: domain({ policy: { minLifetime: days(10), maxLifetime: days(20) } }) };
     given(registered)
       .when(changePolicy({ mode: 'after', after: days(9) }), bounded)
@@ -232,12 +233,12 @@ describe("changing an application's policy", () => {
       .thenOnce(policyChanged({ mode: 'after', after: days(20) }));
   });
 
-  it('the same again is nothing new, also where the domain has become stricter', () =>
+  it("accepts an unchanged policy, even if the domain's bounds are now stricter", () =>
     given(registered, policyChanged({ mode: 'never' }))
       .when(changePolicy({ mode: 'never' }), { domain: domain({ policy: { maxLifetime: days(20) } }) })
       .thenNothing());
 
-  it('touches no existing secret', () => {
+  it('does not change existing secrets', () => {
     const history = [registered, added('s1', { expiresAt: '2026-02-01T00:00:00.000Z' })];
     const secretsOf = (state: object) => ('secrets' in state ? state.secrets : undefined);
     for (const policy of [{ mode: 'never' }, { mode: 'inherit' }, { mode: 'after', after: days(300) }] as const)
@@ -246,22 +247,22 @@ describe("changing an application's policy", () => {
 });
 
 describe('deleting an application', () => {
-  it('ends it, also a disabled one, and needs no force', () => {
+  it('deletes it without force, even if it is disabled', () => {
     given(registered, added()).when(remove).then(deleted);
     given(registered, disabled).when(remove).then(deleted);
   });
 
-  it.each(others)('leaves nothing for $type', (command) => {
+  it.each(commands)('rejects $type afterwards', (command) => {
     given(registered, added(), deleted).when(command).thenRefused('application_not_found');
     given().when(command).thenRefused('application_not_found');
   });
 
-  it('is not undone by whatever the stream holds behind it', () => {
+  it('is final: later events other than a registration do not undo it', () => {
     const { state } = given(registered, deleted, added(), enabled, policyChanged({ mode: 'never' }));
     expect(state()).toEqual({ status: 'deleted', formerSecretIds: [] });
   });
 
-  it('sets the client id free for a new life with nothing of the old one', () => {
+  it('frees the client id for a new application without the old data', () => {
     const old = [registered, added('s1'), policyChanged({ mode: 'never' }), disabled, deleted];
     given(...old)
       .when(register())
@@ -278,7 +279,7 @@ describe('deleting an application', () => {
       .thenRefused('secret_not_found');
   });
 
-  it('does not set the ids of its secrets free', () => {
+  it('does not free the ids of its secrets', () => {
     const old = [registered, added('s1'), revoked(), added('s2'), deleted];
     for (const secretId of ['s1', 's2']) {
       given(...old)
@@ -294,32 +295,32 @@ describe('deleting an application', () => {
   });
 });
 
-describe('a domain that is not there', () => {
-  it.each(others)('leaves nothing for $type', (command) => {
+describe('an unavailable domain', () => {
+  it.each(commands)('rejects $type if it does not exist', (command) => {
     for (const status of ['none', 'deleted'] as const)
       given(registered, added()).when(command, { domain: { status } }).thenRefused('domain_not_found');
   });
 
-  it.each(others)('of which the application is none: $type', (command) =>
+  it.each(commands)('rejects $type for an application of a different domain', (command) =>
     given(registered, added())
       .when({ ...command, data: { ...command.data, domainId: 'other' } } as ApplicationCommand)
       .thenRefused('application_not_found'),
   );
 
-  it('or is disabled: only new values are refused', () => {
-    const away = { domain: domain({ status: 'disabled' }) };
+  it('rejects only new values if it is disabled', () => {
+    const inDisabledDomain = { domain: domain({ status: 'disabled' }) };
     const history = [registered, added('s1'), added('s2')];
     given(...history)
-      .when(add('s3'), away)
+      .when(add('s3'), inDisabledDomain)
       .thenRefused('domain_disabled');
     given(...history)
-      .when({ type: 'RenewSecret', data: { ...ids, secretId: 's1' } }, away)
+      .when({ type: 'RenewSecret', data: { ...ids, secretId: 's1' } }, inDisabledDomain)
       .thenRefused('domain_disabled');
     given(...history)
-      .when({ type: 'RevokeSecret', data: { ...ids, secretId: 's1' } }, away)
+      .when({ type: 'RevokeSecret', data: { ...ids, secretId: 's1' } }, inDisabledDomain)
       .thenOnce(revoked());
     given(...history)
-      .when({ type: 'SuspendSecret', data: { ...ids, secretId: 's1' } }, away)
+      .when({ type: 'SuspendSecret', data: { ...ids, secretId: 's1' } }, inDisabledDomain)
       .thenOnce(suspended());
   });
 });
@@ -327,32 +328,32 @@ describe('a domain that is not there', () => {
 describe('If-Match', () => {
   const history = [registered, added('s1'), policyChanged({ mode: 'never' }), added('s2')];
 
-  it.each(others.slice(0, 4))('of the application: $type', (command) => {
+  it.each(commands.slice(0, 4))('compares the revision of the application for $type', (command) => {
     given(...history)
       .when(command, { ifMatch: 1 })
       .thenRefused('revision_conflict', { revision: 2 });
   });
 
-  it('is held against the last change of the application itself, not of its secrets', () =>
+  it('compares with the last change of the application, not of its secrets', () =>
     expect(
       given(...history)
         .when(update({ name: 'x' }), { ifMatch: 2 })
         .events(),
     ).toHaveLength(1));
 
-  it.each(others.slice(4, 10))('of the secret: $type', (command) =>
+  it.each(commands.slice(4, 10))('compares the revision of the secret for $type', (command) =>
     given(...history)
       .when(command, { ifMatch: 3 })
       .thenRefused('revision_conflict', { revision: 1 }),
   );
 });
 
-describe('the decider', () => {
-  it('begins with nothing', () => expect(application.initial).toEqual({ status: 'none' }));
+describe('the application decider', () => {
+  it('starts with status none', () => expect(application.initial).toEqual({ status: 'none' }));
 
-  it('knows every kind of command of these specifications', () =>
-    expect(new Set(others.map(({ type }) => type)).size).toBe(others.length));
+  it('lists each type of command only once', () =>
+    expect(new Set(commands.map(({ type }) => type)).size).toBe(commands.length));
 
-  it('refuses before it needs a value', () =>
+  it('rejects a command before a value is generated', () =>
     given(registered, disabled).when(add(), { verifier: undefined }).thenRefused('application_disabled'));
 });
