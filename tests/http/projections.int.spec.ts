@@ -1,5 +1,5 @@
 import { SqliteDatabase, SqliteEventStore, SqliteReadModels } from '@rekey/adapters/embedded';
-import { VIEW_VERSIONS } from '@rekey/contracts';
+import { VIEW_VERSIONS, type ViewName } from '@rekey/contracts';
 import { NO_STREAM, SystemClock } from '@rekey/ports';
 import { until } from '@rekey/testing';
 import { randomUUID } from 'node:crypto';
@@ -57,7 +57,7 @@ describe('the projections API, by status', () => {
         expect(items.map(({ view }: { view: string }) => view).sort()).toEqual(Object.keys(VIEW_VERSIONS).sort());
         for (const item of items)
           expect(item).toMatchObject({
-            version: 1,
+            version: VIEW_VERSIONS[item.view as ViewName],
             active: true,
             ready: true,
             lagSeconds: 0,

@@ -145,7 +145,7 @@ describeOn(['kafka', 'mongodb', 'redis'], (urls) => {
     renameSync(file, `${file}.kept`);
     expect(await run({ REKEY_DOMAIN: 'elsewhere' })).toEqual({
       code: 1,
-      output: 'domain_not_found: No domain "elsewhere".\n',
+      output: 'domain_not_found: This domain does not exist, or you have no access to it.\n',
     });
     expect(state()).toEqual({ clientId: 'billing' });
     expect(await run()).toMatchObject({ code: 1, output: expect.stringContaining('client_id_taken') });

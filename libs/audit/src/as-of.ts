@@ -77,7 +77,7 @@ const replay = (
 ): ApplicationAsOf => {
   const past = until(applicationEvents, asOf);
   if (past[0]?.data['domainId'] !== domainId)
-    throw new RekeyError('application_not_found', `No application ${applicationId} in ${domainId} at ${asOf}.`);
+    throw new RekeyError('application_not_found', `No application ${applicationId} in this domain at ${asOf}.`);
   const domain = foldDomain(until(domainEvents, asOf)).state;
   const state = foldApplication(past).state;
   const ids = { asOf, id: applicationId, domainId, domainStatus: statusOf(domain) };

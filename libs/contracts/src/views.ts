@@ -6,7 +6,7 @@ export const VIEW_VERSIONS = {
   authentication: 1,
   domains: 1,
   applications: 1,
-  secrets: 1,
+  secrets: 2,
   'expiry-schedule': 1,
   notifications: 1,
 } as const;

@@ -36,10 +36,10 @@ export class DomainError extends Error {
 }
 
 /**
- * Message of `domain_not_found`. A caller limited to other domains gets the same one for a domain that exists, so that
- * the answer does not reveal which domains exist.
+ * The message of `domain_not_found`: the same for a domain that does not exist and one that the caller may not see. It
+ * does not repeat the id, which may be a secret value that was pasted into the wrong field.
  */
-export const domainNotFound = (domainId: string): string => `No domain "${domainId}".`;
+export const DOMAIN_NOT_FOUND = 'This domain does not exist, or you have no access to it.';
 
 /** Returns an `invalid_request` error that names the invalid field. */
 export const invalid = (field: string, message: string): DomainError =>

@@ -1,6 +1,6 @@
 import type { Decider, EventShape, Recorded } from './decider';
 import { unreachable } from './decider';
-import { DomainError, domainNotFound, invalid, revisionConflict } from './errors';
+import { DomainError, DOMAIN_NOT_FOUND, invalid, revisionConflict } from './errors';
 import type { DomainPolicy, Instant } from './expiry-policy';
 import { checkDomainPolicy } from './expiry-policy';
 import { sameJson } from './json';
@@ -158,7 +158,7 @@ const decide = (
     return [{ type: 'DomainCreated', data: { domainId, name, contacts: contacts ?? [] } }];
   }
   if (state.status === 'none' || state.status === 'deleted')
-    throw new DomainError('domain_not_found', domainNotFound(domainId));
+    throw new DomainError('domain_not_found', DOMAIN_NOT_FOUND);
   if (context.ifMatch !== undefined && context.ifMatch !== state.resourceRevision)
     throw revisionConflict(context.ifMatch, state.resourceRevision);
   switch (command.type) {

@@ -1,6 +1,6 @@
 import { RekeyError, type Caller, type SecretStatus, type ViewName } from '@rekey/contracts';
 import type { applicationAnswer, domainAnswer, inventoryQuery, secretAnswer } from '@rekey/contracts';
-import { domainNotFound, present } from '@rekey/domain';
+import { DOMAIN_NOT_FOUND, present } from '@rekey/domain';
 import type { ActiveView } from '@rekey/platform';
 import type { Clock } from '@rekey/ports';
 import {
@@ -65,7 +65,7 @@ export class Reads {
 
   private async domainDocument(domainId: string): Promise<DomainDocument> {
     const document = await getDomain(this.options.views.domains, domainId);
-    if (!document) throw new RekeyError('domain_not_found', domainNotFound(domainId));
+    if (!document) throw new RekeyError('domain_not_found', DOMAIN_NOT_FOUND);
     return document;
   }
 
@@ -109,7 +109,7 @@ export class Reads {
   private async applicationDocument({ domainId, applicationId }: ApplicationIds): Promise<ApplicationDocument> {
     await this.domainDocument(domainId);
     const document = await getApplication(this.options.views.applications, domainId, applicationId);
-    if (!document) throw new RekeyError('application_not_found', `No application ${applicationId} in ${domainId}.`);
+    if (!document) throw new RekeyError('application_not_found', `No application ${applicationId} in this domain.`);
     return document;
   }
 

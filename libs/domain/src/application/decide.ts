@@ -17,10 +17,10 @@ export const decide = (
   context: ApplicationContext,
 ): ApplicationEvent[] => {
   const { applicationId, domainId } = command.data;
-  const domain = requireDomain(context.domain, domainId);
+  const domain = requireDomain(context.domain);
   if (command.type === 'RegisterApplication') return registerApplication(command.data, state, context, domain);
   if (state.status === 'none' || state.status === 'deleted' || state.domainId !== domainId)
-    throw new DomainError('application_not_found', `No application ${applicationId} in ${domainId}.`);
+    throw new DomainError('application_not_found', `No application ${applicationId} in this domain.`);
   if (isNoticeCommand(command)) return decideNotice(command, state);
   if (isSecretCommand(command)) return decideSecret(command, state, context, domain);
   return decideLifecycle(command, state, context, domain);

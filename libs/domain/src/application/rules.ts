@@ -1,4 +1,4 @@
-import { DomainError, domainNotFound, invalid, revisionConflict } from '../errors';
+import { DomainError, DOMAIN_NOT_FOUND, invalid, revisionConflict } from '../errors';
 import type { Duration, Instant, StatedExpiry } from '../expiry-policy';
 import { present } from '../json';
 import type { SecurityDomainState } from '../security-domain';
@@ -12,9 +12,9 @@ export type ExistingDomain = Extract<SecurityDomainState, { status: 'active' | '
 
 const DESCRIPTION_LENGTH_MAX = 128;
 
-export const requireDomain = (domain: SecurityDomainState, domainId: string): ExistingDomain => {
+export const requireDomain = (domain: SecurityDomainState): ExistingDomain => {
   if (domain.status === 'none' || domain.status === 'deleted')
-    throw new DomainError('domain_not_found', domainNotFound(domainId));
+    throw new DomainError('domain_not_found', DOMAIN_NOT_FOUND);
   return domain;
 };
 

@@ -7,7 +7,7 @@ import {
   type CommandEnvelope,
   type Permission,
 } from '@rekey/contracts';
-import { domainNotFound } from '@rekey/domain';
+import { DOMAIN_NOT_FOUND } from '@rekey/domain';
 
 /** Whether a caller may access a domain. */
 export const seesDomain = (caller: Caller, domainId: string): boolean =>
@@ -25,7 +25,7 @@ export const visibleDomains = (caller: Caller): readonly string[] | undefined =>
 export const permit = (caller: Caller, action: Action, domainId?: string): void => {
   const { roles, systemWide }: Permission = PERMISSIONS[action];
   if (domainId !== undefined && !systemWide && !seesDomain(caller, domainId))
-    throw new RekeyError('domain_not_found', domainNotFound(domainId));
+    throw new RekeyError('domain_not_found', DOMAIN_NOT_FOUND);
   if (!caller.roles.some((role) => roles.includes(role)))
     throw new RekeyError('forbidden', `This needs the role ${roles.join(' or ')}.`);
   if (systemWide && caller.domains.length > 0)

@@ -8,7 +8,7 @@ import {
   type CommandType,
   type Role,
 } from '@rekey/contracts';
-import { domainNotFound } from '@rekey/domain';
+import { DOMAIN_NOT_FOUND } from '@rekey/domain';
 import { authoriseCommand, permit, visibleDomains } from './permissions';
 
 const caller = (roles: readonly Role[], domains: readonly string[] = [], type: Caller['type'] = 'token'): Caller => ({
@@ -69,7 +69,7 @@ it('permits what one of several roles permits', () => {
 
 it('does not reveal whether another domain exists', () => {
   expect(() => permit(caller(['viewer'], ['shop']), 'secret.write', 'bank')).toThrow(
-    expect.objectContaining({ code: 'domain_not_found', message: domainNotFound('bank'), details: {} }),
+    expect.objectContaining({ code: 'domain_not_found', message: DOMAIN_NOT_FOUND, details: {} }),
   );
 });
 

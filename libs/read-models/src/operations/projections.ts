@@ -113,7 +113,7 @@ export class Projections {
   async rebuild(name: ViewName, askedBy: string): Promise<CollectionName> {
     const { store, readModels } = this.options;
     const view = VIEWS.find((each) => each.name === name);
-    if (!view) throw new RekeyError('not_found', `No view "${name}".`);
+    if (!view) throw new RekeyError('not_found', 'No view has this name.');
     const collection = await beginRebuild(store, readModels, view, this.log);
     this.log.info({ view: name, collection, askedBy }, 'a rebuild was requested');
     return collection;

@@ -126,15 +126,15 @@ describe('Projector', () => {
     await stores.reached('secrets', history.position);
     const gate = new Gate();
     gate.close();
-    const next = { ...secretsView, version: 2 } as View;
+    const next = { ...secretsView, version: secretsView.version + 1 } as View;
     const readModels = gate.on(stores.readModels, ['advance']);
     const newer = await start({ name: 'new', views: [next], readModels });
     await eventually(() => gate.held > 0);
     await history.more(50);
     await stores.reached('secrets', history.position);
-    expect(await stores.readModels.pointer('secrets')).toMatchObject({ version: 1 });
+    expect(await stores.readModels.pointer('secrets')).toMatchObject({ version: secretsView.version });
     gate.open();
-    await eventually(async () => (await stores.readModels.pointer('secrets'))?.version === 2);
+    await eventually(async () => (await stores.readModels.pointer('secrets'))?.version === next.version);
     await stores.reached('secrets', history.position);
     const pointer = await stores.readModels.pointer('secrets');
     expect(await stores.documents(pointer?.previous ?? '')).toEqual(await stores.active('secrets'));
@@ -342,9 +342,18 @@ describe('Projector', () => {
       const collection = 'secrets.v1.000007x';
       const storeIdentity = await stores.store.identity();
       const checkpoint = '9'.repeat(history.position.length);
-      const ahead = { collection, view, version: 1, storeIdentity, target: '', checkpoint, owner: '', beat: 0 };
+      const ahead = {
+        collection,
+        view,
+        version: secretsView.version,
+        storeIdentity,
+        target: '',
+        checkpoint,
+        owner: '',
+        beat: 0,
+      };
       await stores.readModels.createBuild(ahead, secretsView.indexes);
-      await stores.readModels.switchPointer({ view, version: 1, collection, revision: 1 });
+      await stores.readModels.switchPointer({ view, version: secretsView.version, collection, revision: 1 });
       await start();
       await eventually(async () => (await activeOf(view)) > collection);
       await expectEqualToRebuilt(history);
