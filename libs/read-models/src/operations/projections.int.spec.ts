@@ -1,3 +1,4 @@
+import { VIEW_VERSIONS } from '@rekey/contracts';
 import { EngineUnavailable, type StoredEvent } from '@rekey/ports';
 import { VIEWS, type Projector, type View } from '../index';
 import { describeOn, eventually } from '@rekey/testing';
@@ -54,7 +55,7 @@ const operatesFromAnotherProcess = (open: () => Promise<TestStores>): void => {
     expect(statuses.map(({ view }) => view).sort()).toEqual([...VIEW_NAMES].sort());
     for (const status of statuses)
       expect(status).toMatchObject({
-        version: 1,
+        version: VIEW_VERSIONS[status.view],
         active: true,
         ready: true,
         checkpoint: history.position,
