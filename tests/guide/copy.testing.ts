@@ -69,8 +69,9 @@ export class SourceCopy {
 
   /** Runs a Node program in the copy. Throws with its output if it fails. */
   run(program: string, ...args: string[]): void {
-    // With the run folder of this test run, a nested Jest would stop the engines that other tests are using.
-    const { REKEY_TEST_RUN_FOLDER: _runFolder, ...env } = process.env;
+    // A nested Jest with the variables of this run would stop its engines and overwrite its summary.
+    const { PATH, HOME } = process.env;
+    const env = { PATH, HOME };
     const options = { cwd: this.folder.path, env, encoding: 'utf8', timeout: TIMEOUT_MS } as const;
     const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], options);
     if (status !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${status}:\n${stdout}\n${stderr}`);
