@@ -78,8 +78,8 @@ const replay = (
   const past = until(applicationEvents, asOf);
   if (past[0]?.data['domainId'] !== domainId)
     throw new RekeyError('application_not_found', `No application ${applicationId} in this domain at ${asOf}.`);
-  const domain = foldDomain(until(domainEvents, asOf)).state;
-  const state = foldApplication(past).state;
+  const domain = foldDomain(until(domainEvents, asOf));
+  const state = foldApplication(past);
   const ids = { asOf, id: applicationId, domainId, domainStatus: statusOf(domain) };
   if (state.status === 'none' || state.status === 'deleted')
     return { ...ids, status: 'deleted', contacts: [], secrets: [] };

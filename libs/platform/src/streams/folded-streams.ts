@@ -3,6 +3,7 @@ import {
   application,
   applicationStream,
   domainStream,
+  fold,
   securityDomain,
   type ApplicationEvent,
   type ApplicationState,
@@ -80,20 +81,20 @@ const foldOnto = <State>(
   }, start);
 
 /** Folds the events of an application's stream, from its first one. Throws `UnreadableEvent`. */
-export const foldApplication = (events: readonly StoredEvent[]): FoldedStream<ApplicationState> =>
-  foldOnto(empty(application.initial), events, evolveApplication);
+export const foldApplication = (events: readonly StoredEvent[]): ApplicationState =>
+  fold({ initial: application.initial, evolve: evolveApplication }, events.map(decodeEvent));
 
 /** Folds the events of a domain's stream, from its first one. Throws `UnreadableEvent`. */
-export const foldDomain = (events: readonly StoredEvent[]): FoldedStream<SecurityDomainState> =>
-  foldOnto(empty(securityDomain.initial), events, evolveDomain);
+export const foldDomain = (events: readonly StoredEvent[]): SecurityDomainState =>
+  fold({ initial: securityDomain.initial, evolve: evolveDomain }, events.map(decodeEvent));
 
 /** Reads and folds an application's stream. Throws `UnreadableEvent`. */
 export const readApplication = async (store: StreamReader, applicationId: string): Promise<ApplicationState> =>
-  foldApplication(await store.readStream(applicationStream(applicationId))).state;
+  foldApplication(await store.readStream(applicationStream(applicationId)));
 
 /** Reads and folds a domain's stream. Throws `UnreadableEvent`. */
 export const readDomain = async (store: StreamReader, domainId: string): Promise<SecurityDomainState> =>
-  foldDomain(await store.readStream(domainStream(domainId))).state;
+  foldDomain(await store.readStream(domainStream(domainId)));
 
 /**
  * Reads and folds streams with a cache: only the events after the cached ones are folded. Each read includes the last
