@@ -87,6 +87,11 @@ export class BuildWatch {
     return adopted.seen < adopted.floor ? 'the build is behind what was read before' : undefined;
   }
 
+  /** Returns the build to read from; undefined if it must be looked up first, by `trusted`. */
+  trustedNow(): AdoptedBuild | undefined {
+    return this.refusal === undefined && this.isConfirmed() ? this.adopted : undefined;
+  }
+
   /** Returns the build to read from. Throws `unavailable`. The caller must still compare the checkpoint of its read. */
   async trusted(): Promise<AdoptedBuild> {
     const known = this.trustedNow();
@@ -141,10 +146,6 @@ export class BuildWatch {
     const answered = new AbortController();
     const confirmed = this.confirm().finally(() => answered.abort());
     await Promise.race([confirmed, clock.sleep(RETRY_FOR_MS, answered.signal)]);
-  }
-
-  private trustedNow(): AdoptedBuild | undefined {
-    return this.refusal === undefined && this.isConfirmed() ? this.adopted : undefined;
   }
 
   private isConfirmed(): boolean {
