@@ -1,6 +1,6 @@
 import { RekeyError, type Caller, type SecretStatus, type ViewName } from '@rekey/contracts';
 import type { applicationAnswer, domainAnswer, inventoryQuery, secretAnswer } from '@rekey/contracts';
-import { DOMAIN_NOT_FOUND, present } from '@rekey/domain';
+import { DOMAIN_NOT_FOUND, present, type DomainPolicy } from '@rekey/domain';
 import type { ActiveView } from '@rekey/platform';
 import type { Clock } from '@rekey/ports';
 import {
@@ -61,6 +61,11 @@ export class Reads {
   async domains(caller: Caller, query: Search): Promise<Page<DomainAnswer>> {
     const page = await listDomains(this.options.views.domains, { visible: caller.domains, ...query });
     return { ...page, items: await Promise.all(page.items.map((document) => this.domainAnswer(document))) };
+  }
+
+  /** Returns a domain's policy. Unlike `domain`, it does not count the domain's applications. */
+  async domainPolicy(domainId: string): Promise<DomainPolicy> {
+    return (await this.domainDocument(domainId)).policy;
   }
 
   private async domainDocument(domainId: string): Promise<DomainDocument> {

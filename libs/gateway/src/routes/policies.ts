@@ -7,7 +7,7 @@ import {
   domainPolicyBody,
   previewQuery,
 } from '@rekey/contracts';
-import { checkApplicationPolicy, checkDomainPolicy } from '@rekey/domain';
+import { checkApplicationPolicy, checkDomainPolicy, type DomainPolicy } from '@rekey/domain';
 import { AFFECTED, PENDING, RESOURCE_HEADERS } from '../examples';
 import { affectedBy } from '../policy-preview';
 import { route } from '../route';
@@ -86,21 +86,19 @@ export const setApplicationPolicy = route({
   handle: async ({ params, query, body, ...context }, services: Services) => {
     const { reads, writes, clock } = services;
     const { domainId, applicationId } = params;
-    const affected = async () => {
-      const { policy: domainPolicy } = (await reads.domain(domainId)).resource;
-      const application = { id: applicationId, policy: body.expiry };
-      return affectedBy(services, { domainId, domainPolicy, application, after: query.after });
-    };
+    const application = { id: applicationId, policy: body.expiry };
+    const affected = (domainPolicy: DomainPolicy) =>
+      affectedBy(services, { domainId, domainPolicy, application, after: query.after });
     if (query.preview) {
-      const [domain] = await Promise.all([reads.domain(domainId), reads.application(params)]);
-      checkApplicationPolicy(body.expiry, domain.resource.policy, clock.now());
-      return { status: 200, body: { policy: body, affected: await affected() } };
+      const [domainPolicy] = await Promise.all([reads.domainPolicy(domainId), reads.application(params)]);
+      checkApplicationPolicy(body.expiry, domainPolicy, clock.now());
+      return { status: 200, body: { policy: body, affected: await affected(domainPolicy) } };
     }
     const command = { type: 'ChangeApplicationPolicy', data: { ...params, policy: body.expiry } } as const;
     const sent = await writes.send(context, command);
     return answerWhenVisible(sent, 200, async () => ({
       ...withETag(await reads.application(params)),
-      body: { policy: body, affected: await affected() },
+      body: { policy: body, affected: await affected(await reads.domainPolicy(domainId)) },
     }));
   },
 });
