@@ -1,5 +1,6 @@
 import type { Instant } from '@rekey/domain';
-import { START, type CollectionName, type ReadModels, type ViewDocument } from '@rekey/ports';
+import type { CollectionName, ReadModels, ViewDocument } from '@rekey/ports';
+import { createPlainCollection } from '../plain-collection';
 
 /*
  * Any process can request the replay of a parked stream; the owner of the build executes it. One document per build and
@@ -52,19 +53,7 @@ const idOf = (collection: CollectionName, stream: string): string => `${collecti
 
 /** Creates the collection if it is missing. */
 export const createReplays = (readModels: Pick<ReadModels, 'createBuild'>): Promise<void> =>
-  readModels.createBuild(
-    {
-      collection: REPLAYS_COLLECTION,
-      view: 'replays',
-      version: 1,
-      storeIdentity: '',
-      target: START,
-      checkpoint: START,
-      owner: '',
-      beat: 0,
-    },
-    [],
-  );
+  createPlainCollection(readModels, REPLAYS_COLLECTION, 'replays', []);
 
 // ── Requesting ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -8,8 +8,8 @@ import type {
   ViewDocument,
   ViewIndex,
 } from '@rekey/ports';
-import { START } from '@rekey/ports';
 import { afterPosition } from './fold';
+import { createPlainCollection } from '../plain-collection';
 
 /**
  * A stream that a build no longer folds, because one of its events failed. That event and all later ones of the stream wait
@@ -48,19 +48,7 @@ const PAGE = 1000;
 
 /** Creates the collection of parked streams if it is missing. */
 export const createParked = (readModels: Pick<ReadModels, 'createBuild'>): Promise<void> =>
-  readModels.createBuild(
-    {
-      collection: PARKED_COLLECTION,
-      view: 'parked',
-      version: 1,
-      storeIdentity: '',
-      target: START,
-      checkpoint: START,
-      owner: '',
-      beat: 0,
-    },
-    INDEXES,
-  );
+  createPlainCollection(readModels, PARKED_COLLECTION, 'parked', INDEXES);
 
 /** Returns every stream that a build has parked. */
 const parkedStreams = async (

@@ -1,5 +1,6 @@
 import type { Instant } from '@rekey/domain';
-import { START, type ReadModels, type ViewDocument } from '@rekey/ports';
+import type { ReadModels, ViewDocument } from '@rekey/ports';
+import { createPlainCollection } from '../plain-collection';
 
 /** Last use and number of uses of a secret. Approximate: written in batches, and a batch may be lost. */
 export interface SecretUsage {
@@ -28,19 +29,7 @@ export const USAGE_COLLECTION = 'usage.v1';
 
 /** Creates the collection if it is missing. */
 export const createUsage = (readModels: Pick<ReadModels, 'createBuild'>): Promise<void> =>
-  readModels.createBuild(
-    {
-      collection: USAGE_COLLECTION,
-      view: 'usage',
-      version: 1,
-      storeIdentity: '',
-      target: START,
-      checkpoint: START,
-      owner: '',
-      beat: 0,
-    },
-    [{ name: 'lastUsedAt', fields: ['lastUsedAt'] }],
-  );
+  createPlainCollection(readModels, USAGE_COLLECTION, 'usage', [{ name: 'lastUsedAt', fields: ['lastUsedAt'] }]);
 
 /** Adds a batch of uses. Throws `EngineUnavailable` if it was not stored. */
 export const recordUsage = (readModels: Pick<ReadModels, 'accumulate'>, batch: readonly UsageChange[]): Promise<void> =>
