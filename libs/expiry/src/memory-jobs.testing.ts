@@ -1,6 +1,7 @@
 import {
   EngineUnavailable,
   Jobs,
+  backoffMs,
   type DeadJob,
   type Job,
   type JobCounts,
@@ -86,13 +87,13 @@ export class MemoryJobs extends Jobs {
     if (!entry || !queue || entry.state !== 'waiting' || entry.dueMs > this.clock.nowMs()) return;
     entry.state = 'running';
     const attempt = ++entry.attempts;
-    const { attempts, backoffMs, backoffMaxMs } = queue.options;
+    const { attempts, ...wait } = queue.options;
     try {
       await queue.handler({ job: entry.job, attempt, last: attempt >= attempts });
       if (this.known.get(key) === entry) this.known.delete(key);
     } catch {
       entry.state = attempt >= attempts ? 'dead' : 'waiting';
-      entry.dueMs = this.clock.nowMs() + Math.min(backoffMs * 2 ** (attempt - 1), backoffMaxMs);
+      entry.dueMs = this.clock.nowMs() + backoffMs(attempt, wait.backoffMs, wait.backoffMaxMs);
       if (entry.state === 'waiting') this.wakeAt(key);
     }
   }

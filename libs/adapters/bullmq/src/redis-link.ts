@@ -1,6 +1,6 @@
 import { RekeyError } from '@rekey/contracts';
 import { DomainError } from '@rekey/domain';
-import { EngineUnavailable } from '@rekey/ports';
+import { EngineUnavailable, backoffMs } from '@rekey/ports';
 import { Redis } from 'ioredis';
 import { parseRedisUrl } from './redis-url';
 
@@ -14,7 +14,8 @@ export interface RedisLinkOptions {
 }
 
 const ENGINE = 'Redis server';
-/** Longest wait before the next attempt to connect. */
+/** First and longest wait before the next attempt to connect. */
+const RETRY_MS_FIRST = 100;
 const RETRY_MS_MAX = 1_000;
 /**
  * A worker's connection without an answer for this long is closed. Longer than BullMQ's blocking requests, which wait for
@@ -41,7 +42,7 @@ export class RedisLink {
     const common = {
       ...address,
       connectTimeout: options.timeoutMs,
-      retryStrategy: (times: number) => Math.min(50 * 2 ** Math.min(times, 10), RETRY_MS_MAX),
+      retryStrategy: (times: number) => backoffMs(times, RETRY_MS_FIRST, RETRY_MS_MAX),
     };
     this.calls = this.watched(
       new Redis({
